@@ -1,0 +1,1 @@
+"""A platform of actors for cryptocurrency market data."""

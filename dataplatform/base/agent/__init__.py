@@ -1,0 +1,65 @@
+"""The agent kernel: actors that are supervised, addressed by name, and die cleanly."""
+
+from dataplatform.base.agent.agent import Agent, AgentCrashed, OrderlyDeath
+from dataplatform.base.agent.backoff import Backoff, BackoffPolicy
+from dataplatform.base.agent.child import ChildSpec, Intensity, Link, Restart, Strategy
+from dataplatform.base.agent.clock import Clock, ManualClock, SystemClock
+from dataplatform.base.agent.context import Context, Runtime
+from dataplatform.base.agent.directory import Address, Directory, Entry
+from dataplatform.base.agent.journal import Incident, Journal
+from dataplatform.base.agent.messages import (
+    Call,
+    Drain,
+    Drained,
+    GetStatus,
+    PeerJoined,
+    PeerRestarted,
+    Ready,
+    Reply,
+    Request,
+    Terminated,
+)
+from dataplatform.base.agent.scheduler import Scheduler, Timer
+from dataplatform.base.agent.status import AgentStatus, Degraded, State
+from dataplatform.base.agent.supervisor import GaveUp, RestartChild, Supervisor
+
+__all__ = [
+    "Address",
+    "Agent",
+    "AgentCrashed",
+    "AgentStatus",
+    "Backoff",
+    "BackoffPolicy",
+    "Call",
+    "ChildSpec",
+    "Clock",
+    "Context",
+    "Degraded",
+    "Directory",
+    "Drain",
+    "Drained",
+    "Entry",
+    "GaveUp",
+    "GetStatus",
+    "Incident",
+    "Intensity",
+    "Journal",
+    "Link",
+    "ManualClock",
+    "OrderlyDeath",
+    "PeerJoined",
+    "PeerRestarted",
+    "Ready",
+    "Reply",
+    "Request",
+    "Restart",
+    "RestartChild",
+    "Runtime",
+    "Scheduler",
+    "State",
+    "Strategy",
+    "Supervisor",
+    "SystemClock",
+    "Terminated",
+    "Timer",
+]

@@ -1,0 +1,66 @@
+"""How a supervisor is told about a child, and how children are linked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+if TYPE_CHECKING:
+    import pykka
+
+    from dataplatform.base.agent.context import Context
+
+__all__ = ["ChildSpec", "Intensity", "Link", "Restart", "Strategy"]
+
+
+class Restart(StrEnum):
+    """When a dead child is started again: always, only after a crash, or never."""
+
+    PERMANENT = "permanent"
+    TRANSIENT = "transient"
+    TEMPORARY = "temporary"
+
+
+class Strategy(StrEnum):
+    """Who is restarted with a crashed child: nobody, all its siblings, or those that were started after it."""
+
+    ONE_FOR_ONE = "one_for_one"
+    ONE_FOR_ALL = "one_for_all"
+    REST_FOR_ONE = "rest_for_one"
+
+
+@frozen
+class Intensity:
+    """More than `restarts` crashes `within` seconds are more than a restart can mend."""
+
+    restarts: int = 5
+    within: float = 30.0
+
+
+@frozen
+class ChildSpec:
+    """A child: its name, how to start one incarnation of it, and what is promised about its times (seconds).
+
+    Children of one `stage` start and stop together; a stage starts when the ones below it are ready, and stops
+    before them.
+    """
+
+    name: str
+    factory: Callable[[Context], pykka.ActorRef[Any]]
+    kind: str = "service"
+    stage: int = 0
+    restart: Restart = Restart.PERMANENT
+    start_timeout: float = 60.0
+    drain_timeout: float = 4.0
+    shutdown_timeout: float = 5.0
+
+
+@frozen
+class Link:
+    """Two children that are told of each other: `upstream` gives, `downstream` takes."""
+
+    upstream: str
+    downstream: str

@@ -1,0 +1,49 @@
+"""Incidents: what went wrong with the data itself, remembered until the final report."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from datetime import datetime
+
+from attrs import define, field, frozen
+
+__all__ = ["Incident", "Journal"]
+
+KEPT = 1_000
+
+
+@frozen
+class Incident:
+    """Data known to be missing or in doubt: offsets [first, next) of a partition, and what that means."""
+
+    at: datetime
+    agent: str
+    kind: str
+    stream: str
+    partition: int
+    first: int
+    next: int
+    message: str
+
+    @property
+    def records(self) -> int:
+        return self.next - self.first
+
+
+@define(eq=False)
+class Journal:
+    """The latest thousand incidents, in order, and how many there were in all; written by any thread."""
+
+    count: int = 0
+    _incidents: deque[Incident] = field(factory=lambda: deque(maxlen=KEPT))
+    _lock: threading.Lock = field(factory=threading.Lock)
+
+    def record(self, incident: Incident) -> None:
+        with self._lock:
+            self.count += 1
+            self._incidents.append(incident)
+
+    def incidents(self) -> list[Incident]:
+        with self._lock:
+            return list(self._incidents)
