@@ -73,4 +73,4 @@ def get_error(result: Result[Any]) -> PlatformError | None:
 
 def raise_error(failure: Failure) -> NoReturn:
     """Raise the failure's error, for callers who prefer exceptions."""
-    raise failure.error
+    raise failure.error.with_traceback(None)  # else the frames of each raise would pile up in a shared error

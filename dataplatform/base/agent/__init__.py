@@ -1,6 +1,6 @@
 """The agent kernel: actors that are supervised, addressed by name, and die cleanly."""
 
-from dataplatform.base.agent.agent import Agent, AgentCrashed, OrderlyDeath
+from dataplatform.base.agent.agent import Agent
 from dataplatform.base.agent.backoff import Backoff, BackoffPolicy
 from dataplatform.base.agent.child import ChildSpec, Intensity, Link, Restart, Strategy
 from dataplatform.base.agent.clock import Clock, ManualClock, SystemClock
@@ -19,6 +19,7 @@ from dataplatform.base.agent.messages import (
     Request,
     Terminated,
 )
+from dataplatform.base.agent.mortal import AgentCrashed, OrderlyDeath
 from dataplatform.base.agent.scheduler import Scheduler, Timer
 from dataplatform.base.agent.status import AgentStatus, Degraded, State
 from dataplatform.base.agent.supervisor import GaveUp, RestartChild, Supervisor

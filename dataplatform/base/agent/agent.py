@@ -1,18 +1,12 @@
-"""The one class that touches Pykka's hooks: an actor whose every death is clean, complete and reported."""
+"""What an agent is: a supervised actor that opens, handles messages, closes, and tells how it is."""
 
 from __future__ import annotations
 
-import inspect
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import timedelta
 from itertools import count
 from typing import Any, ClassVar, TypeVar
-
-import pykka
-import structlog
-from pykka.messages import ProxyCall
 
 from dataplatform.base.agent.backoff import Backoff
 from dataplatform.base.agent.child import ChildSpec
@@ -29,46 +23,55 @@ from dataplatform.base.agent.messages import (
     Ready,
     Reply,
     Request,
-    Terminated,
 )
+from dataplatform.base.agent.mortal import MortalActor
 from dataplatform.base.agent.scheduler import Timer
 from dataplatform.base.agent.status import Degraded, State
 from dataplatform.errors import PlatformError, Transient
 from dataplatform.result import Failure, Result, Success, is_failure
 
-__all__ = ["Agent", "AgentCrashed", "OrderlyDeath"]
+__all__ = ["Agent"]
 
 T = TypeVar("T")
 
 
-class AgentCrashed(RuntimeError):
-    """An agent died of something that is not an `Exception`, such as `SystemExit` in a handler."""
-
-
-class OrderlyDeath(Exception):
-    """An agent's own decision to die as failed, after it has put things in order; no bug, so no traceback."""
-
-
-class Agent(pykka.ThreadingActor, ABC):
+class Agent(MortalActor):
     """A supervised actor.
 
-    A subclass writes `_open`, `receive` and `_close`, and may override the hooks of the third section. All of them
+    A subclass writes `_open`, `receive` and `_close`, and may override the hooks of the second section. All of them
     run in the agent's own thread. Whatever they raise kills the agent: its clean-up runs, then its supervisor is told.
     An expected failure is a `Failure` to answer, never an exception to raise.
+
+    >>> from attrs import frozen
+    >>> from dataplatform.base.agent import ChildSpec, Runtime, Supervisor
+    >>> @frozen
+    ... class Greet(Request[str]):
+    ...     name: str
+    >>> class Greeter(Agent):
+    ...     def receive(self, message: Greet) -> Result[str]:
+    ...         return Success(f"hello {message.name}")
+    >>> from queue import SimpleQueue
+    >>> from types import SimpleNamespace
+    >>> told = SimpleQueue()
+    >>> context = Context("greeter", Runtime.start(), parent=SimpleNamespace(tell=told.put))
+    >>> greeter = Greeter.start(context)
+    >>> told.get(timeout=5)
+    Ready(name='greeter', incarnation=1)
+    >>> greeter.ask(Greet("Ada"), timeout=5)
+    Success(data='hello Ada')
+    >>> greeter.stop()
+    True
+    >>> told.get(timeout=5)
+    Terminated(name='greeter', incarnation=1, failure=None)
+    >>> context.runtime.stop()
     """
 
-    use_daemon_thread = True  # an agent stuck in a call must not keep the process from exiting
     kind: ClassVar[str] = "service"
 
     def __init__(self, context: Context) -> None:
-        super().__init__()
-        self.context = context
-        self.name = context.name
-        self.clock = context.runtime.clock
-        self.log: Any = structlog.get_logger().bind(agent=context.name)
+        """Take what the agent needs; runs in the thread of whoever starts it, so acquire nothing here."""
+        super().__init__(context)
         self.backoff = Backoff(context.runtime.backoff)
-        self._vitals = context.vitals
-        self._failure: BaseException | None = None
         self._tokens = count(1)
         self._calls: dict[int, tuple[Callable[[Result[Any]], None], Timer]] = {}
 
@@ -105,7 +108,13 @@ class Agent(pykka.ThreadingActor, ABC):
     # What a subclass uses
 
     def address(self, name: str) -> Address:
+        """Return the address of an agent of this platform, which need not run yet."""
         return self.context.address(name)
+
+    def kind_of(self, name: str) -> str | None:
+        """Return the kind of an agent (`server`, `client`, `target`, …), `None` if it was never started."""
+        entry = self.context.runtime.directory.entry(name)
+        return entry.kind if entry else None
 
     def after(self, seconds: float, message: object) -> Timer:
         """Tell this incarnation a message in `seconds`."""
@@ -124,6 +133,10 @@ class Agent(pykka.ThreadingActor, ABC):
         """Add to one of the agent's counters, seen in its status."""
         self._vitals.counters[counter] += by
 
+    def gauge(self, counter: str, value: int) -> None:
+        """Set one of the agent's counters that can fall, such as a lag."""
+        self._vitals.counters[counter] = value
+
     def degrade(self, error: PlatformError, next_try: float | None = None) -> None:
         """Show an outage, and in how many seconds the next try is due; logged when the reason changes."""
         now, before = self.clock.now(), self._vitals.degraded
@@ -135,10 +148,8 @@ class Agent(pykka.ThreadingActor, ABC):
 
     def recover(self) -> None:
         """End the outage, if there was one."""
-        if self._vitals.degraded is not None:
-            self.log.info(
-                "recovered", after_s=round((self.clock.now() - self._vitals.degraded.since).total_seconds(), 3)
-            )
+        if outage := self._vitals.degraded:
+            self.log.info("recovered", after_s=round((self.clock.now() - outage.since).total_seconds(), 3))
         self._vitals.degraded = None
         self.backoff.reset()
 
@@ -155,70 +166,17 @@ class Agent(pykka.ThreadingActor, ABC):
                        first=incident.first, next=incident.next, message=incident.message)  # fmt: skip
 
     def ready(self) -> None:
+        """Tell the supervisor that this agent handles messages now."""
         self.become(State.RUNNING)
-        self.context.parent.tell(Ready(self.name, self.context.incarnation))
+        self._tell_parent(Ready(self.name, self.context.incarnation))
 
     def drained(self) -> None:
-        self.context.parent.tell(Drained(self.name, self.context.incarnation))
-
-    def become(self, state: State) -> None:
-        self._vitals.state, self._vitals.since = state, self.clock.now()
-
-    @property
-    def state(self) -> State:
-        return self._vitals.state
-
-    # Pykka's hooks
-
-    def on_start(self) -> None:
-        self._guarded(self._open_and_tell)
-
-    def on_receive(self, message: Any) -> Result[Any] | None:
-        if isinstance(message, Call):
-            with suppress(pykka.ActorDeadError):
-                message.reply_to.tell(Reply(message.token, self._answer(message.request) or Success(None)))
-            return None
-        return self._answer(message)
-
-    def _handle_receive(self, message: Any) -> Any:
-        """Run one message or proxy call; a bug stops the agent, and Pykka hands the exception to the caller."""
-        if isinstance(message, ProxyCall):
-            _refuse_unfit(self, message)
-        self._vitals.busy_since = self.clock.monotonic()
-        try:
-            return self._guarded(lambda: super(Agent, self)._handle_receive(message))
-        except Exception as bug:
-            if isinstance(message, Call):
-                self._refuse(message, f"crashed: {type(bug).__name__}: {bug}")
-            raise
-        finally:
-            self._vitals.busy_since = None
-            self._vitals.handled += 1
-
-    def _actor_loop(self) -> None:
-        try:
-            super()._actor_loop()
-        except BaseException as bug:  # noqa: BLE001  the thread must not die unreported, whatever kills it
-            self._failure = self._failure or bug
-        finally:
-            self._bury()
-
-    def _actor_loop_teardown(self) -> None:
-        """Refuse the calls nobody will handle any more; Pykka itself refuses the asks."""
-        asks = []
-        while not self.actor_inbox.empty():
-            envelope = self.actor_inbox.get()
-            if isinstance(envelope.message, Call):
-                self._refuse(envelope.message, "stopped before handling the request")
-            elif envelope.reply_to is not None:
-                asks.append(envelope)
-        for envelope in asks:
-            self.actor_inbox.put(envelope)
-        super()._actor_loop_teardown()
+        """Tell the supervisor that nothing is left in hand, after a `_drain`."""
+        self._tell_parent(Drained(self.name, self.context.incarnation))
 
     # How it works
 
-    def _open_and_tell(self) -> None:
+    def _begin(self) -> None:
         self._open()
         self._opened()
 
@@ -226,24 +184,13 @@ class Agent(pykka.ThreadingActor, ABC):
         """Say `Ready`; an agent that is ready later overrides this."""
         self.ready()
 
-    def _guarded(self, run: Callable[[], T]) -> T:
-        try:
-            return run()
-        except BaseException as bug:
-            self._failure = bug
-            self.actor_stopped.set()
-            if isinstance(bug, Exception):
-                raise
-            message = f"{type(bug).__name__}: {bug}"
-            raise AgentCrashed(message) from bug  # Pykka would stop every actor of the process
-
     def _answer(self, message: Any) -> Result[Any] | None:
         match message:
             case GetStatus():
                 status = self.context.runtime.directory.status(self.name)
                 return Success(status) if status else Failure(Transient("absent", f"{self.name} is not registered"))
             case _ if self.context.stopping.is_set():
-                return Failure(Transient("stopping", f"{self.name} is stopping"))
+                return self._stopping()
             case Reply(token, result):
                 self._continue(token, result)
             case Drain():
@@ -263,32 +210,3 @@ class Agent(pykka.ThreadingActor, ABC):
             timer.cancel()
         if then is not None:
             then(result)
-
-    def _refuse(self, call: Call, why: str) -> None:
-        with suppress(pykka.ActorDeadError):
-            call.reply_to.tell(Reply(call.token, Failure(Transient("crashed", f"{self.name} {why}"))))
-
-    def _bury(self) -> None:
-        try:
-            self._close()
-        except BaseException as bug:  # noqa: BLE001  a failing clean-up is a death like any other
-            self._failure = self._failure or bug
-        pykka.ActorRegistry.unregister(self.actor_ref)
-        if self._failure is not None:
-            self._vitals.last_error = f"{type(self._failure).__name__}: {self._failure}"
-            orderly = isinstance(self._failure, OrderlyDeath)
-            self.log.error("died", error=self._vitals.last_error, exc_info=None if orderly else self._failure)
-        self.become(State.FAILED if self._failure else State.STOPPED)
-        entry = self.context.runtime.directory.entry(self.name)
-        if entry is not None and entry.incarnation == self.context.incarnation:
-            entry.ref = None
-            entry.gone.set()
-        self.context.parent.tell(Terminated(self.name, self.context.incarnation, self._failure))
-
-
-def _refuse_unfit(agent: Agent, call: ProxyCall) -> None:
-    """Raise the caller's `TypeError` for arguments that do not fit, before anything of the agent has run."""
-    callee: Any = agent
-    for name in call.attr_path:
-        callee = getattr(callee, name)
-    inspect.signature(callee).bind(*call.args, **call.kwargs)

@@ -10,7 +10,7 @@ __all__ = ["Backoff", "BackoffPolicy"]
 
 @frozen
 class BackoffPolicy:
-    """How long to wait before attempt n + 1: random in [0, min(cap, base * 2**n)], never under `floor` (seconds).
+    """How many seconds to wait after the n-th failure: random in [0, min(cap, base * 2**(n - 1))], at least `floor`.
 
     >>> BackoffPolicy(base=1.0, cap=4.0).delay(10) <= 4.0
     True
@@ -45,4 +45,5 @@ class Backoff:
         return max(self.policy.delay(self.failures), retry_after or 0.0)
 
     def reset(self) -> None:
+        """Forget the failures, after a success."""
         self.failures = 0

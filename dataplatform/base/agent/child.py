@@ -6,7 +6,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 if TYPE_CHECKING:
     import pykka
@@ -34,7 +34,11 @@ class Strategy(StrEnum):
 
 @frozen
 class Intensity:
-    """More than `restarts` crashes `within` seconds are more than a restart can mend."""
+    """More than `restarts` crashes `within` seconds are more than a restart can mend.
+
+    >>> Intensity()
+    Intensity(restarts=5, within=30.0)
+    """
 
     restarts: int = 5
     within: float = 30.0
@@ -45,14 +49,17 @@ class ChildSpec:
     """A child: its name, how to start one incarnation of it, and what is promised about its times (seconds).
 
     Children of one `stage` start and stop together; a stage starts when the ones below it are ready, and stops
-    before them.
+    before them. Usually made by `Agent.child`.
+
+    >>> ChildSpec("reader", lambda context: ..., stage=1, restart="transient").restart
+    <Restart.TRANSIENT: 'transient'>
     """
 
     name: str
     factory: Callable[[Context], pykka.ActorRef[Any]]
     kind: str = "service"
     stage: int = 0
-    restart: Restart = Restart.PERMANENT
+    restart: Restart = field(default=Restart.PERMANENT, converter=Restart)
     start_timeout: float = 60.0
     drain_timeout: float = 4.0
     shutdown_timeout: float = 5.0
@@ -60,7 +67,11 @@ class ChildSpec:
 
 @frozen
 class Link:
-    """Two children that are told of each other: `upstream` gives, `downstream` takes."""
+    """Two children that are told of each other: `upstream` gives, `downstream` takes.
+
+    >>> Link("coingecko", "crypto-prices").downstream
+    'crypto-prices'
+    """
 
     upstream: str
     downstream: str

@@ -33,7 +33,7 @@ class SystemClock:
         return time.monotonic()
 
     def wait(self, condition: threading.Condition, seconds: float | None) -> None:
-        condition.wait(seconds)
+        condition.wait(None if seconds is None else min(seconds, threading.TIMEOUT_MAX))
 
 
 class ManualClock:
@@ -58,7 +58,9 @@ class ManualClock:
 
     def wait(self, condition: threading.Condition, seconds: float | None) -> None:
         del seconds  # only `advance` and a notification end the wait
-        self._waiting.add(condition)
+        if condition not in self._waiting:
+            self._waiting.add(condition)
+            return  # `advance` may have passed before it knew of this condition: the caller looks at the time again
         condition.wait()
 
     def advance(self, seconds: float) -> None:

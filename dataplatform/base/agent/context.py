@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from math import inf
 from typing import TYPE_CHECKING, Self
 
 from attrs import field, frozen
@@ -22,7 +23,13 @@ __all__ = ["Context", "Runtime"]
 
 @frozen
 class Runtime:
-    """What all agents of one platform share."""
+    """What all agents of one platform share.
+
+    >>> runtime = Runtime.start()
+    >>> runtime.directory.address("nobody").status() is None
+    True
+    >>> runtime.stop()
+    """
 
     clock: Clock
     scheduler: Scheduler
@@ -39,18 +46,24 @@ class Runtime:
         return cls(clock, scheduler, Directory(clock), Journal(), backoff or BackoffPolicy())
 
     def stop(self) -> None:
+        """Stop the time of this runtime; its agents are their supervisors' to stop."""
         self.scheduler.stop()
 
 
 @frozen
 class Context:
-    """One incarnation of one name. `stopping` is set the moment a stop is asked for, ahead of the inbox."""
+    """One incarnation of one name.
+
+    `stopping` is set the moment a stop is asked for, ahead of the inbox. A clean-up that takes longer than
+    `clean_up_timeout` seconds is reported to the parent as a death, and the agent is left behind.
+    """
 
     name: str
     runtime: Runtime
     parent: Recipient
     incarnation: int = 1
     stopping: threading.Event = field(factory=threading.Event)
+    clean_up_timeout: float = inf
     vitals: Vitals = field(init=False)
 
     @vitals.default
@@ -58,4 +71,5 @@ class Context:
         return Vitals(State.STARTING, self.runtime.clock.now())
 
     def address(self, name: str) -> Address:
+        """Return the address of any agent of the platform."""
         return self.runtime.directory.address(name)

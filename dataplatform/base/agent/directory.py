@@ -23,32 +23,54 @@ T = TypeVar("T")
 
 @define(eq=False)
 class Entry:
-    """What is known of a name: the actor that runs under it now, if any, and the vitals of the latest one."""
+    """What is known of a name: the actor that runs under it now, if any, and the vitals of the latest one.
+
+    `incarnation` counts all actors that had the name; `gone` is set when the clean-up of this one is over, `ended`
+    when nobody will start another.
+    """
 
     kind: str
     incarnation: int
     vitals: Vitals
     ref: pykka.ActorRef[Any] | None = None
     gone: threading.Event = field(factory=threading.Event)
+    ended: bool = False
+
+    def why_absent(self) -> str:
+        """Say why no actor answers under the name."""
+        if self.vitals.state is State.STOPPED:
+            return "has been stopped"
+        if self.ended:
+            return "has crashed and is not restarted"
+        return "is starting" if self.incarnation == 1 and self.vitals.state is State.STARTING else "is restarting"
 
 
 @define(eq=False)
 class Directory:
-    """The names of one platform. Read by any thread; entries are replaced whole, never changed half."""
+    """The names of one platform. Read by any thread; entries are replaced whole, never changed half.
+
+    >>> from dataplatform.base.agent import Directory, SystemClock
+    >>> Directory(SystemClock()).address("nobody").tell("hello").error
+    Transient('absent: nobody has not been started')
+    """
 
     clock: Clock
     _entries: dict[str, Entry] = field(factory=dict)
 
     def address(self, name: str) -> Address:
+        """Return the address of a name, whether or not an actor runs under it."""
         return Address(name, self)
 
     def enter(self, name: str, entry: Entry) -> None:
+        """Put another incarnation under the name."""
         self._entries[name] = entry
 
     def entry(self, name: str) -> Entry | None:
+        """Return what is known of the name, `None` if no actor ever had it."""
         return self._entries.get(name)
 
     def names(self) -> list[str]:
+        """Return all names, in the order in which they were first started."""
         return list(self._entries)
 
     def status(self, name: str) -> AgentStatus | None:
@@ -56,7 +78,7 @@ class Directory:
         entry = self._entries.get(name)
         if entry is None:
             return None
-        vitals, busy = entry.vitals, entry.vitals.busy_since
+        vitals, ref, busy = entry.vitals, entry.ref, entry.vitals.busy_since  # read once: the agent may die meanwhile
         return AgentStatus(
             name=name,
             kind=entry.kind,
@@ -65,7 +87,7 @@ class Directory:
             restarts=entry.incarnation - 1,
             handled=vitals.handled,
             busy_s=0.0 if busy is None else self.clock.monotonic() - busy,
-            waiting=entry.ref.actor_inbox.qsize() if entry.ref else 0,  # type: ignore[attr-defined]
+            waiting=ref.actor_inbox.qsize() if ref else 0,  # type: ignore[attr-defined]
             degraded=vitals.degraded,
             last_error=vitals.last_error,
             counters=dict(vitals.counters),
@@ -100,26 +122,33 @@ class Address:
             answer: Result[T] = self.future(request).get(timeout=timeout)
         except pykka.Timeout:
             return Failure(Transient("timeout", f"{self.name} gave no answer in {timeout:g} s"))
-        except pykka.ActorDeadError:
-            return self._absent()
         except Exception as bug:  # noqa: BLE001  the bug of another agent, reported by its supervisor
             return Failure(Transient("crashed", f"{self.name} crashed: {type(bug).__name__}: {bug}"))
         return answer
 
     def future(self, request: Request[T]) -> pykka.Future[Result[T]]:
-        """Send a request and return Pykka's future of its answer; a bug of the agent is raised by `get`."""
-        ref = self._ref()
-        try:
-            if ref is not None:
-                return ref.ask(request, block=False)
-        except pykka.ActorDeadError:
-            pass
-        nobody: pykka.ThreadingFuture[Result[T]] = pykka.ThreadingFuture()
-        nobody.set(self._absent())
-        return nobody
+        """Send a request and return Pykka's future of its answer.
+
+        An agent that is away, or dies before it handles the request, is a `Transient` failure; a bug of the agent and
+        `pykka.Timeout` are raised by `get`.
+        """
+        answer: pykka.ThreadingFuture[Result[T]] = pykka.ThreadingFuture()
+        if (ref := self._ref()) is None:
+            answer.set(self._absent())
+        else:
+            asked: pykka.Future[Result[T]] = ref.ask(request, block=False)
+            answer.set_get_hook(lambda timeout: self._got(asked, timeout))
+        return answer
 
     def status(self) -> AgentStatus | None:
+        """Return a look at the agent without asking it; `None` if it has never been started."""
         return self._directory.status(self.name)
+
+    def _got(self, asked: pykka.Future[Result[T]], timeout: float | None) -> Result[T]:
+        try:
+            return asked.get(timeout=timeout)
+        except pykka.ActorDeadError:
+            return self._absent()
 
     def _ref(self) -> pykka.ActorRef[Any] | None:
         entry = self._directory.entry(self.name)
@@ -129,5 +158,4 @@ class Address:
         entry = self._directory.entry(self.name)
         if entry is None:
             return Failure(Transient("absent", f"{self.name} has not been started"))
-        word = "has been stopped" if entry.vitals.state is State.STOPPED else "is restarting"
-        return Failure(Transient("absent", f"{self.name} {word}"))
+        return Failure(Transient("absent", f"{self.name} {entry.why_absent()}"))

@@ -28,22 +28,32 @@ class Incident:
 
     @property
     def records(self) -> int:
+        """How many records that is."""
         return self.next - self.first
 
 
 @define(eq=False)
 class Journal:
-    """The latest thousand incidents, in order, and how many there were in all; written by any thread."""
+    """The latest thousand incidents, in order, and how many there were in all; written by any thread.
+
+    >>> from datetime import UTC, datetime
+    >>> journal = Journal()
+    >>> journal.record(Incident(datetime.now(UTC), "reader", "gap", "prices", 0, 10, 15, "the topic lost its tail"))
+    >>> journal.count, journal.incidents()[0].records
+    (1, 5)
+    """
 
     count: int = 0
     _incidents: deque[Incident] = field(factory=lambda: deque(maxlen=KEPT))
     _lock: threading.Lock = field(factory=threading.Lock)
 
     def record(self, incident: Incident) -> None:
+        """Remember an incident; the oldest of too many is forgotten."""
         with self._lock:
             self.count += 1
             self._incidents.append(incident)
 
     def incidents(self) -> list[Incident]:
+        """Return the incidents that are remembered, oldest first."""
         with self._lock:
             return list(self._incidents)

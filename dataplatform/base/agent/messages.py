@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from attrs import frozen
 
+from dataplatform.base.agent.status import AgentStatus
+
 if TYPE_CHECKING:
     import pykka
 
@@ -35,7 +37,7 @@ class Request(Generic[T_co]):
 
 
 @frozen
-class GetStatus(Request["AgentStatus"]):
+class GetStatus(Request[AgentStatus]):
     """Answers the agent's `AgentStatus`."""
 
 
@@ -79,7 +81,10 @@ class Ready:
 
 @frozen
 class Terminated:
-    """The child is dead and its clean-up is over; `failure` is what killed it, `None` for a stop that was asked for."""
+    """The child is dead and its clean-up is over, or has hung for too long.
+
+    `failure` is what killed it, `None` when it stopped by itself or because somebody told it to.
+    """
 
     name: str
     incarnation: int
@@ -88,7 +93,7 @@ class Terminated:
 
 @frozen
 class PeerJoined:
-    """An agent this one is linked with is running: it stands `downstream` (takes from us) or `upstream` (gives to us)."""
+    """A linked agent runs: it stands `downstream` (takes from this one) or upstream (gives to it)."""
 
     peer: Address
     downstream: bool

@@ -9,12 +9,15 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pykka
+import structlog
 from attrs import define, field
 
 if TYPE_CHECKING:
     from dataplatform.base.agent.clock import Clock
 
 __all__ = ["Scheduler", "Timer"]
+
+FEW = 128  # timers, below which the cancelled ones are not worth looking for
 
 
 class Recipient(Protocol):
@@ -33,6 +36,7 @@ class Timer:
     cancelled: bool = False
 
     def cancel(self) -> None:
+        """Keep the message from being told; too late, once the scheduler has taken it in hand."""
         self.cancelled = True
 
 
@@ -40,9 +44,16 @@ class Timer:
 class Scheduler:
     """Tells messages at due times on its own daemon thread.
 
-    >>> from dataplatform.base.agent.clock import SystemClock
-    >>> scheduler = Scheduler(SystemClock())
+    >>> from queue import SimpleQueue
+    >>> from types import SimpleNamespace
+    >>> from dataplatform.base.agent import ManualClock, Scheduler
+    >>> clock, told = ManualClock(), SimpleQueue()
+    >>> scheduler = Scheduler(clock)
     >>> scheduler.start()
+    >>> timer = scheduler.after(30.0, SimpleNamespace(tell=told.put), "half a minute")
+    >>> clock.advance(30.0)
+    >>> told.get(timeout=5)
+    'half a minute'
     >>> scheduler.stop()
     """
 
@@ -50,31 +61,51 @@ class Scheduler:
     _heap: list[tuple[float, int, Timer]] = field(factory=list, init=False)
     _changed: threading.Condition = field(factory=threading.Condition, init=False)
     _order: count[int] = field(factory=count, init=False)
+    _thread: threading.Thread | None = field(default=None, init=False)
     _running: bool = field(default=False, init=False)
+    _sweep_at: int = field(default=FEW, init=False)
 
     def start(self) -> None:
+        """Start the thread; timers set before are told when due."""
         self._running = True
-        threading.Thread(target=self._run, name="scheduler", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, name="scheduler", daemon=True)
+        self._thread.start()
 
     def stop(self) -> None:
         """End the thread; timers still waiting are never told."""
         with self._changed:
             self._running = False
+            self._heap.clear()
             self._changed.notify_all()
+        if self._thread is not None:
+            self._thread.join(timeout=1.0)
 
     def after(self, seconds: float, recipient: Recipient, message: object) -> Timer:
         """Tell `message` to `recipient` in `seconds`; a recipient that died by then is no error."""
         timer = Timer(self.clock.monotonic() + max(0.0, seconds), recipient, message)
         with self._changed:
             heapq.heappush(self._heap, (timer.due, next(self._order), timer))
-            self._changed.notify_all()
+            if len(self._heap) >= self._sweep_at:
+                self._sweep()
+            if self._heap[0][2] is timer:
+                self._changed.notify_all()
         return timer
+
+    def _sweep(self) -> None:
+        """Forget the cancelled, so that the heap stays under about twice the timers that wait."""
+        self._heap = [waiting for waiting in self._heap if not waiting[2].cancelled]
+        heapq.heapify(self._heap)
+        self._sweep_at = max(FEW, 2 * len(self._heap))
 
     def _run(self) -> None:
         while (timer := self._next()) is not None:
-            if not timer.cancelled:
+            if timer.cancelled:
+                continue
+            try:
                 with suppress(pykka.ActorDeadError):
                     timer.recipient.tell(timer.message)
+            except Exception:  # noqa: BLE001  time must go on for the others
+                structlog.get_logger().error("timer not told", message=timer.message, exc_info=True)
 
     def _next(self) -> Timer | None:
         with self._changed:

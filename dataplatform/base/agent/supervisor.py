@@ -6,19 +6,20 @@ next possible step for each child: down from the last stage to the first, up fro
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
-from enum import Enum, auto
 from typing import Any, ClassVar, TypeAlias, assert_never
 
-from attrs import define, field, frozen
+from attrs import frozen
 
-from dataplatform.base.agent.agent import Agent, OrderlyDeath
+from dataplatform.base.agent.agent import Agent
 from dataplatform.base.agent.child import ChildSpec, Intensity, Link, Restart, Strategy
 from dataplatform.base.agent.context import Context
 from dataplatform.base.agent.directory import Entry
-from dataplatform.base.agent.messages import Drain, Drained, PeerJoined, PeerRestarted, Ready, Request, Terminated
+from dataplatform.base.agent.lifecycle import Child, CrashLog, Phase, Want, siblings
+from dataplatform.base.agent.messages import Drain, Drained, Ready, Request, Terminated
+from dataplatform.base.agent.mortal import OrderlyDeath
 from dataplatform.base.agent.status import State
+from dataplatform.base.agent.wiring import check, introduce
 from dataplatform.errors import Permanent
 from dataplatform.result import Failure, Result, Success
 
@@ -27,39 +28,6 @@ __all__ = ["GaveUp", "RestartChild", "Supervisor"]
 
 class GaveUp(OrderlyDeath):
     """A supervisor's children crashed more often than restarts can mend."""
-
-
-class Want(Enum):
-    UP = auto()
-    DRAINED = auto()  # down, after finishing what it has in hand
-    DOWN = auto()  # down at once
-
-
-class Phase(Enum):
-    DOWN = auto()
-    BACKOFF = auto()  # crashed, to be started when its time comes
-    STARTING = auto()
-    RUNNING = auto()
-    DRAINING = auto()
-    STOPPING = auto()
-    DONE = auto()  # ended, and its restart type says to leave it so
-
-
-@define(eq=False)
-class Child:
-    """One child as its supervisor sees it."""
-
-    spec: ChildSpec
-    want: Want = Want.UP
-    phase: Phase = Phase.DOWN
-    context: Context | None = None
-    incarnation: int = 0
-    crashes: deque[float] = field(factory=deque)
-    entry: Entry | None = None
-
-    @property
-    def alive(self) -> bool:
-        return self.phase in {Phase.STARTING, Phase.RUNNING, Phase.DRAINING, Phase.STOPPING}
 
 
 @frozen
@@ -94,6 +62,26 @@ class Supervisor(Agent):
 
     It is `Ready` when all of them are. `Drain` stops them in reverse; when the intensity is exceeded it does the same
     by itself and then dies of `GaveUp`, which its own supervisor (or, at the root, the process) is told.
+
+    >>> from queue import SimpleQueue
+    >>> from types import SimpleNamespace
+    >>> from dataplatform.base.agent import Runtime
+    >>> class Idle(Agent):
+    ...     def receive(self, message: object) -> None: ...
+    >>> told = SimpleQueue()
+    >>> context = Context("root", Runtime.start(), parent=SimpleNamespace(tell=told.put))
+    >>> children = [Idle.child("store"), Idle.child("reader", stage=1)]
+    >>> root = Supervisor.start(context, children, [Link("reader", "store")])
+    >>> told.get(timeout=5)
+    Ready(name='root', incarnation=1)
+    >>> context.address("reader").status().shown
+    'running'
+    >>> root.tell(Drain())
+    >>> told.get(timeout=5)
+    Drained(name='root', incarnation=1)
+    >>> root.stop()
+    True
+    >>> context.runtime.stop()
     """
 
     kind: ClassVar[str] = "supervisor"
@@ -107,12 +95,14 @@ class Supervisor(Agent):
         intensity: Intensity | None = None,
     ) -> None:
         super().__init__(context)
-        self._children = {spec.name: Child(spec) for spec in children}
+        check(children, links)
+        self._intensity = intensity or Intensity()
+        self._crashes = CrashLog(self._intensity.within)
+        in_order = sorted(children, key=lambda spec: spec.stage)
+        self._children = {spec.name: Child(spec, CrashLog(self._intensity.within)) for spec in in_order}
         self._stages = sorted({spec.stage for spec in children})
         self._links = tuple(links)
-        self._strategy = strategy
-        self._intensity = intensity or Intensity()
-        self._crashes: deque[float] = deque()
+        self._strategy = Strategy(strategy)
         self._gave_up: GaveUp | None = None
         self._told_ready = False
 
@@ -128,11 +118,13 @@ class Supervisor(Agent):
                 if child := self._current(name, incarnation):
                     self._child_ready(child)
             case Drained(name, incarnation):
-                if child := self._current(name, incarnation):
+                child = self._current(name, incarnation)
+                if child and child.phase is Phase.DRAINING:
                     self._stop_child(child)
             case Terminated(name, incarnation, failure):
-                if child := self._current(name, incarnation):
-                    self._child_dead(child, failure)
+                child = self._current(name, incarnation)
+                if child and child.alive:  # one that was left behind may still come to its end
+                    self._child_terminated(child, failure)
             case StartDue(name, incarnation):
                 child = self._current(name, incarnation)
                 if child and child.phase is Phase.BACKOFF:
@@ -154,130 +146,86 @@ class Supervisor(Agent):
         self._reconcile()
 
     def _close(self) -> None:
-        """Stop whatever still runs: after a crash of the supervisor itself, or a stop without a drain."""
-        for child in reversed(self._children.values()):
-            if child.alive and child.context and child.entry:
-                child.context.stopping.set()
-                if child.entry.ref is not None:
-                    child.entry.ref.stop(block=False)
-                child.entry.gone.wait(child.spec.shutdown_timeout)
+        """Stop whatever still runs, in reverse: after a crash of the supervisor itself, or a stop without a drain."""
+        for stage in reversed(self._stages):
+            alive = [child for child in self._of(stage) if child.alive]
+            asked_at = self.clock.monotonic()
+            for child in alive:
+                child.stop()
+            for child in alive:
+                left = asked_at + child.spec.shutdown_timeout - self.clock.monotonic()
+                if not child.wait(max(0.0, left)):
+                    self._abandon(child, "did not stop")
+                child.phase = Phase.DOWN
 
     # One child's life
 
     def _start_child(self, child: Child) -> None:
-        child.incarnation += 1
-        child.phase = Phase.STARTING
-        child.context = Context(child.spec.name, self.context.runtime, self.actor_ref, child.incarnation)
-        child.entry = Entry(child.spec.kind, child.incarnation, child.context.vitals)
-        if child.incarnation > 1:
-            self._keep_last_error(child)
-        self.context.runtime.directory.enter(child.spec.name, child.entry)
-        self._limit(child, child.spec.start_timeout)
         try:
-            child.entry.ref = child.spec.factory(child.context)
-        except Exception as bug:  # noqa: BLE001  a constructor that fails is a death like any other
-            self._bury_unborn(child, bug)
+            child.start(self.context.runtime, self.actor_ref)
+        except BaseException as bug:  # a constructor that fails, or exits, is a death like any other
+            self.log.exception("crashed", child=child.name, error=f"{type(bug).__name__}: {bug}")
+            self.actor_ref.tell(Terminated(child.name, child.incarnation, bug))
+        self._limit(child, child.spec.start_timeout)
 
     def _child_ready(self, child: Child) -> None:
         if child.phase is not Phase.STARTING:
             return
         child.phase = Phase.RUNNING
-        for link in self._links:
-            if child.spec.name in {link.upstream, link.downstream}:
-                self._introduce(child, link)
-
-    def _introduce(self, child: Child, link: Link) -> None:
-        """Tell both ends of each other; the peers of a restarted child also learn that it lost what it had."""
-        downstream = link.downstream != child.spec.name
-        peer = self._children[link.downstream if downstream else link.upstream]
-        if peer.phase is not Phase.RUNNING:
-            return
-        here, there = self.address(child.spec.name), self.address(peer.spec.name)
-        if child.incarnation > 1:
-            there.tell(PeerRestarted(child.spec.name))
-        here.tell(PeerJoined(there, downstream))
-        there.tell(PeerJoined(here, not downstream))
+        introduce(child, self._links, self._children, self.address)
 
     def _stop_child(self, child: Child) -> None:
-        if child.phase in {Phase.STOPPING, Phase.DOWN} or child.context is None or child.entry is None:
-            return
         child.phase = Phase.STOPPING
-        child.context.stopping.set()
         self._limit(child, child.spec.shutdown_timeout)
-        if child.entry.ref is not None and child.entry.ref.is_alive():
-            child.entry.ref.stop(block=False)
+        child.stop()
 
-    def _child_dead(self, child: Child, failure: BaseException | None) -> None:
-        expected = child.phase is Phase.STOPPING or child.want is not Want.UP
-        child.phase = Phase.DOWN
-        if expected:
-            return
-        if child.spec.restart is Restart.TEMPORARY or (child.spec.restart is Restart.TRANSIENT and failure is None):
-            child.phase = Phase.DONE
-            return
-        self._recover_from(child, failure)
+    def _child_terminated(self, child: Child, failure: BaseException | None) -> None:
+        if not child.gone:
+            self._abandon(child, "did not finish its clean-up")
+        self._child_dead(child, failure)
 
     def _child_overdue(self, child: Child) -> None:
-        match child.phase:
-            case Phase.DRAINING:
-                self.log.warning("not drained in time", child=child.spec.name, timeout_s=child.spec.drain_timeout)
-                self._stop_child(child)
-            case Phase.STOPPING:
-                self._abandon(child, "did not stop")
-                child.phase = Phase.DOWN
-            case _:
-                error = self._abandon(child, "did not start")
-                child.phase = Phase.DOWN
-                self._recover_from(child, error)
+        if child.phase is Phase.DRAINING:
+            self.log.warning("not drained in time", child=child.name, timeout_s=child.spec.drain_timeout)
+            self._stop_child(child)
+            return
+        what = "did not stop" if child.phase is Phase.STOPPING else "did not start"
+        self._child_dead(child, self._abandon(child, what))
 
     def _abandon(self, child: Child, what: str) -> TimeoutError:
-        """Stop waiting for a stuck child: its thread is left behind, its name is free."""
-        error = TimeoutError(f"{child.spec.name} is stuck: it {what} in time and is left behind")
-        self.log.error("stuck", child=child.spec.name, what=what)
-        if child.entry is not None and child.context is not None:
-            child.context.stopping.set()
-            child.entry.ref = None
-            child.entry.vitals.last_error = str(error)
-            child.entry.vitals.state = State.FAILED
+        error = TimeoutError(f"{child.name} is stuck: it {what} in time and is left behind")
+        self.log.error("stuck", child=child.name, what=what)
+        child.abandon(error)
         return error
+
+    def _child_dead(self, child: Child, failure: BaseException | None) -> None:
+        if child.phase is Phase.STOPPING or child.want is not Want.UP:
+            child.settle()
+        elif child.spec.restart is Restart.TEMPORARY or (child.spec.restart is Restart.TRANSIENT and failure is None):
+            child.finish()
+        else:
+            self._recover_from(child, failure)
 
     # Crashes
 
     def _recover_from(self, child: Child, failure: BaseException | None) -> None:
+        child.phase = Phase.DOWN
         now = self.clock.monotonic()
-        for crashes in (self._crashes, child.crashes):
-            crashes.append(now)
-            while now - crashes[0] > self._intensity.within:
-                crashes.popleft()
-        if self._gave_up is None and len(self._crashes) > self._intensity.restarts:
-            self._give_up(child, failure)
+        crashes, of_child = self._crashes.add(now), child.crashes.add(now)
+        if self._gave_up is None and crashes > self._intensity.restarts:
+            self._give_up(child, failure, crashes)
             return
-        delay = self.context.runtime.backoff.delay(len(child.crashes))
+        delay = self.context.runtime.backoff.delay(of_child)
         child.phase = Phase.BACKOFF
-        self.log.warning("restarting", child=child.spec.name, in_s=round(delay, 3), crashes=len(child.crashes))
-        self.after(delay, StartDue(child.spec.name, child.incarnation))
-        for sibling in self._siblings_of(child):
+        self.log.warning("restarting", child=child.name, in_s=round(delay, 3), crashes=of_child)
+        self.after(delay, StartDue(child.name, child.incarnation))
+        for sibling in siblings(self._strategy, child, list(self._children.values())):
             sibling.want = Want.DOWN  # `_reconcile` wants it up again when all of them are down
 
-    def _siblings_of(self, crashed: Child) -> list[Child]:
-        others = [child for child in self._children.values() if child is not crashed and child.phase is not Phase.DONE]
-        match self._strategy:
-            case Strategy.ONE_FOR_ONE:
-                return []
-            case Strategy.ONE_FOR_ALL:
-                return others
-            case Strategy.REST_FOR_ONE:
-                order = list(self._children)
-                place = order.index(crashed.spec.name)
-                return [child for child in others if order.index(child.spec.name) > place]
-            case _:
-                assert_never(self._strategy)
-
-    def _give_up(self, child: Child, failure: BaseException | None) -> None:
+    def _give_up(self, child: Child, failure: BaseException | None, crashes: int) -> None:
         cause = f"{type(failure).__name__}: {failure}" if failure else "it stopped without being asked to"
         self._gave_up = GaveUp(
-            f"{child.spec.name} crashed, the {len(self._crashes)}th crash under {self.name}"
-            f" within {self._intensity.within:g} s: {cause}"
+            f"{child.name} crashed: {cause} (crash {crashes} under {self.name} within {self._intensity.within:g} s)"
         )
         self._vitals.last_error = str(self._gave_up)
         self.log.error("giving up", reason=str(self._gave_up))
@@ -287,10 +235,14 @@ class Supervisor(Agent):
     def _restart_child(self, name: str) -> Result[None]:
         child = self._children.get(name)
         if child is None:
-            return Failure(
-                Permanent("not_found", f"no agent is called {name!r}", remedy=f"there are {', '.join(self._children)}")
-            )
-        child.want = Want.DRAINED
+            names = ", ".join(self._children)
+            return Failure(Permanent("not_found", f"no agent is called {name!r}", remedy=f"there are {names}"))
+        if self.state is State.DRAINING:
+            return self._stopping()
+        if child.phase is Phase.DONE:
+            child.phase = Phase.DOWN
+        if child.want is Want.UP:
+            child.want = Want.DRAINED
         self._reconcile()
         return Success(None)
 
@@ -311,7 +263,7 @@ class Supervisor(Agent):
     def _take_down(self) -> bool:
         """Take the next steps down; `True` when everything unwanted is down."""
         for stage in reversed(self._stages):
-            unwanted = [c for c in self._of(stage) if c.want is not Want.UP]
+            unwanted = [child for child in self._of(stage) if child.want is not Want.UP]
             for child in unwanted:
                 self._step_down(child)
             if any(child.alive for child in unwanted):
@@ -326,7 +278,7 @@ class Supervisor(Agent):
         elif child.phase is Phase.RUNNING:
             child.phase = Phase.DRAINING
             self._limit(child, child.spec.drain_timeout)
-            self.address(child.spec.name).tell(Drain())
+            self.address(child.name).tell(Drain())
 
     def _bring_up(self) -> bool:
         """Take the next steps up; `True` when every child is up or done."""
@@ -354,21 +306,7 @@ class Supervisor(Agent):
         return child if child and child.incarnation == incarnation else None
 
     def _limit(self, child: Child, seconds: float) -> None:
-        self.after(seconds, Overdue(child.spec.name, child.incarnation, child.phase))
-
-    def _keep_last_error(self, child: Child) -> None:
-        before = self.context.runtime.directory.entry(child.spec.name)
-        if before is not None and child.entry is not None:
-            child.entry.vitals.last_error = before.vitals.last_error
-            child.entry.vitals.counters.update(before.vitals.counters)
-
-    def _bury_unborn(self, child: Child, bug: Exception) -> None:
-        self.log.error("crashed", child=child.spec.name, error=f"{type(bug).__name__}: {bug}", exc_info=bug)
-        if child.entry is not None:
-            child.entry.vitals.last_error = f"{type(bug).__name__}: {bug}"
-            child.entry.vitals.state = State.FAILED
-            child.entry.gone.set()
-        self.actor_ref.tell(Terminated(child.spec.name, child.incarnation, bug))
+        self.after(seconds, Overdue(child.name, child.incarnation, child.phase))
 
 
 def root_entry(context: Context) -> Entry:

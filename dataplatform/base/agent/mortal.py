@@ -1,0 +1,192 @@
+"""The one class that touches Pykka's hooks: an actor whose every death is clean, complete and reported."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, TypeVar
+
+import pykka
+import structlog
+from pykka.messages import ProxyCall
+
+from dataplatform.base.agent.context import Context
+from dataplatform.base.agent.directory import Entry
+from dataplatform.base.agent.mailbox import Mailbox
+from dataplatform.base.agent.messages import Call, Drained, Ready, Reply, Terminated
+from dataplatform.base.agent.scheduler import Timer
+from dataplatform.base.agent.status import State
+from dataplatform.errors import PlatformError, Transient
+from dataplatform.result import Failure, Result, Success
+
+__all__ = ["AgentCrashed", "MortalActor", "OrderlyDeath"]
+
+T = TypeVar("T")
+
+
+class AgentCrashed(RuntimeError):
+    """An agent died of something that is not an `Exception`, such as `SystemExit` in a handler."""
+
+
+class OrderlyDeath(Exception):
+    """An agent's own decision to die as failed, after it has put things in order; no bug, so no traceback."""
+
+
+class MortalActor(pykka.ThreadingActor, ABC):
+    """What Pykka lacks: an exception anywhere kills the actor, which cleans up, leaves the directory, tells its parent.
+
+    The base of `Agent`, and of nothing else.
+    """
+
+    use_daemon_thread = True  # an agent stuck in a call must not keep the process from exiting
+
+    def __init__(self, context: Context) -> None:
+        super().__init__()
+        self.context = context
+        self.name = context.name
+        self.clock = context.runtime.clock
+        self.log: Any = structlog.get_logger().bind(agent=context.name)
+        self._vitals = context.vitals
+        self._failure: BaseException | None = None
+
+    # What `Agent` writes
+
+    @abstractmethod
+    def _begin(self) -> None:
+        """Acquire what the agent holds, and say so."""
+
+    @abstractmethod
+    def _answer(self, message: Any) -> Result[Any] | None:
+        """Handle one message."""
+
+    @abstractmethod
+    def _close(self) -> None:
+        """Release what is held."""
+
+    @property
+    def state(self) -> State:
+        return self._vitals.state
+
+    def become(self, state: State) -> None:
+        """Show another state, from now on."""
+        self._vitals.state, self._vitals.since = state, self.clock.now()
+
+    # Pykka's hooks
+
+    def _create_actor_inbox(self) -> Mailbox:  # type: ignore[override]  # Pykka has a static method, called on `self`
+        self._mailbox = Mailbox(self)
+        return self._mailbox
+
+    def on_start(self) -> None:
+        if entry := self._entry():
+            entry.ref = self.actor_ref
+        self._guarded(self._begin)
+
+    def on_receive(self, message: Any) -> Result[Any] | None:
+        if isinstance(message, Call):
+            answer = self._answer(message.request) or Success(None)
+            with suppress(pykka.ActorDeadError):
+                message.reply_to.tell(Reply(message.token, answer))
+            return None
+        return self._answer(message)
+
+    def _handle_receive(self, message: Any) -> Any:
+        """Run one message or proxy call; a bug stops the agent, and Pykka hands the exception to the caller."""
+        if isinstance(message, ProxyCall) and self.context.stopping.is_set():
+            return self._stopping()
+        self._vitals.busy_since = self.clock.monotonic()
+        try:
+            return self._guarded(lambda: super(MortalActor, self)._handle_receive(message))
+        except Exception as bug:
+            if isinstance(message, Call):
+                self._refuse(message, Transient("crashed", f"{self.name} crashed: {_described(bug)}"))
+            raise
+        finally:
+            self._vitals.busy_since = None
+            self._vitals.handled += 1
+
+    def _handle_failure(self, _type: Any, bug: BaseException | None, _traceback: Any) -> None:
+        """End the loop; the death is logged once, by `_bury`, and not by Pykka as well."""
+        self._failure = self._failure or bug
+        self.actor_stopped.set()
+
+    def _actor_loop(self) -> None:
+        try:
+            super()._actor_loop()
+        except BaseException as bug:  # noqa: BLE001  the thread must not die unreported, whatever kills it
+            self._failure = self._failure or bug
+        finally:
+            self._bury()
+
+    def _actor_loop_teardown(self) -> None:
+        """Refuse what nobody will handle any more, and whatever comes later."""
+        for envelope in self._mailbox.close():
+            if isinstance(envelope.message, Call):
+                self._refuse(envelope.message, Transient("absent", f"{self.name} stopped before handling the request"))
+            else:
+                self._mailbox.refuse(envelope)
+
+    # How it works
+
+    def _guarded(self, run: Callable[[], T]) -> T:
+        try:
+            return run()
+        except BaseException as bug:
+            self._failure = bug
+            self.actor_stopped.set()
+            if isinstance(bug, Exception):
+                raise
+            raise AgentCrashed(_described(bug)) from bug  # Pykka would stop every actor of the process
+
+    def _refuse(self, call: Call, error: PlatformError) -> None:
+        with suppress(pykka.ActorDeadError):
+            call.reply_to.tell(Reply(call.token, Failure(error)))
+
+    def _stopping(self) -> Failure:
+        return Failure(Transient("stopping", f"{self.name} is stopping"))
+
+    def _bury(self) -> None:
+        """Clean up, leave the directory, tell the supervisor: in this order, so that no successor overlaps."""
+        if self._failure is not None:
+            self._show_death("died", self._failure)
+        limit = self._limit_clean_up()
+        try:
+            self._close()
+        except BaseException as bug:  # noqa: BLE001  a failing clean-up is a death like any other
+            self._show_death("clean-up failed", bug)
+            self._failure = self._failure or bug
+        limit.cancel()
+        pykka.ActorRegistry.unregister(self.actor_ref)
+        if self._failure is None:
+            self.become(State.STOPPED)
+        if entry := self._entry():
+            entry.ref = None
+            entry.gone.set()
+        self._tell_parent(Terminated(self.name, self.context.incarnation, self._failure))
+
+    def _show_death(self, event: str, bug: BaseException) -> None:
+        if self.state is not State.FAILED:  # the first failure is the cause, and stays
+            self._vitals.last_error = _described(bug)
+            self.become(State.FAILED)
+        self.log.error(event, error=_described(bug), exc_info=None if isinstance(bug, OrderlyDeath) else bug)
+
+    def _limit_clean_up(self) -> Timer:
+        """Have a clean-up that hangs reported by the scheduler, as this thread cannot."""
+        seconds = self.context.clean_up_timeout
+        error = TimeoutError(f"{self.name} did not finish its clean-up in {seconds:g} s")
+        late = Terminated(self.name, self.context.incarnation, self._failure or error)
+        return self.context.runtime.scheduler.after(seconds, self.context.parent, late)
+
+    def _entry(self) -> Entry | None:
+        """Return this incarnation's entry, unless a later one has the name by now."""
+        entry = self.context.runtime.directory.entry(self.name)
+        return entry if entry is not None and entry.vitals is self._vitals else None
+
+    def _tell_parent(self, message: Ready | Drained | Terminated) -> None:
+        with suppress(pykka.ActorDeadError):  # a supervisor that dies stops its children, and needs no telling
+            self.context.parent.tell(message)
+
+
+def _described(bug: BaseException) -> str:
+    return f"{type(bug).__name__}: {bug}"

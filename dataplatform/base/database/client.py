@@ -1,0 +1,129 @@
+"""The database client: an agent that owns one connection, opened when needed and opened again when lost."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from io import StringIO
+from typing import Any, ClassVar, TypeAlias, assert_never
+
+import psycopg2
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE, connection
+
+from dataplatform.base.agent import Agent, Context
+from dataplatform.base.database.errors import explain
+from dataplatform.base.database.requests import Probe, Query, Rows, RowsWritten, WriteRows
+from dataplatform.base.database.settings import TimescaleSettings
+from dataplatform.base.database.tables import TableSpec
+from dataplatform.errors import PlatformError
+from dataplatform.result import Failure, Result, Success
+
+__all__ = ["TimescaleClient"]
+
+Message: TypeAlias = WriteRows | Query | Probe
+SCHEMA_LOCK = 0x64617461  # an advisory lock of our own, so that two connections do not create one table at once
+
+
+class TimescaleClient(Agent):
+    """Writes and reads one request at a time, each in its own transaction.
+
+    A lost connection is a `Transient` failure; the next request connects anew. Tables are made when first written to
+    over a connection, so a server that lost them, or a new one, needs nothing done by hand.
+    """
+
+    kind: ClassVar[str] = "client"
+
+    def __init__(self, context: Context, settings: TimescaleSettings) -> None:
+        super().__init__(context)
+        self._settings = settings
+        self._connection: connection | None = None
+        self._known: set[str] = set()
+
+    def receive(self, message: Message) -> Result[Any]:
+        try:
+            answer = self._run(self._connected(), message)
+        except psycopg2.Error as error:
+            return self._failed(explain(error))
+        self.recover()
+        return Success(answer)
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            with suppress(psycopg2.Error):
+                self._connection.close()
+        self._connection = None
+        self._known.clear()
+
+    def _peer_restarted(self, name: str) -> None:
+        if self.kind_of(name) != "server":
+            return
+        self.log.info("connection dropped", because=f"{name} restarted")
+        self._close()  # the server died, and the connection with it
+
+    def _run(self, conn: connection, message: Message) -> Any:
+        match message:
+            case WriteRows(spec, text, rows):
+                return self._write(conn, spec, text, rows)
+            case Query(sql, parameters, most):
+                return self._query(conn, sql, parameters, most)
+            case Probe():
+                return self._query(conn, "SHOW server_version", {}, 1).rows[0][0]
+            case _:
+                assert_never(message)
+
+    def _write(self, conn: connection, spec: TableSpec, text: str, rows: int) -> RowsWritten:
+        if spec.name not in self._known:
+            self._create(conn, spec)
+        with conn, conn.cursor() as cursor:
+            cursor.copy_expert(spec.copy, StringIO(text))
+            cursor.execute(spec.upsert)
+        self._known.add(spec.name)
+        self.count("rows", rows)
+        return RowsWritten(spec.name, rows)
+
+    def _create(self, conn: connection, spec: TableSpec) -> None:
+        with conn, conn.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", (SCHEMA_LOCK,))
+            for statement in (*spec.create, spec.stage):
+                cursor.execute(statement)
+
+    def _query(self, conn: connection, sql: str, parameters: Any, most: int) -> Rows:
+        with conn, conn.cursor() as cursor:
+            cursor.execute("SET TRANSACTION READ ONLY")
+            cursor.execute(sql, parameters or None)
+            columns = tuple(column.name for column in cursor.description or ())
+            return Rows(columns, cursor.fetchmany(most) if columns else [])
+
+    def _connected(self) -> connection:
+        if self._connection is None or self._connection.closed:
+            self._close()
+            self._connection = psycopg2.connect(self._settings.dsn, **self._options())
+            self.count("connections")
+        elif self._connection.info.transaction_status != TRANSACTION_STATUS_IDLE:
+            self._connection.rollback()
+        return self._connection
+
+    def _options(self) -> dict[str, Any]:
+        """Return what bounds every wait: for a connection, a statement, a lock, and a peer that has vanished."""
+        settings = self._settings
+        milliseconds = {
+            "statement_timeout": settings.statement_timeout,
+            "lock_timeout": settings.lock_timeout,
+            "idle_in_transaction_session_timeout": 10 * settings.statement_timeout,
+        }
+        return {
+            "connect_timeout": max(2, round(settings.connect_timeout)),
+            "application_name": f"{settings.application_name} {self.name}",
+            "options": " ".join(f"-c {name}={round(value * 1000)}" for name, value in milliseconds.items())
+            + " -c timezone=UTC",
+            "keepalives_idle": 2,
+            "keepalives_interval": 1,
+            "keepalives_count": 3,
+            "tcp_user_timeout": round(settings.statement_timeout * 1000),
+        }
+
+    def _failed(self, error: PlatformError) -> Failure:
+        self.count("failed")
+        if error.code != "rejected":
+            self._close()
+            self.degrade(error)
+        return Failure(error)

@@ -1,0 +1,52 @@
+"""What a database client is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import field, frozen
+
+from dataplatform.base.agent import Request
+from dataplatform.base.database.tables import TableSpec
+
+__all__ = ["Probe", "Query", "Rows", "RowsWritten", "WriteRows"]
+
+
+@frozen
+class RowsWritten:
+    """So many rows are committed."""
+
+    table: str
+    rows: int
+
+
+@frozen
+class WriteRows(Request[RowsWritten]):
+    """Insert or update rows, given as COPY text, in one transaction."""
+
+    spec: TableSpec = field(repr=lambda spec: spec.name)
+    text: str = field(repr=False)
+    rows: int
+
+
+@frozen
+class Rows:
+    """The rows a query answered, as tuples, and the names of their columns."""
+
+    columns: tuple[str, ...]
+    rows: list[tuple[Any, ...]]
+
+
+@frozen
+class Query(Request[Rows]):
+    """Run one reading statement with bound parameters (`%(name)s`), in a read-only transaction."""
+
+    sql: str
+    parameters: Mapping[str, Any] = field(factory=dict)
+    most: int = 10_000
+
+
+@frozen
+class Probe(Request[str]):
+    """Answers the server's version; fails while it cannot be reached."""

@@ -1,0 +1,25 @@
+"""How a database is reached."""
+
+from __future__ import annotations
+
+from attrs import field, frozen, validators
+
+__all__ = ["TimescaleSettings"]
+
+positive = validators.gt(0.0)
+
+
+@frozen
+class TimescaleSettings:
+    """A PostgreSQL or TimescaleDB server. Times in seconds, all shorter than a stop may take.
+
+    `dsn` is libpq's connection string or URI (with `sslmode=…` for TLS), best given as `${DATABASE_URL}`; it is never
+    shown. `pool` is how many connections, and so agents, there are.
+    """
+
+    dsn: str = field(repr=False, metadata={"help": "libpq connection string or URI, or 'embedded'"})
+    pool: int = field(default=2, validator=[validators.ge(1), validators.le(32)])
+    connect_timeout: float = field(default=3.0, validator=positive)
+    statement_timeout: float = field(default=4.0, validator=positive)
+    lock_timeout: float = field(default=3.0, validator=positive)
+    application_name: str = field(default="dataplatform")

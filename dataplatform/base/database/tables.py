@@ -1,0 +1,145 @@
+"""Tables from attrs classes: SQLAlchemy Core tables, their DDL and statements, and COPY text made column by column."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from operator import attrgetter
+from types import NoneType, UnionType
+from typing import Any, get_args, get_type_hints
+
+import sqlalchemy as sa
+from attrs import fields, frozen
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+__all__ = ["TableSpec", "table_spec"]
+
+DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
+COLUMN_TYPES: dict[type, type[sa.types.TypeEngine[Any]]] = {
+    str: sa.Text,
+    float: sa.Double,
+    int: sa.BigInteger,
+    bool: sa.Boolean,
+    bytes: sa.LargeBinary,
+    datetime: postgresql.TIMESTAMP,
+}
+
+
+@frozen
+class TableSpec:
+    """A table, the statements that make it and write to it, and the text that COPY takes for its rows.
+
+    Rows go through a temporary staging table, so that a row whose key is there already is updated, and one that
+    stands twice in a batch is written once, the later one.
+    """
+
+    table: sa.Table
+    columns: tuple[str, ...]
+    create: tuple[str, ...]
+    stage: str
+    copy: str
+    upsert: str
+    _formats: tuple[Callable[[Any], str], ...]
+
+    @property
+    def name(self) -> str:
+        return self.table.name
+
+    def copy_text(self, records: Iterable[Any]) -> str:
+        """Return the records as COPY text: a line each, columns separated by tabs."""
+        rows = list(map(attrgetter(*self.columns), records))
+        columns = [map(format_, column) for format_, column in zip(self._formats, zip(*rows, strict=True), strict=True)]
+        return "\n".join(map("\t".join, zip(*columns, strict=True))) + "\n"
+
+
+def table_spec(cls: type[Any], name: str, key: Sequence[str], time: str) -> TableSpec:
+    """Derive a table from an attrs class: a column a field, `key` its primary key, an index on `time`."""
+    hints = get_type_hints(cls)
+    columns, formats = [], []
+    for attribute in fields(cls):
+        kind, optional = _unwrap(hints[attribute.name])
+        columns.append(sa.Column(attribute.name, _column_type(kind), nullable=optional))
+        formats.append(_FORMATS_OPTIONAL[kind] if optional else _FORMATS[kind])
+    table = sa.Table(name, sa.MetaData(), *columns, sa.PrimaryKeyConstraint(*key))
+    index = sa.Index(f"{name}_{time}_idx", table.c[time].desc())
+    names = tuple(column.name for column in columns)
+    return TableSpec(
+        table=table,
+        columns=names,
+        create=(
+            _sql(CreateTable(table, if_not_exists=True)),
+            _sql(CreateIndex(index, if_not_exists=True)),
+        ),
+        stage=_stage(table),
+        copy=f"COPY {_quoted(_staging(table))} ({', '.join(map(_quoted, names))}) FROM STDIN",
+        upsert=_upsert(table, names, tuple(key)),
+        formats=tuple(formats),
+    )
+
+
+def _unwrap(hint: Any) -> tuple[type, bool]:
+    if isinstance(hint, UnionType):
+        kinds = [kind for kind in get_args(hint) if kind is not NoneType]
+        return kinds[0], True
+    return hint, False
+
+
+def _column_type(kind: type) -> sa.types.TypeEngine[Any]:
+    return postgresql.TIMESTAMP(timezone=True) if kind is datetime else COLUMN_TYPES[kind]()
+
+
+def _staging(table: sa.Table) -> str:
+    return f"staging_{table.name}"
+
+
+def _stage(table: sa.Table) -> str:
+    return (
+        f"CREATE TEMPORARY TABLE IF NOT EXISTS {_quoted(_staging(table))}"
+        f" (LIKE {_quoted(table.name)} INCLUDING DEFAULTS) ON COMMIT DELETE ROWS"
+    )
+
+
+def _upsert(table: sa.Table, names: tuple[str, ...], key: tuple[str, ...]) -> str:
+    staging = sa.table(_staging(table), *[sa.column(name) for name in names], sa.column("ctid"))
+    latest = (
+        sa.select(*[staging.c[name] for name in names])
+        .distinct(*[staging.c[name] for name in key])
+        .order_by(*[staging.c[name] for name in key], staging.c.ctid.desc())
+    )
+    insert = postgresql.insert(table).from_select(list(names), latest)
+    rest = {name: insert.excluded[name] for name in names if name not in key}
+    return _sql(insert.on_conflict_do_update(index_elements=list(key), set_=rest))
+
+
+def _sql(statement: Any) -> str:
+    return str(statement.compile(dialect=DIALECT)).strip()
+
+
+def _quoted(name: str) -> str:
+    return DIALECT.identifier_preparer.quote(name)
+
+
+def _text(value: str) -> str:
+    if "\\" in value or "\n" in value or "\t" in value or "\r" in value:
+        return value.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
+    return value
+
+
+def _bytes(value: bytes) -> str:
+    return "\\\\x" + value.hex()
+
+
+def _or_null(format_: Callable[[Any], str]) -> Callable[[Any], str]:
+    return lambda value: "\\N" if value is None else format_(value)
+
+
+_FORMATS: dict[type, Callable[[Any], str]] = {
+    str: _text,
+    float: repr,
+    int: repr,
+    bool: repr,
+    bytes: _bytes,
+    datetime: datetime.isoformat,
+}
+_FORMATS_OPTIONAL = {kind: _or_null(format_) for kind, format_ in _FORMATS.items()}

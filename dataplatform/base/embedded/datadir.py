@@ -1,0 +1,96 @@
+"""The platform's data directory: one platform at a time works in it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from typing import Self
+
+from attrs import define, field
+
+from dataplatform.errors import Permanent
+
+__all__ = ["DataDirectory"]
+
+REMEDY = "choose another with --data-dir"
+
+
+def _absolute(path: Path) -> Path:
+    return path.expanduser().resolve()
+
+
+@define(eq=False)
+class DataDirectory:
+    """A directory that belongs to one platform while it is open.
+
+    The lock is the kernel's and ends with its holder, so that a dead process is no obstacle.
+
+    >>> import tempfile
+    >>> with DataDirectory(Path(tempfile.mkdtemp())) as data:
+    ...     data.postgres.name, data.broker.name
+    ('postgres', 'broker')
+    """
+
+    path: Path = field(converter=_absolute)
+    _lock: int | None = field(default=None, init=False, repr=False)
+
+    @property
+    def postgres(self) -> Path:
+        return self.path / "postgres"
+
+    @property
+    def broker(self) -> Path:
+        return self.path / "broker"
+
+    def open(self) -> Self:
+        """Create the directory (mode 0700) and take its lock.
+
+        Raises `Permanent` with code `data_dir_in_use` where another process holds the lock, `data_dir_unusable`
+        where the directory cannot be created or written.
+        """
+        if self._lock is not None:
+            return self
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise self._unusable(error) from error
+        try:
+            self._take(lock)
+        except BaseException:
+            os.close(lock)
+            raise
+        self._lock = lock
+        return self
+
+    def close(self) -> None:
+        """Give the directory up. Safe to call twice."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def __enter__(self) -> Self:
+        return self.open()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _take(self, lock: int) -> None:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        except BlockingIOError as error:
+            holder = os.pread(lock, 20, 0).decode(errors="replace").strip()
+            raise Permanent(
+                "data_dir_in_use",
+                f"{self.path} is in use by process {holder or 'unknown'}",
+                remedy=f"stop it, or {REMEDY}",
+            ) from error
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: OSError) -> Permanent:
+        where = f" ({error.filename})" if error.filename and error.filename != str(self.path) else ""
+        return Permanent("data_dir_unusable", f"cannot work in {self.path}: {error.strerror}{where}", remedy=REMEDY)

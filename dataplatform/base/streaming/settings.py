@@ -1,0 +1,71 @@
+"""How brokers are reached, and what a topic is made of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import field, frozen, validators
+
+__all__ = ["RedpandaSettings", "TopicSpec"]
+
+PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+MOST_BYTES = 2**31 - 1
+
+
+@frozen
+class RedpandaSettings:
+    """A Redpanda or Kafka cluster. Times in seconds, all shorter than a stop may take.
+
+    `light` says that the broker is the embedded stand-in, which answers an empty fetch at once.
+    """
+
+    brokers: tuple[str, ...] = field(converter=tuple[str, ...], metadata={"help": "['host:port', …], or 'embedded'"})
+    security_protocol: str = field(default="PLAINTEXT", validator=validators.in_(PROTOCOLS))
+    sasl_mechanism: str | None = field(default=None, validator=validators.optional(validators.in_(MECHANISMS)))
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+    compression: str = field(default="lz4", validator=validators.in_(("lz4", "gzip", "none")))
+    request_timeout: float = field(default=3.0, validator=validators.gt(0.0))
+    delivery_timeout: float = field(default=4.0, validator=validators.gt(0.0))
+    light: bool = False
+
+    def common(self, client_id: str) -> dict[str, Any]:
+        """Return the settings that every kafka-python client takes."""
+        milliseconds = round(self.request_timeout * 1000)
+        return {
+            "bootstrap_servers": list(self.brokers),
+            "client_id": client_id,
+            "security_protocol": self.security_protocol,
+            "sasl_mechanism": self.sasl_mechanism,
+            "sasl_plain_username": self.username,
+            "sasl_plain_password": self.password,
+            "ssl_cafile": self.ca_file,
+            "ssl_certfile": self.cert_file,
+            "ssl_keyfile": self.key_file,
+            "bootstrap_timeout_ms": milliseconds,
+            "request_timeout_ms": milliseconds,
+            "reconnect_backoff_max_ms": 1000,
+            "receive_message_max_bytes": MOST_BYTES,
+        }
+
+
+@frozen
+class TopicSpec:
+    """A topic and the settings it is created with; one that exists is used as it is."""
+
+    name: str
+    partitions: int = field(default=4, validator=validators.ge(1))
+    replication: int = field(default=-1, metadata={"help": "-1 is the broker's default"})
+    retention: float = field(default=7 * 86400.0, validator=validators.gt(0.0), metadata={"help": "seconds"})
+    max_message_bytes: int = field(default=1024 * 1024, validator=validators.ge(1024))
+
+    @property
+    def configs(self) -> dict[str, str]:
+        return {
+            "retention.ms": str(round(self.retention * 1000)),
+            "max.message.bytes": str(self.max_message_bytes),
+        }

@@ -1,0 +1,99 @@
+"""The one codec: records to JSON as it stands on the wire (camelCase), and back with every rule checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
+from typing import Any, get_type_hints
+
+import msgspec
+from attrs import fields, frozen
+from msgspec.structs import asdict
+
+from dataplatform.dsl.kinds import KINDS, Kind
+from dataplatform.dsl.types import Record
+from dataplatform.errors import Permanent
+
+__all__ = ["Codec", "Undecodable", "codec"]
+
+
+@frozen
+class Undecodable:
+    """The message at `index` of a batch that is no valid record, and why."""
+
+    index: int
+    error: Permanent
+
+
+class Codec:
+    """Encodes and decodes one kind of record.
+
+    The wire form is described by a msgspec struct made from the attrs class, so the type stays the only source of
+    truth. Unknown fields are ignored, missing optional ones take their default.
+
+    >>> from dataplatform.dsl.kinds import PRICES
+    >>> codec(PRICES).decode(b'{"coinId": "bitcoin"}')
+    Traceback (most recent call last):
+    ...
+    dataplatform.errors.Permanent: malformed: Object missing required field `symbol`
+    """
+
+    def __init__(self, kind: Kind) -> None:
+        self._type = kind.type
+        self._struct = _wire_struct(kind.type)
+        self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(self._struct).decode
+        self._values: Callable[[Any], Sequence[Any]] = attrgetter(*self._struct.__struct_fields__)
+        self._encoder = msgspec.json.Encoder()
+
+    def encode(self, records: Iterable[Record]) -> list[bytes]:
+        """Return one JSON object per record, UTF-8."""
+        encode, struct, values = self._encoder.encode, self._struct, self._values
+        return [encode(struct(*values(record))) for record in records]
+
+    def decode(self, raw: bytes) -> Record:
+        """Return the record, or raise `Permanent`: `malformed` is no such JSON, `invalid` breaks a rule of the type."""
+        try:
+            wire = self._decode(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise Permanent("malformed", str(error)) from error
+        try:
+            record: Record = self._type(**asdict(wire))
+        except (ValueError, TypeError, OverflowError) as error:
+            raise Permanent("invalid", str(error)) from error
+        return record
+
+    def decode_all(self, raws: Iterable[bytes | None]) -> tuple[list[Record], list[Undecodable]]:
+        """Decode a whole batch; what cannot be decoded stops nothing."""
+        records: list[Record] = []
+        failures: list[Undecodable] = []
+        decode, append = self.decode, records.append
+        for index, raw in enumerate(raws):
+            try:
+                append(decode(raw if raw is not None else b""))
+            except Permanent as error:
+                failures.append(Undecodable(index, error))
+        return records, failures
+
+
+def _wire_struct(cls: type[Any]) -> type[msgspec.Struct]:
+    hints = get_type_hints(cls)
+    required, optional = [], []
+    for attribute in fields(cls):
+        if attribute.default is None or isinstance(attribute.default, (str, bool, int)):
+            optional.append((attribute.name, hints[attribute.name], attribute.default))
+        else:
+            required.append((attribute.name, hints[attribute.name]))
+    return msgspec.defstruct(cls.__name__, [*required, *optional], rename=_camel_case, frozen=True, gc=False)
+
+
+def _camel_case(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+_CODECS = {kind.name: Codec(kind) for kind in KINDS}
+
+
+def codec(kind: Kind) -> Codec:
+    """Return the codec of a kind."""
+    return _CODECS[kind.name]

@@ -1,0 +1,21 @@
+"""How batches move from sources to targets: credit, acknowledgement, re-sending, accounts."""
+
+from dataplatform.dsl.flow.account import RouteAccount
+from dataplatform.dsl.flow.batch import Batch, Deliver, Granted, Position, Rejected, Rejection, Written
+from dataplatform.dsl.flow.letters import letter_for_input, letter_for_record
+from dataplatform.dsl.flow.outbox import Outbox, Sending
+
+__all__ = [
+    "Batch",
+    "Deliver",
+    "Granted",
+    "Outbox",
+    "Position",
+    "Rejected",
+    "Rejection",
+    "RouteAccount",
+    "Sending",
+    "Written",
+    "letter_for_input",
+    "letter_for_record",
+]

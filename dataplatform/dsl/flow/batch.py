@@ -1,0 +1,74 @@
+"""The messages of the flow: one per batch, never one per record."""
+
+from __future__ import annotations
+
+from attrs import field, frozen
+
+from dataplatform.dsl.kinds import Kind
+from dataplatform.dsl.types import Record
+from dataplatform.errors import PlatformError
+
+__all__ = ["Batch", "Deliver", "Granted", "Position", "Rejected", "Rejection", "Written"]
+
+
+@frozen
+class Position:
+    """Where records came from: offsets [first, next) of one partition of a stream."""
+
+    stream: str
+    partition: int
+    first: int
+    next: int
+
+
+@frozen
+class Batch:
+    """Records of one kind, and the positions that may be committed once all targets have written them."""
+
+    id: str
+    kind: Kind
+    records: list[Record] = field(repr=lambda records: f"{len(records)} records")
+    positions: tuple[Position, ...] = ()
+
+
+@frozen
+class Deliver:
+    """A source hands a batch to a target, meant for the incarnation that granted the credit and for no other."""
+
+    batch: Batch
+    source: str
+    incarnation: int
+
+
+@frozen
+class Granted:
+    """A target allows a source `batches` in flight. A new incarnation has lost what the one before had in hand."""
+
+    target: str
+    incarnation: int
+    batches: int
+
+
+@frozen
+class Written:
+    """All records of the batch are durable in the target."""
+
+    batch_id: str
+    target: str
+
+
+@frozen
+class Rejection:
+    """The record at `index` of a batch can never be written."""
+
+    index: int
+    error: PlatformError
+
+
+@frozen
+class Rejected:
+    """The batch is durable in the target except for records that never will be."""
+
+    batch_id: str
+    target: str
+    rejections: tuple[Rejection, ...]

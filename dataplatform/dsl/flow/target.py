@@ -1,0 +1,164 @@
+"""The receiving side of the flow: an agent that writes batches through its client and says when they are durable."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections import deque
+from functools import partial
+from typing import Any, ClassVar, TypeAlias, assert_never
+
+from attrs import define, field, frozen
+
+from dataplatform.base.agent import Address, Agent, Context, Request
+from dataplatform.dsl.flow.batch import Batch, Deliver, Granted, Rejected, Rejection, Written
+from dataplatform.dsl.kinds import Kind
+from dataplatform.dsl.types import Record
+from dataplatform.errors import Permanent, PlatformError
+from dataplatform.result import Failure, Result
+
+__all__ = ["FlowTarget", "is_about_records"]
+
+
+@frozen
+class WriteDue:
+    """It is time to try the failed write again."""
+
+
+@define(eq=False)
+class Parcel:
+    """A batch in hand, written in one piece, or in several where a record of it is refused."""
+
+    batch: Batch
+    source: str
+    pieces: int = 1
+    rejections: list[Rejection] = field(factory=list)
+
+
+@define(eq=False)
+class Piece:
+    """Some records of a parcel, the first of them at `offset` of the batch, and the request that writes them."""
+
+    parcel: Parcel
+    records: list[Record]
+    offset: int
+    request: Request[Any]
+
+
+TargetMessage: TypeAlias = Deliver | WriteDue
+
+
+class FlowTarget(Agent):
+    """Grants credit, writes one batch at a time in the order they came, and has the next one encoded by then.
+
+    A write that fails for the data itself is halved until the record at fault stands alone and is rejected; any other
+    failure is an outage and is tried again, for as long as it lasts.
+    """
+
+    kind: ClassVar[str] = "target"
+
+    def __init__(self, context: Context, client: str, *, credit: int = 4, timeout: float = 15.0) -> None:
+        super().__init__(context)
+        self.client = self.address(client)
+        self._credit = credit
+        self._timeout = timeout
+        self._queue: deque[Piece] = deque()
+        self._writing = False
+        self._waiting = False
+
+    # Hooks
+
+    @abstractmethod
+    def _request(self, kind: Kind, records: list[Record]) -> Request[Any]:
+        """Return the client's request that makes the records durable."""
+
+    def _rejections(self, answer: Any) -> list[Rejection]:
+        """Return what the client's answer says of single records that can never be written; none by default."""
+        del answer
+        return []
+
+    # Messages
+
+    def receive(self, message: TargetMessage) -> Result[Any] | None:
+        match message:
+            case Deliver(batch, source, incarnation):
+                if incarnation == self.context.incarnation:
+                    self._take(Parcel(batch, source))
+            case WriteDue():
+                self._waiting = False
+                self._write_next()
+            case _:
+                assert_never(message)
+        return None
+
+    def _peer_joined(self, peer: Address, *, downstream: bool) -> None:
+        if not downstream:
+            peer.tell(Granted(self.name, self.context.incarnation, self._credit))
+
+    def _drain(self) -> None:
+        if not self._queue:
+            self.drained()
+
+    # Writing
+
+    def _take(self, parcel: Parcel) -> None:
+        records = parcel.batch.records
+        self._queue.append(Piece(parcel, records, 0, self._request(parcel.batch.kind, records)))
+        self._write_next()
+
+    def _write_next(self) -> None:
+        if self._queue and not self._writing and not self._waiting:
+            self._writing = True
+            piece = self._queue[0]
+            self.call(self.client, piece.request, partial(self._answered, piece), timeout=self._timeout)
+
+    def _answered(self, piece: Piece, answer: Result[Any]) -> None:
+        self._writing = False
+        if not isinstance(answer, Failure):
+            self._written(piece, self._rejections(answer.data))
+        elif is_about_records(answer.error):
+            self._refused(piece, answer.error)
+        else:
+            self.count("failed_writes")
+            self._waiting = True
+            self.retry(answer.error, WriteDue())
+            return
+        self.recover()
+        self._write_next()
+
+    def _refused(self, piece: Piece, error: PlatformError) -> None:
+        if len(piece.records) == 1:
+            self._written(piece, [Rejection(0, error)])
+            return
+        self._queue.popleft()
+        piece.parcel.pieces += 1
+        middle = len(piece.records) // 2
+        for records, offset in (
+            (piece.records[middle:], piece.offset + middle),
+            (piece.records[:middle], piece.offset),
+        ):
+            request = self._request(piece.parcel.batch.kind, records)
+            self._queue.appendleft(Piece(piece.parcel, records, offset, request))
+
+    def _written(self, piece: Piece, rejections: list[Rejection]) -> None:
+        self._queue.popleft()
+        parcel = piece.parcel
+        parcel.rejections += [Rejection(piece.offset + rejection.index, rejection.error) for rejection in rejections]
+        parcel.pieces -= 1
+        self.count("records", len(piece.records) - len(rejections))
+        if not parcel.pieces:
+            self._settle(parcel)
+
+    def _settle(self, parcel: Parcel) -> None:
+        self.count("batches")
+        answer: Written | Rejected = Written(parcel.batch.id, self.name)
+        if parcel.rejections:
+            self.count("rejected", len(parcel.rejections))
+            answer = Rejected(parcel.batch.id, self.name, tuple(parcel.rejections))
+        self.address(parcel.source).tell(answer)  # a source that is away asks again when it is back
+        if not self._queue and self.state == "draining":
+            self.drained()
+
+
+def is_about_records(error: PlatformError) -> bool:
+    """Tell whether the error is the data's fault (and halving finds the record), not the target's or the set-up's."""
+    return isinstance(error, Permanent) and error.code == "rejected"

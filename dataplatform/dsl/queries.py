@@ -1,0 +1,81 @@
+"""What the operations are asked with, and what the writing ones answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from attrs import field, frozen
+
+from dataplatform.dsl.validators import utc
+from dataplatform.errors import Permanent
+
+__all__ = [
+    "BatchPublishResult",
+    "CurrentPricesOptions",
+    "DateRangeOHLCVQuery",
+    "Level1Query",
+    "PublishResult",
+    "Refused",
+]
+
+
+def _as_tuple(values: Iterable[str]) -> tuple[str, ...]:
+    return tuple(values)
+
+
+@frozen
+class CurrentPricesOptions:
+    """What to ask of each coin besides its price in US dollars: its price in `btc`, in `eth`, its 7-day change.
+
+    >>> CurrentPricesOptions(vs_currencies=("usd", "btc")).vs_currencies
+    ('usd', 'btc')
+    """
+
+    vs_currencies: tuple[str, ...] = field(default=("usd",), converter=_as_tuple)
+    include_change_7d: bool = True
+
+
+@frozen
+class DateRangeOHLCVQuery:
+    """Candles of `ticker` whose open lies in [date_start, date_end), each `interval` long (`30m`, `4h`, `1d`, …)."""
+
+    ticker: str
+    date_start: datetime = field(converter=utc)
+    date_end: datetime = field(converter=utc)
+    interval: str
+    market: str | None = None
+
+
+@frozen
+class Level1Query:
+    """The best bid and ask of `ticker`, on one exchange and market where they are named."""
+
+    ticker: str
+    exchange: str | None = None
+    market: str | None = None
+
+
+@frozen
+class PublishResult:
+    """One record is durable in `target`: committed, or acknowledged by all replicas."""
+
+    target: str
+    kind: str
+
+
+@frozen
+class Refused:
+    """The record at `index` of what was published can never be written, and why."""
+
+    index: int
+    error: Permanent
+
+
+@frozen
+class BatchPublishResult:
+    """`published` records are durable in `target`; the `refused` ones never will be."""
+
+    target: str
+    published: int
+    refused: tuple[Refused, ...] = ()

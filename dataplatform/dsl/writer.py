@@ -1,0 +1,127 @@
+"""BaseWriter: every writing operation, implemented once; a target adds the request that makes records durable."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, TypeAlias
+
+from dataplatform.base.agent import Context
+from dataplatform.dsl import checks
+from dataplatform.dsl.flow.batch import Rejection
+from dataplatform.dsl.flow.target import FlowTarget, TargetMessage, is_about_records
+from dataplatform.dsl.kinds import ANALYTICS, KINDS, PRICES, Kind
+from dataplatform.dsl.operations import Flush, PublishAnalytics, PublishPrice, PublishPrices, WritingOperation
+from dataplatform.dsl.parts import Connection, Part, TargetOptions
+from dataplatform.dsl.queries import BatchPublishResult, PublishResult, Refused
+from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoPriceData, Record
+from dataplatform.errors import Permanent, Transient
+from dataplatform.result import Failure, Result, Success
+
+__all__ = ["BaseWriter"]
+
+WriterMessage: TypeAlias = WritingOperation | TargetMessage
+
+
+class BaseWriter(FlowTarget):
+    """A target of market data. An operation answers when its records are durable, or why they are not."""
+
+    technology: ClassVar[str] = "this target"
+    client_kind: ClassVar[str]
+    Options: ClassVar[type[TargetOptions]]
+
+    def __init__(self, context: Context, options: Any, client: str) -> None:
+        super().__init__(context, client, credit=options.credit)
+        self.options = options
+
+    @classmethod
+    def part(cls, name: str, options: Any, connection: Connection) -> Part:
+        """Return the agents of one target of this technology."""
+        client = connection.agents[0]
+        return Part((cls.child(name, options, client),), client)
+
+    @classmethod
+    def kinds(cls, options: Any) -> tuple[Kind, ...]:
+        """Return the kinds of record a target with these options takes; all by default."""
+        del options
+        return KINDS
+
+    # Operations
+
+    def publish_price(self, price: CryptoPriceData) -> Result[PublishResult]:
+        """Write one price. Fails with `rejected` when it can never be written, `Transient` in an outage."""
+        return self._publish_one(PRICES, price)
+
+    def publish_prices(self, prices: Sequence[CryptoPriceData]) -> Result[BatchPublishResult]:
+        """Write several prices; those that can never be written are named in the answer and harm no other."""
+        return self._publish(PRICES, prices)
+
+    def publish_analytics(self, analytics: CryptoMarketAnalytics) -> Result[PublishResult]:
+        """Write one state of the market."""
+        return self._publish_one(ANALYTICS, analytics)
+
+    def flush(self) -> Result[None]:
+        """Succeed when nothing accepted is still on its way; `busy` while batches of the flow are being written."""
+        if self._queue:
+            return Failure(
+                Transient("busy", f"{self.name} is still writing {len(self._queue)} batches", retry_after=0.1)
+            )
+        return Success(None)
+
+    # Messages
+
+    def receive(self, message: WriterMessage) -> Result[Any] | None:
+        match message:
+            case PublishPrice(price):
+                return self.publish_price(price)
+            case PublishPrices(prices):
+                return self.publish_prices(prices)
+            case PublishAnalytics(analytics):
+                return self.publish_analytics(analytics)
+            case Flush():
+                return self.flush()
+            case _:
+                return super().receive(message)
+
+    # How it works
+
+    def _publish_one(self, kind: Kind, record: Record) -> Result[PublishResult]:
+        answer = self._publish(kind, [record])
+        if isinstance(answer, Failure):
+            return answer
+        if answer.data.refused:
+            return Failure(answer.data.refused[0].error)
+        return Success(PublishResult(self.name, kind.name))
+
+    def _publish(self, kind: Kind, records: Sequence[Record]) -> Result[BatchPublishResult]:
+        if error := checks.records_of(kind.type, records):
+            return Failure(error)
+        if kind not in self.kinds(self.options):
+            return Failure(Permanent("unsupported", f"{self.technology} takes no {kind.name}"))
+        stored = self._store(kind, list(records)) if records else Success([])
+        if isinstance(stored, Failure):
+            return stored
+        refused = tuple(Refused(rejection.index, _permanent(rejection)) for rejection in stored.data)
+        return Success(BatchPublishResult(self.name, len(records) - len(refused), refused))
+
+    def _store(self, kind: Kind, records: list[Record]) -> Result[list[Rejection]]:
+        """Write now, halving what is refused until the records at fault stand alone."""
+        answer = self.client.ask(self._request(kind, records), self._timeout)
+        if not isinstance(answer, Failure):
+            return Success(self._rejections(answer.data))
+        if not is_about_records(answer.error):
+            return answer
+        if len(records) == 1:
+            return Success([Rejection(0, answer.error)])
+        middle = len(records) // 2
+        rejections: list[Rejection] = []
+        for offset, half in ((0, records[:middle]), (middle, records[middle:])):
+            stored = self._store(kind, half)
+            if isinstance(stored, Failure):
+                return stored
+            rejections += [Rejection(offset + rejection.index, rejection.error) for rejection in stored.data]
+        return Success(rejections)
+
+
+def _permanent(rejection: Rejection) -> Permanent:
+    error = rejection.error
+    return error if isinstance(error, Permanent) else Permanent(error.code, error.message)

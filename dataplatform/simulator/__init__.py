@@ -1,0 +1,20 @@
+"""A CoinGecko-compatible server with a seeded market, for use without a network. Its data is labelled `simulator`."""
+
+from dataplatform.simulator.app import ServedRequest, create_app
+from dataplatform.simulator.faults import ArmedFault, Fault, Faults
+from dataplatform.simulator.market import Candle, Market, UnknownCoinError, UnknownCurrencyError
+from dataplatform.simulator.server import Simulator, SimulatorSettings
+
+__all__ = [
+    "ArmedFault",
+    "Candle",
+    "Fault",
+    "Faults",
+    "Market",
+    "ServedRequest",
+    "Simulator",
+    "SimulatorSettings",
+    "UnknownCoinError",
+    "UnknownCurrencyError",
+    "create_app",
+]

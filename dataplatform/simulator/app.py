@@ -1,0 +1,146 @@
+"""The simulator as an ASGI application: CoinGecko's REST API under `/api/v3`, and the switch for faults beside it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+from attrs import frozen
+from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from dataplatform.simulator import history, markets
+from dataplatform.simulator.detail import coin_detail
+from dataplatform.simulator.faults import PREFIX, Faults, fault_from_json
+from dataplatform.simulator.market import Market
+from dataplatform.simulator.query import Query
+from dataplatform.simulator.refusals import RefusedError, unknown_path
+from dataplatform.simulator.sabotage import Sabotage, json_response
+from dataplatform.simulator.tickers import coin_tickers
+
+__all__ = ["CONTROL", "ENDPOINTS", "REQUESTS_KEPT", "ServedRequest", "create_app"]
+
+CONTROL: Final = "/_simulator/faults"
+REQUESTS_KEPT: Final = 1_000
+
+ENDPOINTS: Final[Mapping[str, Callable[[Query], object]]] = {
+    "/ping": markets.ping,
+    "/simple/price": markets.simple_price,
+    "/simple/supported_vs_currencies": markets.supported_vs_currencies,
+    "/global": markets.global_data,
+    "/coins/list": markets.coins_list,
+    "/coins/markets": markets.coins_markets,
+    "/coins/{id}": coin_detail,
+    "/coins/{id}/ohlc": history.ohlc,
+    "/coins/{id}/ohlc/range": history.ohlc_range,
+    "/coins/{id}/market_chart": history.market_chart,
+    "/coins/{id}/market_chart/range": history.market_chart_range,
+    "/coins/{id}/tickers": coin_tickers,
+}
+"""What answers which path below `/api/v3`; each takes a `Query` and returns JSON, or raises `RefusedError`."""
+
+_Handler = Callable[[Request], Awaitable[Response]]
+
+
+@frozen
+class ServedRequest:
+    """One request to the API that was answered, rightly or by a fault.
+
+    Attributes:
+        path: with the prefix, such as `/api/v3/ping`.
+        query: as it came, without the question mark.
+        time: when the answer began, by the simulator's clock, in UTC.
+        status: the HTTP status of the answer.
+
+    """
+
+    path: str
+    query: str
+    time: datetime
+    status: int
+
+
+def create_app(market: Market, faults: Faults | None = None, requests: deque[ServedRequest] | None = None) -> Starlette:
+    """Return the application, for embedding.
+
+    Args:
+        market: where the numbers come from.
+        faults: the switched-on faults, shared with whoever switches them; by default its own.
+        requests: where served requests are recorded; by default nowhere else than in the application.
+
+    """
+    faults = Faults() if faults is None else faults
+    requests = deque(maxlen=REQUESTS_KEPT) if requests is None else requests
+    routes = [Route(PREFIX + path, _endpoint(market, answer), methods=["GET"]) for path, answer in ENDPOINTS.items()]
+    return Starlette(
+        routes=[*routes, Route(CONTROL, _control(faults), methods=["GET", "POST", "DELETE"])],
+        middleware=[
+            Middleware(_Labels, requests=requests, now=market.now),
+            Middleware(Sabotage, faults=faults, now=market.now),
+        ],
+        exception_handlers={404: _no_such_path},
+    )
+
+
+def _endpoint(market: Market, answer: Callable[[Query], object]) -> _Handler:
+    async def endpoint(request: Request) -> Response:
+        query = Query(market, market.refreshed(), {**request.query_params, **request.path_params})
+        try:
+            return json_response(answer(query))
+        except RefusedError as refusal:
+            return json_response(refusal.body, refusal.status)
+
+    return endpoint
+
+
+async def _no_such_path(request: Request, error: Exception) -> Response:
+    del request, error
+    refusal = unknown_path()
+    return json_response(refusal.body, refusal.status)
+
+
+def _control(faults: Faults) -> _Handler:
+    async def control(request: Request) -> Response:
+        if request.method == "DELETE":
+            return json_response({"cleared": faults.clear()})
+        if request.method != "POST":
+            return json_response([armed.as_json() for armed in faults.listed()])
+        try:
+            fault = fault_from_json(msgspec.json.decode(await request.body()))
+        except ValueError as error:
+            return json_response({"error": str(error)}, 400)
+        return json_response(faults.inject(fault).as_json(), 201)
+
+    return control
+
+
+class _Labels:
+    """Marks every answer as the simulator's, so that nobody takes it for CoinGecko's, and records what was served."""
+
+    def __init__(self, app: ASGIApp, requests: deque[ServedRequest], now: Callable[[], datetime]) -> None:
+        self._app = app
+        self._requests = requests
+        self._now = now
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def label(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["Server"], headers["X-Simulator"] = "dataplatform-simulator", "dataplatform"
+                self._record(scope, message["status"])
+            await send(message)
+
+        await self._app(scope, receive, label if scope["type"] == "http" else send)
+
+    def _record(self, scope: Scope, status: int) -> None:
+        if scope["path"].startswith(f"{PREFIX}/"):
+            query = scope["query_string"].decode("latin-1")
+            self._requests.append(ServedRequest(scope["path"], query, self._now().astimezone(UTC), status))

@@ -1,0 +1,1 @@
+"""Sources: one small module or folder per technology, hooks only."""

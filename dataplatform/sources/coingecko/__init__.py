@@ -1,0 +1,6 @@
+"""CoinGecko: prices and market analytics over its REST API."""
+
+from dataplatform.sources.coingecko.options import CoinGeckoOptions, FeedOptions
+from dataplatform.sources.coingecko.source import CoinGeckoSource
+
+__all__ = ["CoinGeckoOptions", "CoinGeckoSource", "FeedOptions"]

@@ -1,0 +1,1 @@
+"""The running platform: topologies, `Platform`, and the command line."""

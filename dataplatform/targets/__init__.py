@@ -1,0 +1,1 @@
+"""Targets: one small module per technology, hooks only."""

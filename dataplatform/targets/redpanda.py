@@ -1,0 +1,65 @@
+"""The Redpanda target: records of a kind go to the kind's topic as JSON, keyed so that each coin's stay in order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from attrs import field, frozen, validators
+
+from dataplatform.base.streaming import Produce, Produced, TopicSpec
+from dataplatform.dsl.codec import codec
+from dataplatform.dsl.flow import Rejection
+from dataplatform.dsl.kinds import DEAD_LETTERS, KINDS, Kind
+from dataplatform.dsl.parts import TargetOptions
+from dataplatform.dsl.types import Record
+from dataplatform.dsl.writer import BaseWriter
+
+__all__ = ["RedpandaTarget", "RedpandaTargetOptions"]
+
+LONGEST_LETTER = 8 * 1024 * 1024  # a letter holds what was too long for its own topic, in base64
+DEFAULT_TOPICS = {kind.name: kind.topic for kind in KINDS}
+
+
+@frozen(kw_only=True)
+class RedpandaTargetOptions(TargetOptions):
+    """Options of `kind = "redpanda"` under `[targets.NAME]`.
+
+    `topics` names the topic of each kind of record, `partitions` and `retention` (seconds) are what a topic gets when
+    it is created here.
+    """
+
+    topics: Mapping[str, str] = field(
+        factory=dict,
+        validator=validators.deep_mapping(
+            key_validator=validators.in_(tuple(DEFAULT_TOPICS)), value_validator=validators.instance_of(str)
+        ),
+        metadata={"help": "the topic of each kind of record, where it is not the kind's own"},
+    )
+    partitions: int = field(default=4, validator=validators.ge(1), metadata={"help": "partitions of a new topic"})
+    retention: float = field(
+        default=7 * 86400.0, validator=validators.gt(0.0), metadata={"help": "how long a new topic keeps its messages"}
+    )
+
+    def topic(self, kind: Kind) -> TopicSpec:
+        """Return the topic of a kind, with the settings it is created with."""
+        name = self.topics.get(kind.name, kind.topic)
+        if kind is DEAD_LETTERS:
+            return TopicSpec(name, 1, retention=30 * 86400.0, max_message_bytes=LONGEST_LETTER)
+        return TopicSpec(name, self.partitions, retention=self.retention)
+
+
+class RedpandaTarget(BaseWriter):
+    """Publishes at least once, acknowledged by all replicas."""
+
+    technology: ClassVar[str] = "Redpanda"
+    client_kind: ClassVar[str] = "redpanda"
+    Options = RedpandaTargetOptions
+    options: RedpandaTargetOptions
+
+    def _request(self, kind: Kind, records: list[Record]) -> Produce:
+        return Produce(self.options.topic(kind), kind.keys(records), codec(kind).encode(records))
+
+    def _rejections(self, answer: Any) -> list[Rejection]:
+        assert isinstance(answer, Produced)
+        return [Rejection(index, error) for index, error in answer.refused]

@@ -1,0 +1,34 @@
+"""The TimescaleDB target: rows of every kind go into the kind's table, new ones inserted, known ones updated."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from attrs import frozen
+
+from dataplatform.base.database import TableSpec, WriteRows, table_spec
+from dataplatform.dsl.kinds import KINDS, Kind
+from dataplatform.dsl.parts import TargetOptions
+from dataplatform.dsl.types import Record
+from dataplatform.dsl.writer import BaseWriter
+
+__all__ = ["TABLES", "TimescaleOptions", "TimescaleTarget"]
+
+TABLES: dict[str, TableSpec] = {kind.name: table_spec(kind.type, kind.table, kind.key, kind.time) for kind in KINDS}
+
+
+@frozen(kw_only=True)
+class TimescaleOptions(TargetOptions):
+    """Options of `kind = "timescale"` under `[targets.NAME]`."""
+
+
+class TimescaleTarget(BaseWriter):
+    """Writes through COPY into a staging table and one upsert per batch, in one transaction."""
+
+    technology: ClassVar[str] = "TimescaleDB"
+    client_kind: ClassVar[str] = "timescale"
+    Options = TimescaleOptions
+
+    def _request(self, kind: Kind, records: list[Record]) -> WriteRows:
+        spec = TABLES[kind.name]
+        return WriteRows(spec, spec.copy_text(records), len(records))

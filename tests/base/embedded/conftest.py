@@ -1,0 +1,49 @@
+"""Fixtures for embedded servers: a house to start them in, the log as a queue, and a data directory."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from dataplatform.base.agent import BackoffPolicy, Runtime
+from tests.base.embedded.servers import House, Inbox
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # kafka-python reads its schemas by a deprecated function
+    import kafka  # noqa: F401
+
+
+@pytest.fixture
+def house(events: Inbox) -> Iterator[House]:
+    house = House(Runtime.start(backoff=BackoffPolicy(base=0.02, cap=0.1)))
+    yield house
+    house.close()
+
+
+@pytest.fixture
+def events() -> Iterator[Inbox]:
+    """The log, line by line."""
+    before, inbox = structlog.get_config(), Inbox()
+
+    def keep(_logger: Any, _method: str, event: Any) -> Any:
+        inbox.tell(dict(event))
+        raise structlog.DropEvent
+
+    structlog.configure(processors=[keep])
+    yield inbox
+    structlog.configure(**before)
+
+
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    """A new folder with mode 0700 and a path short enough for a socket."""
+    folder = Path(tempfile.mkdtemp(prefix="dp-", dir="/tmp"))
+    yield folder
+    shutil.rmtree(folder)

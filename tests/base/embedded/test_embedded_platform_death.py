@@ -1,0 +1,161 @@
+"""The servers end with the platform, however it ends, and the next one finds the data."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import kafka
+import psutil
+import psycopg2
+import pytest
+from attrs import define
+
+import dataplatform
+
+PLATFORM = Path(__file__).with_name("embedded_platform.py")
+ROOT = Path(dataplatform.__file__).parent.parent
+NOBODY = 65_534
+
+
+@define(eq=False)
+class Platform:
+    process: subprocess.Popen[str]
+    dsn: str
+    address: str
+    degraded: list[str]
+
+    def servers(self) -> list[psutil.Process]:
+        """The guards and all that they started."""
+        return [
+            relative
+            for guard in psutil.Process(self.process.pid).children()
+            for relative in [guard, *guard.children(recursive=True)]
+        ]
+
+
+Start = Callable[[], Platform]
+
+
+def command(user: int) -> list[str]:
+    """Return how to run the platform as `user`, who may look into folders such as root's home, where Python may be."""
+    plain = [sys.executable, str(PLATFORM)]
+    if user == os.geteuid():
+        return plain
+    rights = "+dac_read_search"
+    identity = [f"--reuid={user}", f"--regid={user}", "--clear-groups", f"--inh-caps={rights}"]
+    return ["setpriv", *identity, f"--ambient-caps={rights}", *plain]
+
+
+@pytest.fixture(params=["own", "nobody"])
+def user(request: pytest.FixtureRequest) -> int:
+    """Root has a user of its own for PostgreSQL; everybody else must not need one."""
+    if request.param == "own":
+        return os.geteuid()
+    if os.geteuid() != 0 or shutil.which("setpriv") is None:
+        pytest.skip("becoming another user takes root and setpriv")
+    return NOBODY
+
+
+@pytest.fixture
+def start(data_dir: Path, user: int) -> Iterator[Start]:
+    started: list[Platform] = []
+    os.chown(data_dir, user, -1)
+
+    def start() -> Platform:
+        process = subprocess.Popen(
+            [*command(user), str(data_dir)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
+        )
+        assert process.stdout is not None
+        said = next((line for line in process.stdout if line.startswith("ready ")), None)
+        assert said is not None, f"the platform ended with status {process.wait()}"
+        started.append(Platform(process, **json.loads(said.removeprefix("ready "))))
+        return started[-1]
+
+    yield start
+    for platform in started:
+        with platform.process as process:
+            process.kill()
+    processes_of(data_dir)
+
+
+def processes_of(data_dir: Path) -> list[psutil.Process]:
+    """Return the processes that still work in the directory after some seconds to end."""
+    there = [p for p in psutil.process_iter() if works_in(p, data_dir)]
+    return list(psutil.wait_procs(there, timeout=15)[1])
+
+
+def works_in(process: psutil.Process, data_dir: Path) -> bool:
+    try:
+        return any(str(data_dir) in part for part in (*process.cmdline(), process.cwd()))
+    except psutil.Error:
+        return False
+
+
+def write(platform: Platform) -> None:
+    with closing(psycopg2.connect(platform.dsn)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute("create table if not exists seen (id serial); insert into seen default values")
+    with closing(kafka.KafkaProducer(bootstrap_servers=platform.address, acks="all")) as producer:
+        producer.send("seen", b"x").get(timeout=10)
+
+
+def written(platform: Platform) -> tuple[int, int]:
+    with closing(psycopg2.connect(platform.dsn)) as connection, connection.cursor() as cursor:
+        cursor.execute("select count(*) from seen")
+        (rows,) = cursor.fetchone() or (0,)
+    partition = kafka.TopicPartition("seen", 0)
+    with closing(kafka.KafkaConsumer(bootstrap_servers=platform.address)) as consumer:
+        return rows, consumer.end_offsets([partition])[partition]
+
+
+def test_a_killed_platform_leaves_no_process_and_the_next_one_finds_the_data(start: Start, data_dir: Path) -> None:
+    first = start()
+    write(first)
+    servers = first.servers()
+    assert len(servers) > 4
+    first.process.kill()
+    assert psutil.wait_procs(servers, timeout=10)[1] == []
+    assert processes_of(data_dir) == []
+    second = start()
+    assert (second.dsn, second.address, second.degraded) == (first.dsn, first.address, [])
+    write(second)
+    assert written(second) == (2, 2)
+
+
+def test_a_platform_started_while_the_servers_of_a_killed_one_still_end_waits_for_them(start: Start) -> None:
+    first = start()
+    write(first)
+    first.process.kill()
+    second = start()
+    assert (second.dsn, second.address, second.degraded) == (first.dsn, first.address, [])
+    assert written(second) == (1, 1)
+
+
+def test_a_stopped_platform_leaves_no_process(start: Start, data_dir: Path) -> None:
+    platform = start()
+    servers = platform.servers()
+    platform.process.communicate(timeout=10)
+    assert platform.process.returncode == 0
+    assert not any(server.is_running() for server in servers)
+    assert not any(works_in(process, data_dir) for process in psutil.process_iter())
+
+
+def test_a_platform_killed_together_with_its_guards_leaves_no_process(start: Start, data_dir: Path) -> None:
+    platform = start()
+    write(platform)
+    servers = platform.servers()
+    for process in [*psutil.Process(platform.process.pid).children(), platform.process]:
+        os.kill(process.pid, signal.SIGKILL)
+    assert psutil.wait_procs(servers, timeout=10)[1] == []
+    assert written(start()) == (1, 1)

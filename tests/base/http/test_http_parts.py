@@ -1,0 +1,108 @@
+"""The token bucket, the errands, and what may be shown."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dataplatform.base.agent import ManualClock
+from dataplatform.base.http.bucket import TokenBucket
+from dataplatform.base.http.errand import Busy, Errands, Interrupted, Overdue
+from dataplatform.base.http.shown import excerpt, shown_text, shown_url
+from tests.base.http.driven_client import thread_called
+
+# Token bucket
+
+
+@given(
+    st.floats(0.01, 100_000), st.integers(1, 50), st.lists(st.floats(0.0, 600.0, allow_subnormal=False), max_size=50)
+)
+def test_no_more_tokens_are_given_than_the_rate_and_the_burst_allow(
+    per_minute: float, burst: int, pauses: list[float]
+) -> None:
+    clock = ManualClock()
+    bucket, taken = TokenBucket(clock, per_minute, burst), 0
+    for pause in pauses:
+        clock.advance(pause)
+        while taken < 1000 and bucket.take():
+            taken += 1
+    assert taken <= burst + clock.monotonic() * per_minute / 60 + 1e-6
+
+
+@given(st.floats(0.01, 100_000), st.integers(1, 5))
+def test_after_the_wait_there_is_a_token(per_minute: float, burst: int) -> None:
+    clock = ManualClock()
+    bucket = TokenBucket(clock, per_minute, burst)
+    for _ in range(20):
+        clock.advance(bucket.wait())
+        assert bucket.take()
+
+
+# Errands
+
+
+@pytest.fixture
+def errands() -> Errands[int]:
+    return Errands("errands", threading.Event())
+
+
+def test_an_errand_brings_back_what_the_call_returns_or_raises(errands: Errands[int]) -> None:
+    assert errands.run(lambda: 1, seconds=5.0) == 1
+    with pytest.raises(ZeroDivisionError):
+        errands.run(lambda: 1 // 0, seconds=5.0)
+    assert errands.run(lambda: 2, seconds=5.0) == 2
+
+
+def test_an_overdue_errand_keeps_the_next_from_running_until_it_ends(errands: Errands[int]) -> None:
+    go_on = threading.Event()
+    with pytest.raises(Overdue):
+        errands.run(lambda: int(go_on.wait(10.0)), seconds=0.01)
+    with pytest.raises(Busy):
+        errands.run(lambda: 2, seconds=5.0)
+    thread = thread_called("errands")
+    go_on.set()
+    thread.join(10.0)
+    assert errands.run(lambda: 3, seconds=5.0) == 3
+
+
+def test_an_errand_is_not_waited_for_when_a_stop_is_asked_for(errands: Errands[int]) -> None:
+    go_on = threading.Event()
+    errands.stopping.set()
+    with pytest.raises(Interrupted):
+        errands.run(lambda: int(go_on.wait(10.0)), seconds=60.0)
+    go_on.set()
+
+
+# What may be shown
+
+
+@given(st.text(), st.text(min_size=1))
+def test_what_is_shown_is_one_short_printable_line(text: str, secret: str) -> None:
+    shown = shown_text(text, [secret])
+    assert len(shown) <= 300
+    assert shown.isprintable()
+
+
+@given(st.binary())
+def test_of_any_body_something_can_be_shown(body: bytes) -> None:
+    assert excerpt(body).isprintable()
+
+
+def test_a_secret_is_masked_before_the_text_is_cut() -> None:
+    assert "SECRET" not in shown_text("x" * 290 + "SECRET-SECRET", ["SECRET-SECRET"])
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://a:b@h:1/p#f", "https://h:1/p"),
+        ("https://h/p?ids=a%2Cb&page=", "https://h/p?ids=a,b&page="),
+        ("https://h/p?x_cg_demo_api_key=k&access_token=t", "https://h/p?x_cg_demo_api_key=***&access_token=***"),
+        ("https://h/p/k%2F1%20?q=k/1+", "https://h/p/***?q=***"),
+    ],
+)
+def test_a_url_is_shown_without_what_is_private(url: str, shown: str) -> None:
+    assert shown_url(url, ["k/1 "]) == shown
