@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
-import pykka
 from attrs import frozen
 
-from dataplatform.base.agent import Address, AgentStatus, GetStatus, Request
+from dataplatform.base.agent import Address, AgentStatus, Future, GetStatus, Request
 from dataplatform.dsl import operations as ops
 from dataplatform.dsl.flow.source import Pause, Resume
 from dataplatform.dsl.queries import BatchPublishResult, CurrentPricesOptions, PublishResult
@@ -23,7 +22,6 @@ __all__ = ["AgentProxy", "ReaderProxy", "WriterProxy"]
 
 
 T = TypeVar("T")
-Future = pykka.Future
 
 
 @frozen

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-
-import pykka
+from typing import Any
 
 from dataplatform.base.agent import Context, Request, Runtime
 from dataplatform.base.database import Probe, TimescaleClient
@@ -51,8 +50,8 @@ def _is_embedded(spec: ClientSpec) -> bool:
 
 def _probe(runtime: Runtime, name: str, spec: ClientSpec) -> Result[object]:
     context = Context(name, runtime, _Nobody())
-    ref: pykka.ActorRef[HttpClient] | pykka.ActorRef[TimescaleClient] | pykka.ActorRef[RedpandaProducer]
-    request: Request[object]
+    ref: Any
+    request: Request[Any]
     match spec.kind:
         case "http":
             ref, request = HttpClient.start(context, spec.settings), Get("/ping")

@@ -267,6 +267,11 @@ class Stage:
         self.trace.join(name, incarnation)
         self.settle()
 
+    def running(self, name: str) -> None:
+        """Wait until an agent has opened and its supervisor knows."""
+        self.runtime.directory.address(name).ask(GetStatus(), DEADLINE)
+        self.settle()
+
     def settle(self, name: str = "root") -> None:
         """Wait until a supervisor has handled what it was told so far."""
         self.runtime.directory.address(name).ask(GetStatus(), DEADLINE)

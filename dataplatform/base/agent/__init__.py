@@ -1,5 +1,7 @@
 """The agent kernel: actors that are supervised, addressed by name, and die cleanly."""
 
+from pykka import Future
+
 from dataplatform.base.agent.agent import Agent
 from dataplatform.base.agent.backoff import Backoff, BackoffPolicy
 from dataplatform.base.agent.child import ChildSpec, Intensity, Link, Restart, Strategy
@@ -40,6 +42,7 @@ __all__ = [
     "Drain",
     "Drained",
     "Entry",
+    "Future",
     "GaveUp",
     "GetStatus",
     "Incident",

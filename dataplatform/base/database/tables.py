@@ -104,7 +104,7 @@ def _upsert(table: sa.Table, names: tuple[str, ...], key: tuple[str, ...]) -> st
     staging = sa.table(_staging(table), *[sa.column(name) for name in names], sa.column("ctid"))
     latest = (
         sa.select(*[staging.c[name] for name in names])
-        .distinct(*[staging.c[name] for name in key])
+        .ext(postgresql.distinct_on(*[staging.c[name] for name in key]))
         .order_by(*[staging.c[name] for name in key], staging.c.ctid.desc())
     )
     insert = postgresql.insert(table).from_select(list(names), latest)

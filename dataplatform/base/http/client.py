@@ -99,8 +99,6 @@ class HttpClient(Agent):
             self._bucket.take()
         left = due - time.monotonic()
         try:
-            if self.context.stopping.is_set():
-                raise Interrupted
             self.count("requests")
             return self._errands.run(lambda: self._exchange.get(get, due), left + GRACE)
         except Interrupted:

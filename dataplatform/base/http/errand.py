@@ -30,7 +30,7 @@ class Busy(Exception):
 
 
 class Interrupted(Exception):
-    """`stopping` was set before the call had ended."""
+    """`stopping` was set before the call had ended, or even begun."""
 
 
 @define(eq=False)
@@ -50,6 +50,8 @@ class Errands(Generic[T]):
 
     def run(self, call: Callable[[], T], seconds: float) -> T:
         """Return what `call` returns, or raise what it raises; in `seconds`, or 0.1 s after `stopping` was set."""
+        if self.stopping.is_set():
+            raise Interrupted
         if not self._last.done():
             raise Busy
         self._last = errand = Future[T]()

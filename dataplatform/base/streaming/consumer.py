@@ -99,6 +99,7 @@ class RedpandaConsumer(Agent):
         self._consumer: KafkaConsumer | None = None
         self._trail = Trail()
         self._next: dict[TopicPartition, int] = {}  # the offset after the last message handed out
+        self._membership = Membership(self._next)
         self._reader = ""
         self._polled = self._proved = 0.0  # when the group, and when the broker, last heard and answered
         self._doubtful = False
@@ -179,13 +180,23 @@ class RedpandaConsumer(Agent):
 
     def _poll(self, consumer: KafkaConsumer, most: int) -> dict[TopicPartition, list[Any]]:
         self._polled = self.clock.monotonic()
-        wait = 0 if self._settings.light else 100  # the light broker answers an empty fetch at once, a loop would burn
+        wait = self._patience(consumer)
         try:
             messages: dict[TopicPartition, list[Any]] = consumer.poll(wait, max_records=most)
         except (NoOffsetForPartitionError, OffsetOutOfRangeError, LogTruncationError):
             self._verify(consumer)
             return {}
         return messages
+
+    def _patience(self, consumer: KafkaConsumer) -> int:
+        """Return how many milliseconds a poll may wait.
+
+        Joining a group takes a while, and a poll that cannot wait begins it anew each time. Once joined, the light
+        broker answers an empty fetch at once, so that a poll that waits would burn a core.
+        """
+        if not consumer.assignment():
+            return 1000
+        return 0 if self._settings.light else 100
 
     def _slice(self, tp: TopicPartition, messages: list[Any]) -> Slice:
         last = messages[-1]
@@ -210,8 +221,8 @@ class RedpandaConsumer(Agent):
         if assigned:
             ends = consumer.end_offsets(list(assigned), timeout_ms=self._milliseconds)
             self._doubtful = any(ends[tp] < self._next.get(tp, 0) for tp in assigned)
-        elif not consumer.partitions_for_topic(self._subscription.topics[0].name):
-            raise Transient("broker", f"{self._subscription.topics[0].name} has no partitions that can be reached")
+        elif not self._membership.joined:
+            raise Transient("broker", f"not yet a member of the group {self._subscription.group!r}")
         self._proved = self.clock.monotonic()
 
     def _keep_alive(self) -> None:
@@ -222,7 +233,7 @@ class RedpandaConsumer(Agent):
             return
         try:
             consumer.pause(*consumer.assignment())
-            for tp, messages in consumer.poll(0).items():
+            for tp, messages in consumer.poll(self._patience(consumer)).items():
                 consumer.seek(tp, messages[0].offset)  # assigned in this very poll: not asked for yet
             self._polled = self.clock.monotonic()
         except (KafkaError, OSError) as error:
@@ -294,8 +305,10 @@ class RedpandaConsumer(Agent):
             if error := ensure_topics(self._settings, self._subscription.topics):
                 raise error
             self._consumer = KafkaConsumer(**self._options())
-            self._consumer.subscribe([topic.name for topic in self._subscription.topics], listener=Forget(self._next))
             self._next.clear()
+            self._membership = Membership(self._next)
+            topics = [topic.name for topic in self._subscription.topics]
+            self._consumer.subscribe(topics, listener=self._membership)
             self.count("connections")
         return self._consumer
 
@@ -318,15 +331,19 @@ class RedpandaConsumer(Agent):
         return round(self._settings.request_timeout * 1000)
 
 
-class Forget(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python is untyped
-    """Forgets the positions of partitions that the group gave to somebody else."""
+class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python is untyped
+    """Knows whether the group has taken this member in, and forgets the positions of partitions it took away."""
 
     def __init__(self, positions: dict[TopicPartition, int]) -> None:
         self._positions = positions
+        self.joined = False
 
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        self.joined = False
         for tp in revoked:
             self._positions.pop(tp, None)
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Positions are looked up when the first fetch finds them missing."""
+        """Positions are looked up when the first fetch finds them missing; there may be more members than partitions."""
+        del assigned
+        self.joined = True

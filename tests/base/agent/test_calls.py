@@ -153,6 +153,7 @@ def test_timers_and_replies_of_an_earlier_incarnation_never_reach_the_next(stage
     stage.crash("caller")
     stage.pass_backoff()
     stage.trace.until("caller#2 opens")
+    stage.running("caller")
     gate.open()
     stage.clock.advance(100.0)
     call(stage, Get(lambda _: "fresh"), answers)

@@ -57,7 +57,7 @@ def server(data_dir: Path) -> psutil.Process:
 
 
 def server_is_ready(event: dict[str, Any]) -> bool:
-    return event["event"] == "server is ready"
+    return bool(event["event"] == "server is ready")
 
 
 def test_what_is_produced_is_consumed_also_after_a_stop_and_a_start(house: House, data_dir: Path, address: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -54,10 +53,10 @@ def command(user: int) -> list[str]:
     return ["setpriv", *identity, f"--ambient-caps={rights}", *plain]
 
 
-@pytest.fixture(params=["own", "nobody"])
+@pytest.fixture
 def user(request: pytest.FixtureRequest) -> int:
-    """Root has a user of its own for PostgreSQL; everybody else must not need one."""
-    if request.param == "own":
+    """Who runs the platform: root needs a user for PostgreSQL, everybody else must not."""
+    if getattr(request, "param", "own") == "own":
         return os.geteuid()
     if os.geteuid() != 0 or shutil.which("setpriv") is None:
         pytest.skip("becoming another user takes root and setpriv")
@@ -65,8 +64,10 @@ def user(request: pytest.FixtureRequest) -> int:
 
 
 @pytest.fixture
-def start(data_dir: Path, user: int) -> Iterator[Start]:
+def start(data_dir: Path, user: int, request: pytest.FixtureRequest) -> Iterator[Start]:
     started: list[Platform] = []
+    if user == os.geteuid():
+        request.getfixturevalue("database")
     os.chown(data_dir, user, -1)
 
     def start() -> Platform:
@@ -119,6 +120,7 @@ def written(platform: Platform) -> tuple[int, int]:
         return rows, consumer.end_offsets([partition])[partition]
 
 
+@pytest.mark.parametrize("user", ["own", "nobody"], indirect=True)
 def test_a_killed_platform_leaves_no_process_and_the_next_one_finds_the_data(start: Start, data_dir: Path) -> None:
     first = start()
     write(first)
@@ -155,7 +157,7 @@ def test_a_platform_killed_together_with_its_guards_leaves_no_process(start: Sta
     platform = start()
     write(platform)
     servers = platform.servers()
-    for process in [*psutil.Process(platform.process.pid).children(), platform.process]:
-        os.kill(process.pid, signal.SIGKILL)
+    for process in [*psutil.Process(platform.process.pid).children(), psutil.Process(platform.process.pid)]:
+        process.kill()
     assert psutil.wait_procs(servers, timeout=10)[1] == []
     assert written(start()) == (1, 1)

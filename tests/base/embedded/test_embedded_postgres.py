@@ -42,7 +42,7 @@ def postmaster(data_dir: Path) -> psutil.Process:
 
 
 def server_is_ready(event: dict[str, Any]) -> bool:
-    return event["event"] == "server is ready"
+    return bool(event["event"] == "server is ready")
 
 
 def test_a_new_data_directory_becomes_a_database_with_utf8_checksums_and_safe_settings(
@@ -66,29 +66,29 @@ def test_a_new_data_directory_becomes_a_database_with_utf8_checksums_and_safe_se
     assert postgres.status.degraded is None
 
 
-def test_it_is_reached_through_a_folder_of_its_own_user_and_no_port(house: House, data_dir: Path) -> None:
-    start(house, data_dir)
-    folder, server = socket_folder(data_dir), postmaster(data_dir)
+def test_it_is_reached_through_a_folder_of_its_own_user_and_no_port(house: House, database: Path) -> None:
+    start(house, database)
+    folder, server = socket_folder(database), postmaster(database)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert folder.stat().st_uid == server.uids().real != 0
     assert [c for c in server.net_connections() if c.family is not socket.AF_UNIX] == []
 
 
-def test_a_stop_ends_every_process_and_the_next_start_finds_the_data(house: House, data_dir: Path) -> None:
-    first, dsn = start(house, data_dir), postgres_dsn(data_dir)
-    query(data_dir, "create table kept as select 1 as id")
-    server = postmaster(data_dir)
+def test_a_stop_ends_every_process_and_the_next_start_finds_the_data(house: House, database: Path) -> None:
+    first, dsn = start(house, database), postgres_dsn(database)
+    query(database, "create table kept as select 1 as id")
+    server = postmaster(database)
     processes = [server, server.parent(), *server.children()]
     assert first.stop().failure is None
     assert not any(process.is_running() for process in processes if process)
-    start(house, data_dir)
-    assert postgres_dsn(data_dir) == dsn
-    assert query(data_dir, "select id from kept") == [1]
+    start(house, database)
+    assert postgres_dsn(database) == dsn
+    assert query(database, "select id from kept") == [1]
 
 
-def test_an_open_session_does_not_delay_a_stop(house: House, data_dir: Path) -> None:
-    postgres = start(house, data_dir)
-    with closing(psycopg2.connect(postgres_dsn(data_dir))) as session:
+def test_an_open_session_does_not_delay_a_stop(house: House, database: Path) -> None:
+    postgres = start(house, database)
+    with closing(psycopg2.connect(postgres_dsn(database))) as session:
         session.cursor().execute("select 1")
         assert postgres.stop().failure is None
         with pytest.raises(psycopg2.OperationalError):
@@ -96,94 +96,94 @@ def test_an_open_session_does_not_delay_a_stop(house: House, data_dir: Path) -> 
 
 
 def test_a_killed_server_is_an_outage_that_is_shown_mended_counted_and_told_to_the_peers(
-    house: House, data_dir: Path, events: Inbox
+    house: House, database: Path, events: Inbox
 ) -> None:
-    postgres, client = start(house, data_dir), house.peer("client")
+    postgres, client = start(house, database), house.peer("client")
     postgres.ref.tell(PeerJoined(house.runtime.directory.address("client"), downstream=True))
-    query(data_dir, "create table kept as select 1 as id")
-    postmaster(data_dir).kill()
+    query(database, "create table kept as select 1 as id")
+    postmaster(database).kill()
     degraded = events.next(dict, where=lambda event: event["event"] == "degraded")
     assert "PostgreSQL ended with signal 9; restarting" in degraded["reason"]
-    assert str(data_dir / "postgres/server.log") in degraded["reason"]
+    assert str(database / "postgres/server.log") in degraded["reason"]
     assert degraded["next_try"] is not None
     assert client.next(PeerRestarted) == PeerRestarted("postgres")
-    assert query(data_dir, "select id from kept") == [1]
+    assert query(database, "select id from kept") == [1]
     assert postgres.status.counters == {"process_restarts": 1}
     assert postgres.status.restarts == 0
     assert postgres.status.degraded is None
     assert "signal 9" in str(postgres.status.last_error)
 
 
-def test_a_server_stopped_from_outside_is_started_again(house: House, data_dir: Path, events: Inbox) -> None:
-    postgres = start(house, data_dir)
+def test_a_server_stopped_from_outside_is_started_again(house: House, database: Path, events: Inbox) -> None:
+    postgres = start(house, database)
     events.next(dict, where=server_is_ready)
-    postmaster(data_dir).send_signal(signal.SIGTERM)
+    postmaster(database).send_signal(signal.SIGTERM)
     assert "ended with status 0" in events.next(dict, where=lambda event: event["event"] == "degraded")["reason"]
     events.next(dict, where=server_is_ready)
-    assert query(data_dir, "select 1") == [1]
+    assert query(database, "select 1") == [1]
     assert postgres.stop().failure is None
 
 
-def test_a_killed_guard_costs_one_restart_and_no_row(house: House, data_dir: Path, events: Inbox) -> None:
-    start(house, data_dir)
+def test_a_killed_guard_costs_one_restart_and_no_row(house: House, database: Path, events: Inbox) -> None:
+    start(house, database)
     events.next(dict, where=server_is_ready)
-    query(data_dir, "create table kept as select 1 as id")
-    old = postmaster(data_dir)
+    query(database, "create table kept as select 1 as id")
+    old = postmaster(database)
     guard = old.parent()
     assert guard is not None
     guard.kill()
     assert "lost its guard" in events.next(dict, where=lambda event: event["event"] == "degraded")["reason"]
     events.next(dict, where=server_is_ready)
     assert psutil.wait_procs([old], timeout=10)[1] == []
-    assert query(data_dir, "select id from kept") == [1]
+    assert query(database, "select id from kept") == [1]
 
 
 def test_a_busy_backend_of_a_killed_server_does_not_keep_the_next_one_from_starting(
-    house: House, data_dir: Path, events: Inbox
+    house: House, database: Path, events: Inbox
 ) -> None:
-    start(house, data_dir)
+    start(house, database)
     events.next(dict, where=server_is_ready)
-    with closing(psycopg2.connect(postgres_dsn(data_dir), async_=True)) as session:
+    with closing(psycopg2.connect(postgres_dsn(database), async_=True)) as session:
         psycopg2.extras.wait_select(session)
         session.cursor().execute("do $$ begin loop end loop; end $$")  # never looks whether its server lives
-        postmaster(data_dir).kill()
+        postmaster(database).kill()
         events.next(dict, where=server_is_ready)
-    assert query(data_dir, "select 1") == [1]
+    assert query(database, "select 1") == [1]
 
 
 def test_a_pid_file_left_by_a_crash_whose_number_another_process_has_now_is_no_obstacle(
-    house: House, data_dir: Path
+    house: House, database: Path
 ) -> None:
-    start(house, data_dir).stop()
-    data, run = data_dir / "postgres/data", socket_folder(data_dir)
+    start(house, database).stop()
+    data, run = database / "postgres/data", socket_folder(database)
     owner = data.stat()
     with subprocess.Popen(["sleep", "60"], user=owner.st_uid) as other:
         stale = f"{other.pid}\n{data}\n1700000000\n5432\n{run}\n\n  1  1\nready   \n"
         for file in (data / "postmaster.pid", run / ".s.PGSQL.5432.lock"):
             file.write_text(stale)
             os.chown(file, owner.st_uid, owner.st_gid)
-        start(house, data_dir)
+        start(house, database)
         assert other.poll() is None
         other.kill()
-    assert query(data_dir, "select 1") == [1]
+    assert query(database, "select 1") == [1]
 
 
 def test_a_start_that_fails_is_shown_with_the_servers_own_words_and_tried_again(
-    house: House, data_dir: Path, events: Inbox
+    house: House, database: Path, events: Inbox
 ) -> None:
-    start(house, data_dir).stop()
-    version = data_dir / "postgres/data/PG_VERSION"
+    start(house, database).stop()
+    version = database / "postgres/data/PG_VERSION"
     good = version.read_bytes()
     version.write_bytes(b"7\n")
-    postgres = start(house, data_dir)  # ready, though degraded
+    postgres = start(house, database)  # ready, though degraded
     status = postgres.status
     assert status.state is State.RUNNING
     assert status.degraded is not None
     assert "FATAL:  database files are incompatible with server" in status.degraded.reason
-    assert f"its log is {data_dir / 'postgres/server.log'}" in status.degraded.reason
+    assert f"its log is {database / 'postgres/server.log'}" in status.degraded.reason
     version.write_bytes(good)
     events.next(dict, where=lambda event: event["event"] == "recovered")
-    assert query(data_dir, "select 1") == [1]
+    assert query(database, "select 1") == [1]
     assert postgres.status.counters == {}
 
 
@@ -203,10 +203,11 @@ def test_a_stop_during_the_first_start_is_obeyed_and_harms_nothing(house: House,
     start(house, data_dir)
 
 
-def test_closing_twice_or_before_a_start_is_safe(house: House, data_dir: Path) -> None:
-    running = house.start(EmbeddedPostgres.child("postgres", data_dir))
+def test_closing_twice_or_before_a_start_is_safe(house: House, database: Path) -> None:
+    running = house.start(EmbeddedPostgres.child("postgres", database))
     running.ready()
     agent = running.ref._actor_weakref()
+    assert isinstance(agent, EmbeddedPostgres)
     running.stop()
     agent._close()
 
@@ -252,8 +253,10 @@ def test_a_short_folder_that_somebody_else_has_put_there_is_refused(house: House
     assert failure.code == "socket_dir_taken"
 
 
-def test_a_data_directory_with_a_strange_name_is_reached_by_its_dsn(house: House, data_dir: Path) -> None:
-    strange = data_dir / "a b&c=%d ü"
+def test_a_data_directory_with_a_strange_name_is_reached_by_its_dsn(house: House, database: Path) -> None:
+    strange = database / "a b&c=%d ü"
+    strange.mkdir()
+    (database / "postgres").rename(strange / "postgres")
     start(house, strange)
     assert query(strange, "select 1") == [1]
     assert unquote(postgres_dsn(strange)).endswith(f"host={strange}/postgres/run&port=5432")
@@ -269,24 +272,24 @@ def test_without_the_wheel_the_agent_dies_saying_what_to_install(
 
 
 def test_a_machine_that_can_start_no_process_is_an_outage(
-    house: House, data_dir: Path, events: Inbox, monkeypatch: pytest.MonkeyPatch
+    house: House, database: Path, events: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(_program: object) -> ServerProcess:
         raise OSError(11, "Resource temporarily unavailable")
 
     with monkeypatch.context() as patch:
         patch.setattr(ServerProcess, "start", refuse)
-        postgres = house.start(EmbeddedPostgres.child("postgres", data_dir))
+        postgres = house.start(EmbeddedPostgres.child("postgres", database))
         postgres.parent.next(Ready)
         assert postgres.status.degraded is not None
         assert "Resource temporarily unavailable" in postgres.status.degraded.reason
     events.next(dict, where=server_is_ready)
-    assert query(data_dir, "select 1") == [1]
+    assert query(database, "select 1") == [1]
 
 
-def test_peers_are_not_told_of_a_first_start(house: House, data_dir: Path) -> None:
+def test_peers_are_not_told_of_a_first_start(house: House, database: Path) -> None:
     client = house.peer("client")
-    running = house.start(EmbeddedPostgres.child("postgres", data_dir))
+    running = house.start(EmbeddedPostgres.child("postgres", database))
     address: Address = house.runtime.directory.address("client")
     running.ref.tell(PeerJoined(address, downstream=True))
     running.ready()

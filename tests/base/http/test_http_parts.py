@@ -70,10 +70,27 @@ def test_an_overdue_errand_keeps_the_next_from_running_until_it_ends(errands: Er
 
 def test_an_errand_is_not_waited_for_when_a_stop_is_asked_for(errands: Errands[int]) -> None:
     go_on = threading.Event()
+
+    def stop_and_go_on() -> int:
+        errands.stopping.set()
+        return int(go_on.wait(10.0))
+
+    with pytest.raises(Interrupted):
+        errands.run(stop_and_go_on, seconds=60.0)
+    go_on.set()
+
+
+def test_no_errand_begins_after_a_stop_was_asked_for(errands: Errands[int]) -> None:
+    begun: list[int] = []
+
+    def begin() -> int:
+        begun.append(1)
+        return 1
+
     errands.stopping.set()
     with pytest.raises(Interrupted):
-        errands.run(lambda: int(go_on.wait(10.0)), seconds=60.0)
-    go_on.set()
+        errands.run(begin, seconds=60.0)
+    assert begun == []
 
 
 # What may be shown
