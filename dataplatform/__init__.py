@@ -1,1 +1,86 @@
-"""A platform of actors for cryptocurrency market data."""
+"""A platform of supervised actors that moves cryptocurrency market data from sources to targets and loses none of it.
+
+The names below are what a script or a plugin imports; each is loaded when it is first used.
+
+>>> from dataplatform import Success, get_data
+>>> get_data(Success(1))
+1
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dataplatform.dsl.plan import Plan
+    from dataplatform.dsl.queries import (
+        BatchPublishResult,
+        CurrentPricesOptions,
+        DateRangeOHLCVQuery,
+        Level1Query,
+        PublishResult,
+    )
+    from dataplatform.dsl.reader import BaseReader
+    from dataplatform.dsl.types import (
+        CryptoMarketAnalytics,
+        CryptoOHLCVData,
+        CryptoPriceData,
+        DeadLetter,
+        Level1Data,
+    )
+    from dataplatform.dsl.writer import BaseWriter
+    from dataplatform.errors import Permanent, PlatformError, Transient
+    from dataplatform.result import Failure, Result, Success, get_data, get_error, is_failure, is_success
+    from dataplatform.system.platform import Platform
+    from dataplatform.system.topology import ConfigurationError, Topology, load_topology
+
+__all__ = [
+    "BaseReader",
+    "BaseWriter",
+    "BatchPublishResult",
+    "ConfigurationError",
+    "CryptoMarketAnalytics",
+    "CryptoOHLCVData",
+    "CryptoPriceData",
+    "CurrentPricesOptions",
+    "DateRangeOHLCVQuery",
+    "DeadLetter",
+    "Failure",
+    "Level1Data",
+    "Level1Query",
+    "Permanent",
+    "Plan",
+    "Platform",
+    "PlatformError",
+    "PublishResult",
+    "Result",
+    "Success",
+    "Topology",
+    "Transient",
+    "get_data",
+    "get_error",
+    "is_failure",
+    "is_success",
+    "load_topology",
+]
+
+_HOMES = (
+    "dataplatform.result",
+    "dataplatform.errors",
+    "dataplatform.dsl.types",
+    "dataplatform.dsl.queries",
+    "dataplatform.dsl.plan",
+    "dataplatform.dsl.reader",
+    "dataplatform.dsl.writer",
+    "dataplatform.system.topology",
+    "dataplatform.system.platform",
+)
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        for home in map(import_module, _HOMES):
+            if name in getattr(home, "__all__", ()):
+                return getattr(home, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -50,26 +50,29 @@ class Account:
     def let_pass(self, path: Path) -> None:
         """Let this account enter every folder on the way to `path`: the right to search, not to list."""
         for folder in reversed(path.resolve().parents):
-            self._grant(folder, stat.S_IXUSR)
+            before = stat.S_IMODE(folder.stat().st_mode)
+            if self._grant(folder, stat.S_IXUSR):
+                log.warning("opened to the server's user", path=str(folder), was=f"{before:04o}")
 
     def let_read(self, tree: Path) -> None:
         """Let this account read and run what is in `tree`: an installed package that a strict umask closed."""
         self.let_pass(tree)
-        for path in _inside_out(tree):
-            if not path.is_symlink():
-                self._grant(path, path.stat().st_mode & (stat.S_IRUSR | stat.S_IXUSR))
+        files = [path for path in _inside_out(tree) if not path.is_symlink()]
+        opened = [path for path in files if self._grant(path, path.stat().st_mode & (stat.S_IRUSR | stat.S_IXUSR))]
+        if opened:
+            log.warning("opened to the server's user", path=str(tree), files=len(opened))
 
-    def _grant(self, path: Path, rights: int) -> None:
-        """Add the rights, given as the owner's bits, in the one class of the three that counts for this account."""
+    def _grant(self, path: Path, rights: int) -> bool:
+        """Add the rights, given as the owner's bits, in the one class of the three that counts; tell if any lacked."""
         status = path.stat()
         before = stat.S_IMODE(status.st_mode)
         if status.st_uid != self.uid:
             rights >>= 3 if status.st_gid == self.gid else 6
         if before & rights == rights:
-            return
+            return False
         with self._permitted(path):
             path.chmod(before | rights)
-        log.warning("opened to the server's user", path=str(path), was=f"{before:04o}", now=f"{before | rights:04o}")
+        return True
 
     @contextmanager
     def _permitted(self, path: Path) -> Iterator[None]:

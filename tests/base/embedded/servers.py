@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import queue
+import select
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -91,3 +93,19 @@ class House:
             if running.context.vitals.state not in {State.STOPPED, State.FAILED}:
                 running.stop()
         self.runtime.stop()
+
+
+def all_end(*pids: int, timeout: float = 10.0) -> bool:
+    """Wait until each of the processes, whoever started it, has ended; one that nobody has reaped yet has, too."""
+    deadline = time.monotonic() + timeout
+    return all(_ends(pid, max(0.0, deadline - time.monotonic())) for pid in pids)
+
+
+def _ends(pid: int, timeout: float) -> bool:
+    try:
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    ended, _, _ = select.select([process], [], [], timeout)
+    os.close(process)
+    return bool(ended)

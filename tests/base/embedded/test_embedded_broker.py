@@ -17,7 +17,7 @@ from dataplatform.base.embedded import EmbeddedBroker, broker_address
 from dataplatform.base.embedded.broker import PORTS
 from dataplatform.base.embedded.probe import broker_serves
 from dataplatform.errors import Permanent
-from tests.base.embedded.servers import House, Inbox, Running
+from tests.base.embedded.servers import House, Inbox, Running, all_end
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +66,7 @@ def test_what_is_produced_is_consumed_also_after_a_stop_and_a_start(house: House
     assert consume(address) == [b"1"]
     old = server(data_dir)
     assert first.stop().failure is None
-    assert not old.is_running()
+    assert all_end(old.pid, timeout=0)
     assert broker_address(data_dir) == address
     start(house, data_dir, address)
     produce(address, b"2")

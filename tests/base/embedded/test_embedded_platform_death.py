@@ -18,6 +18,7 @@ import pytest
 from attrs import define
 
 import dataplatform
+from tests.base.embedded.servers import all_end
 
 PLATFORM = Path(__file__).with_name("embedded_platform.py")
 ROOT = Path(dataplatform.__file__).parent.parent
@@ -31,13 +32,9 @@ class Platform:
     address: str
     degraded: list[str]
 
-    def servers(self) -> list[psutil.Process]:
-        """The guards and all that they started."""
-        return [
-            relative
-            for guard in psutil.Process(self.process.pid).children()
-            for relative in [guard, *guard.children(recursive=True)]
-        ]
+    def servers(self) -> list[int]:
+        """Return the pids of the guards and of all that they started."""
+        return [child.pid for child in psutil.Process(self.process.pid).children(recursive=True)]
 
 
 Start = Callable[[], Platform]
@@ -88,13 +85,11 @@ def start(data_dir: Path, user: int, request: pytest.FixtureRequest) -> Iterator
     for platform in started:
         with platform.process as process:
             process.kill()
-    processes_of(data_dir)
+    all_end(*processes_in(data_dir))
 
 
-def processes_of(data_dir: Path) -> list[psutil.Process]:
-    """Return the processes that still work in the directory after some seconds to end."""
-    there = [p for p in psutil.process_iter() if works_in(p, data_dir)]
-    return list(psutil.wait_procs(there, timeout=15)[1])
+def processes_in(data_dir: Path) -> list[int]:
+    return [process.pid for process in psutil.process_iter() if works_in(process, data_dir)]
 
 
 def works_in(process: psutil.Process, data_dir: Path) -> bool:
@@ -127,8 +122,8 @@ def test_a_killed_platform_leaves_no_process_and_the_next_one_finds_the_data(sta
     servers = first.servers()
     assert len(servers) > 4
     first.process.kill()
-    assert psutil.wait_procs(servers, timeout=10)[1] == []
-    assert processes_of(data_dir) == []
+    assert all_end(*servers)
+    assert processes_in(data_dir) == []
     second = start()
     assert (second.dsn, second.address, second.degraded) == (first.dsn, first.address, [])
     write(second)
@@ -149,8 +144,8 @@ def test_a_stopped_platform_leaves_no_process(start: Start, data_dir: Path) -> N
     servers = platform.servers()
     platform.process.communicate(timeout=10)
     assert platform.process.returncode == 0
-    assert not any(server.is_running() for server in servers)
-    assert not any(works_in(process, data_dir) for process in psutil.process_iter())
+    assert all_end(*servers, timeout=0)
+    assert processes_in(data_dir) == []
 
 
 def test_a_platform_killed_together_with_its_guards_leaves_no_process(start: Start, data_dir: Path) -> None:
@@ -159,5 +154,5 @@ def test_a_platform_killed_together_with_its_guards_leaves_no_process(start: Sta
     servers = platform.servers()
     for process in [*psutil.Process(platform.process.pid).children(), psutil.Process(platform.process.pid)]:
         process.kill()
-    assert psutil.wait_procs(servers, timeout=10)[1] == []
+    assert all_end(*servers)
     assert written(start()) == (1, 1)

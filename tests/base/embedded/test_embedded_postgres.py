@@ -19,10 +19,10 @@ import pytest
 
 from dataplatform.base.agent import Address, PeerJoined, PeerRestarted, Ready, State
 from dataplatform.base.embedded import EmbeddedPostgres, postgres_dsn
-from dataplatform.base.embedded.postgres import SOCKET_PATH_LIMIT, socket_folder
+from dataplatform.base.embedded.postgres import SOCKET_PATH_LIMIT, installed_trees, postgres_binaries, socket_folder
 from dataplatform.base.embedded.process import ServerProcess
 from dataplatform.errors import Permanent
-from tests.base.embedded.servers import House, Inbox, Running
+from tests.base.embedded.servers import House, Inbox, Running, all_end
 
 
 def start(house: House, data_dir: Path) -> Running:
@@ -78,9 +78,9 @@ def test_a_stop_ends_every_process_and_the_next_start_finds_the_data(house: Hous
     first, dsn = start(house, database), postgres_dsn(database)
     query(database, "create table kept as select 1 as id")
     server = postmaster(database)
-    processes = [server, server.parent(), *server.children()]
+    pids = [server.pid, server.ppid(), *(child.pid for child in server.children())]
     assert first.stop().failure is None
-    assert not any(process.is_running() for process in processes if process)
+    assert all_end(*pids, timeout=0)
     start(house, database)
     assert postgres_dsn(database) == dsn
     assert query(database, "select id from kept") == [1]
@@ -134,7 +134,7 @@ def test_a_killed_guard_costs_one_restart_and_no_row(house: House, database: Pat
     guard.kill()
     assert "lost its guard" in events.next(dict, where=lambda event: event["event"] == "degraded")["reason"]
     events.next(dict, where=server_is_ready)
-    assert psutil.wait_procs([old], timeout=10)[1] == []
+    assert all_end(old.pid)
     assert query(database, "select id from kept") == [1]
 
 
@@ -260,6 +260,12 @@ def test_a_data_directory_with_a_strange_name_is_reached_by_its_dsn(house: House
     start(house, strange)
     assert query(strange, "select 1") == [1]
     assert unquote(postgres_dsn(strange)).endswith(f"host={strange}/postgres/run&port=5432")
+
+
+def test_the_libraries_packed_with_the_programs_are_opened_to_the_servers_user_too() -> None:
+    programs, libraries = installed_trees(postgres_binaries())
+    assert (programs / "bin/postgres").is_file()
+    assert list(libraries.glob("libpq*"))
 
 
 def test_without_the_wheel_the_agent_dies_saying_what_to_install(

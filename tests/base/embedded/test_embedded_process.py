@@ -9,12 +9,12 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 from attrs import define, evolve, field
 
 from dataplatform.base.embedded.guard import LOG_LIMIT, command_line
 from dataplatform.base.embedded.process import Program, ServerProcess, lock_is_held
+from tests.base.embedded.servers import all_end
 
 # A server that reports to the test over a connection: what it is, and each signal it gets. With "obey" it ends on one.
 REPORTER = """
@@ -107,12 +107,6 @@ def start() -> Iterator[Callable[[Program], ServerProcess]]:
 Start = Callable[[Program], ServerProcess]
 
 
-def gone(*pids: int) -> bool:
-    """Wait for processes that are not all ours to end."""
-    left = [psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)]
-    return not psutil.wait_procs(left, timeout=10)[1]
-
-
 def ended(process: ServerProcess) -> str | None:
     """Wait for the guard to end and return how the server did."""
     assert process._wait(10)
@@ -130,7 +124,7 @@ def test_a_stop_is_the_servers_own_signal_and_then_nothing_is_left(program: Prog
     process.stop()
     assert server.line() == f"signal {signal.SIGINT:d}"
     assert process.ended() == "ended with status 7"
-    assert gone(server.pid, server.parent)
+    assert all_end(server.pid, server.parent)
     process.stop()
 
 
@@ -231,7 +225,7 @@ def test_a_new_run_begins_when_nothing_is_left_of_the_one_before(program: Progra
     assert (first.pid, second.pid) == (old.pid, None)
     first._let_go()
     new = ear.next()
-    assert gone(old.pid)
+    assert all_end(old.pid)
     assert second.pid == new.pid
     second.stop()
     assert not lock_is_held(program.lock)
