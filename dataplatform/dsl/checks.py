@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dataplatform.dsl.queries import CurrentPricesOptions
+from dataplatform.dsl.validators import shown
 from dataplatform.errors import Permanent, PlatformError
 
 __all__ = ["coin_id", "coin_ids", "currencies", "limit", "records_of"]
@@ -18,43 +19,45 @@ PRICED_IN = ("usd", "btc", "eth")
 def coin_id(value: Any) -> PlatformError | None:
     """Refuse what cannot be a coin's id."""
     if not isinstance(value, str):
-        return _bad(f"a coin id is text like 'bitcoin', got {value!r:.60}")
+        return _bad(f"a coin id is text like 'bitcoin', got {shown(value)}")
     if not value or len(value) > LONGEST_ID or not value.isprintable() or any(c in value for c in " ,/?#&"):
-        return _bad(f"{value!r:.60} is no coin id; one looks like 'bitcoin' or 'usd-coin'")
+        return _bad(f"{shown(value)} is no coin id; one looks like 'bitcoin' or 'usd-coin'")
     return None
 
 
 def coin_ids(values: Any) -> PlatformError | None:
     """Refuse anything but 1 to 10,000 coin ids."""
     if isinstance(values, str) or not isinstance(values, Sequence):
-        return _bad(f"expected a list of coin ids, got {values!r:.60}")
+        return _bad(f"expected a list of coin ids, got {shown(values)}")
     if not 1 <= len(values) <= MOST_COINS:
         return _bad(f"expected 1 to {MOST_COINS} coin ids, got {len(values)}")
     return next((error for value in values if (error := coin_id(value))), None)
 
 
-def currencies(options: CurrentPricesOptions) -> PlatformError | None:
-    """Refuse currencies that a price record has no field for."""
+def currencies(options: Any) -> PlatformError | None:
+    """Refuse anything but options, and currencies that a price record has no field for."""
+    if not isinstance(options, CurrentPricesOptions):
+        return _bad(f"options: expected CurrentPricesOptions, got {shown(options)}")
     unknown = [currency for currency in options.vs_currencies if currency not in PRICED_IN]
     if unknown:
-        return _bad(f"{unknown[0]!r:.60} is no currency of a price; there are {', '.join(PRICED_IN)}")
+        return _bad(f"{shown(unknown[0])} is no currency of a price; there are {', '.join(PRICED_IN)}")
     return None
 
 
 def limit(value: Any) -> PlatformError | None:
-    """Refuse anything but None and a whole number of at least 1."""
-    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+    """Refuse anything but None and a whole number from 1 to 10,000."""
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST_COINS):
         return None
-    return _bad(f"limit: expected a whole number of at least 1, got {value!r:.60}")
+    return _bad(f"limit: expected a whole number from 1 to {MOST_COINS}, got {shown(value)}")
 
 
 def records_of(cls: type[Any], values: Any) -> PlatformError | None:
     """Refuse anything but a sequence of records of the type."""
     if isinstance(values, (str, bytes)) or not isinstance(values, Sequence):
-        return _bad(f"expected a list of {cls.__name__}, got {values!r:.60}")
+        return _bad(f"expected a list of {cls.__name__}, got {shown(values)}")
     for index, value in enumerate(values):
-        if not isinstance(value, cls):
-            return _bad(f"expected {cls.__name__} at index {index}, got {value!r:.60}")
+        if type(value) is not cls:
+            return _bad(f"expected {cls.__name__} at index {index}, got {shown(value)}")
     return None
 
 

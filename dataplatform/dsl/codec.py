@@ -10,11 +10,14 @@ import msgspec
 from attrs import fields, frozen
 from msgspec.structs import asdict
 
+from dataplatform.dsl.columns import Builder
 from dataplatform.dsl.kinds import KINDS, Kind
 from dataplatform.dsl.types import Record
 from dataplatform.errors import Permanent
 
 __all__ = ["Codec", "Undecodable", "codec"]
+
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 @frozen
@@ -29,7 +32,7 @@ class Codec:
     """Encodes and decodes one kind of record.
 
     The wire form is described by a msgspec struct made from the attrs class, so the type stays the only source of
-    truth. Unknown fields are ignored, missing optional ones take their default.
+    truth. Times are RFC 3339, bytes are base64. Unknown fields are ignored, missing optional ones take their default.
 
     >>> from dataplatform.dsl.kinds import PRICES
     >>> codec(PRICES).decode(b'{"coinId": "bitcoin"}')
@@ -40,6 +43,7 @@ class Codec:
 
     def __init__(self, kind: Kind) -> None:
         self._type = kind.type
+        self._builder = Builder(kind.type)
         self._struct = _wire_struct(kind.type)
         self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(self._struct).decode
         self._values: Callable[[Any], Sequence[Any]] = attrgetter(*self._struct.__struct_fields__)
@@ -54,22 +58,31 @@ class Codec:
         """Return the record, or raise `Permanent`: `malformed` is no such JSON, `invalid` breaks a rule of the type."""
         try:
             wire = self._decode(raw)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise Permanent("malformed", str(error)) from error
         try:
             record: Record = self._type(**asdict(wire))
-        except (ValueError, TypeError, OverflowError) as error:
+        except (ValueError, TypeError) as error:
             raise Permanent("invalid", str(error)) from error
         return record
 
-    def decode_all(self, raws: Iterable[bytes | None]) -> tuple[list[Record], list[Undecodable]]:
-        """Decode a whole batch; what cannot be decoded stops nothing."""
+    def decode_all(self, raws: Sequence[bytes | None]) -> tuple[list[Record], list[Undecodable]]:
+        """Decode a whole batch, in order; what cannot be decoded stops nothing.
+
+        A message without a value (None) is malformed. The batch is built by column, which takes half the time of
+        record by record; when that finds fault, it is decoded once more to see which records are to blame.
+        """
+        try:
+            return self._builder.build([*map(self._decode, raws)]), []  # type: ignore[arg-type]  # None raises TypeError
+        except (*UNREADABLE, ValueError, TypeError):
+            return self._decode_each(raws)
+
+    def _decode_each(self, raws: Sequence[bytes | None]) -> tuple[list[Record], list[Undecodable]]:
         records: list[Record] = []
         failures: list[Undecodable] = []
-        decode, append = self.decode, records.append
         for index, raw in enumerate(raws):
             try:
-                append(decode(raw if raw is not None else b""))
+                records.append(self.decode(raw or b""))
             except Permanent as error:
                 failures.append(Undecodable(index, error))
         return records, failures

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
 
 from attrs import field, frozen
 
-from dataplatform.dsl.validators import utc
+from dataplatform.dsl.validators import texts, utc
 from dataplatform.errors import Permanent
 
 __all__ = [
@@ -20,10 +19,6 @@ __all__ = [
 ]
 
 
-def _as_tuple(values: Iterable[str]) -> tuple[str, ...]:
-    return tuple(values)
-
-
 @frozen
 class CurrentPricesOptions:
     """What to ask of each coin besides its price in US dollars: its price in `btc`, in `eth`, its 7-day change.
@@ -32,7 +27,7 @@ class CurrentPricesOptions:
     ('usd', 'btc')
     """
 
-    vs_currencies: tuple[str, ...] = field(default=("usd",), converter=_as_tuple)
+    vs_currencies: tuple[str, ...] = field(default=("usd",), converter=texts)
     include_change_7d: bool = True
 
 

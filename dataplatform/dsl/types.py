@@ -12,7 +12,20 @@ from typing import TypeAlias
 
 from attrs import field, frozen
 
-from dataplatform.dsl.validators import change, count, identifier, money, optional, text, utc
+from dataplatform.dsl.validators import (
+    change,
+    content,
+    count,
+    flag,
+    identifier,
+    money,
+    number,
+    optional,
+    optional_number,
+    prose,
+    text,
+    utc,
+)
 
 __all__ = ["CryptoMarketAnalytics", "CryptoOHLCVData", "CryptoPriceData", "DeadLetter", "Level1Data", "Record"]
 
@@ -34,13 +47,13 @@ class CryptoPriceData:
     symbol: str = field(validator=identifier)
     name: str | None = field(default=None, validator=optional(text))
     exchange_id: str = field(default=AGGREGATE, validator=identifier)
-    usd_price: float = field(validator=money)
-    btc_price: float | None = field(default=None, validator=optional(money))
-    eth_price: float | None = field(default=None, validator=optional(money))
-    market_cap: float | None = field(default=None, validator=optional(money))
-    volume_24h: float | None = field(default=None, validator=optional(money))
-    change_24h: float | None = field(default=None, validator=optional(change))
-    change_7d: float | None = field(default=None, validator=optional(change))
+    usd_price: float = field(converter=number, validator=money)
+    btc_price: float | None = field(default=None, converter=optional_number, validator=optional(money))
+    eth_price: float | None = field(default=None, converter=optional_number, validator=optional(money))
+    market_cap: float | None = field(default=None, converter=optional_number, validator=optional(money))
+    volume_24h: float | None = field(default=None, converter=optional_number, validator=optional(money))
+    change_24h: float | None = field(default=None, converter=optional_number, validator=optional(change))
+    change_7d: float | None = field(default=None, converter=optional_number, validator=optional(change))
     last_updated: datetime = field(converter=utc)
     source: str = field(validator=identifier)
     attribution: str = field(default="", validator=text)
@@ -54,11 +67,11 @@ class CryptoOHLCVData:
     symbol: str | None = field(default=None, validator=optional(text))
     exchange_id: str = field(default=AGGREGATE, validator=identifier)
     timestamp: datetime = field(converter=utc)
-    open: float = field(validator=money)
-    high: float = field(validator=money)
-    low: float = field(validator=money)
-    close: float = field(validator=money)
-    volume: float | None = field(default=None, validator=optional(money))
+    open: float = field(converter=number, validator=money)
+    high: float = field(converter=number, validator=money)
+    low: float = field(converter=number, validator=money)
+    close: float = field(converter=number, validator=money)
+    volume: float | None = field(default=None, converter=optional_number, validator=optional(money))
     timeframe: str = field(validator=identifier)
     source: str = field(validator=identifier)
     attribution: str = field(default="", validator=text)
@@ -77,13 +90,13 @@ class CryptoMarketAnalytics:
 
     timestamp: datetime = field(converter=utc)
     exchange_id: str = field(default=AGGREGATE, validator=identifier)
-    total_market_cap: float = field(validator=money)
-    total_volume: float = field(validator=money)
-    btc_dominance: float = field(validator=money)
-    eth_dominance: float | None = field(default=None, validator=optional(money))
+    total_market_cap: float = field(converter=number, validator=money)
+    total_volume: float = field(converter=number, validator=money)
+    btc_dominance: float = field(converter=number, validator=money)
+    eth_dominance: float | None = field(default=None, converter=optional_number, validator=optional(money))
     active_cryptocurrencies: int = field(validator=count)
     markets: int = field(validator=count)
-    market_cap_change_24h: float = field(validator=change)
+    market_cap_change_24h: float = field(converter=number, validator=change)
     source: str = field(validator=identifier)
     attribution: str = field(default="", validator=text)
 
@@ -94,13 +107,13 @@ class Level1Data:
 
     ticker: str = field(validator=identifier)
     timestamp: datetime = field(converter=utc)
-    best_bid: float = field(validator=money)
-    best_ask: float = field(validator=money)
-    spread: float = field(validator=money)
-    spread_percent: float = field(validator=money)
+    best_bid: float = field(converter=number, validator=money)
+    best_ask: float = field(converter=number, validator=money)
+    spread: float = field(converter=number, validator=money)
+    spread_percent: float = field(converter=number, validator=money)
     exchange: str = field(validator=identifier)
     market: str = field(validator=identifier)
-    estimated: bool = False
+    estimated: bool = field(default=False, validator=flag)
     source: str = field(validator=identifier)
     attribution: str = field(default="", validator=text)
 
@@ -121,11 +134,11 @@ class DeadLetter:
     time: datetime = field(converter=utc)
     origin: str = field(validator=identifier)
     stream: str = field(validator=text)
-    partition: int | None = None
-    offset: int | None = None
+    partition: int | None = field(default=None, validator=optional(count))
+    offset: int | None = field(default=None, validator=optional(count))
     target: str = field(default="", validator=text)
-    error: str
-    raw: bytes
+    error: str = field(validator=prose)
+    raw: bytes = field(validator=content)
 
 
 Record: TypeAlias = CryptoPriceData | CryptoOHLCVData | CryptoMarketAnalytics | Level1Data | DeadLetter

@@ -14,9 +14,9 @@ from dataplatform.base.agent import Context
 from dataplatform.base.embedded.datadir import DataDirectory
 from dataplatform.base.embedded.kafka import Kafka, find_kafka
 from dataplatform.base.embedded.probe import broker_serves
-from dataplatform.base.embedded.process import Program, lock_is_held
+from dataplatform.base.embedded.process import LOCK, Program, lock_is_held
 from dataplatform.base.embedded.server import Progress, ServerAgent
-from dataplatform.errors import Permanent
+from dataplatform.errors import Permanent, Transient
 
 __all__ = ["EmbeddedBroker", "broker_address"]
 
@@ -33,7 +33,7 @@ def broker_address(data_dir: Path) -> str:
     """
     home = DataDirectory(data_dir).broker
     remembered = _remembered(home / "port")
-    if remembered and (_is_free(remembered) or lock_is_held(home / "server.lock")):
+    if remembered and (_is_free(remembered) or lock_is_held(home / LOCK)):
         return f"{HOST}:{remembered}"
     port = next(port for port in random.sample(PORTS, len(PORTS)) if _is_free(port))
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -63,6 +63,12 @@ class EmbeddedBroker(ServerAgent):
 
     def _program(self) -> Program:
         self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not (_is_free(self._port) or lock_is_held(self._home / LOCK)):
+            raise Transient(
+                "port_taken",
+                f"port {self._port} of {HOST} is taken by another program",
+                remedy="stop that; a new start of the platform would choose another port",
+            )
         return self._light_program() if self._kafka is None else self._kafka_program(self._kafka)
 
     def _look(self, pid: int) -> Progress:

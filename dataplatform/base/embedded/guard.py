@@ -93,7 +93,8 @@ class Guard:
         if self.locked():
             return
         guard, server = recorded(self.lock)
-        if server and Path(__file__).name not in command_line(guard) and self.spec["mark"] in command_line(server):
+        guarded = Path(__file__).name in (line := command_line(guard)) and self.spec["mark"] in line
+        if server and not guarded and self.spec["mark"] in command_line(server):
             say(f"an earlier server, process {server}, has no guard; sending it signal {int(number)}")
             os.kill(server, number)
 
@@ -207,7 +208,7 @@ def prctl(option: int, value: int) -> None:
 def command_line(pid: int) -> str:
     """Return a process's command line, empty when it is gone or hidden."""
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        return os.fsdecode(Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" "))
     except OSError:
         return "" if Path("/proc/self").exists() else os.popen(f"ps -ww -o command= -p {pid:d}").read()  # noqa: S605
 

@@ -19,7 +19,7 @@ from dataplatform.base.embedded.datadir import DataDirectory
 from dataplatform.base.embedded.guard import command_line
 from dataplatform.base.embedded.process import Program
 from dataplatform.base.embedded.server import Progress, ServerAgent
-from dataplatform.errors import Permanent
+from dataplatform.errors import Permanent, Transient
 
 __all__ = ["EmbeddedPostgres", "postgres_dsn"]
 
@@ -56,15 +56,15 @@ def postgres_dsn(data_dir: Path) -> str:
     >>> postgres_dsn(Path("/srv/data"))
     'postgresql://postgres@/postgres?host=/srv/data/postgres/run&port=5432'
     """
-    return f"postgresql://postgres@/postgres?host={quote(str(socket_folder(data_dir)))}&port={PORT}"
+    return f"postgresql://postgres@/postgres?host={quote(os.fsencode(socket_folder(data_dir)))}&port={PORT}"
 
 
 def socket_folder(data_dir: Path) -> Path:
-    """Return where the socket is: in the data directory, or where that path is too long for a socket, elsewhere."""
+    """Return where the socket is: in the data directory, or elsewhere where its path is too long or has a comma."""
     home = DataDirectory(data_dir).postgres
     short = f"dataplatform-{hashlib.sha256(os.fsencode(home)).hexdigest()[:16]}"
     folders = (home / "run", Path(tempfile.gettempdir(), short), Path("/tmp", short))  # noqa: S108
-    return next((f for f in folders if len(os.fsencode(f / f".s.PGSQL.{PORT}")) <= SOCKET_PATH_LIMIT), folders[-1])
+    return next((folder for folder in folders if _fits(folder)), folders[-1])
 
 
 class EmbeddedPostgres(ServerAgent):
@@ -110,6 +110,12 @@ class EmbeddedPostgres(ServerAgent):
 
     def _initdb(self, binaries: Path, account: Account | None) -> Program:
         """Make a new cluster next to its place: it gets its name when it is whole."""
+        if self._data.is_dir() and any(self._data.iterdir()):
+            raise Transient(
+                "no_database",
+                f"{self._data} is not empty, and no PostgreSQL either",
+                remedy="restore what was there, or remove it for an empty database",
+            )
         new = self._home / "data.new"
         shutil.rmtree(new, ignore_errors=True)
         if account is not None:
@@ -180,11 +186,16 @@ def make_socket_folder(folder: Path, account: Account | None) -> None:
     folder.chmod(0o700)
 
 
+def _fits(folder: Path) -> bool:
+    """Tell whether a socket can be there: its path is limited, and a comma separates hosts in a URI."""
+    return len(os.fsencode(folder / f".s.PGSQL.{PORT}")) <= SOCKET_PATH_LIMIT and "," not in str(folder)
+
+
 def _remove_stale(pid_file: Path, data: Path) -> None:
-    """Remove a pid file whose process is not a PostgreSQL of this data: PostgreSQL would take any process for one."""
+    """Remove a pid file whose number another program has by now: PostgreSQL would take that for one of its own."""
     with suppress(OSError, ValueError, IndexError):
-        pid = int(pid_file.read_text().split()[0])
-        if str(data) not in command_line(abs(pid)):
+        running = command_line(abs(int(pid_file.read_text().split()[0])))
+        if running and str(data) not in running:
             pid_file.unlink()
 
 

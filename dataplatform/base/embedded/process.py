@@ -19,8 +19,9 @@ from dataplatform.base.embedded import guard
 from dataplatform.base.embedded.account import Account
 from dataplatform.errors import Transient
 
-__all__ = ["Program", "ServerProcess", "lock_is_held"]
+__all__ = ["LOCK", "Program", "ServerProcess", "lock_is_held"]
 
+LOCK = "server.lock"  # held by the guard and all that it started; names the guard and the server
 ORDERLY, FORCED = 3.4, 0.4  # seconds for a server to stop by itself, and for its guard to end it: 4 s with the rest
 WIDTH = 300  # characters of a log line in an error
 HARMLESS = "weak version"  # the loader's word on the light broker, which runs all the same
@@ -46,7 +47,7 @@ class Program:
 
     @property
     def lock(self) -> Path:
-        return self.home / "server.lock"
+        return self.home / LOCK
 
     @property
     def log(self) -> Path:
@@ -155,10 +156,10 @@ class ServerProcess:
         return True
 
 
-def lock_is_held(program_lock: Path) -> bool:
+def lock_is_held(path: Path) -> bool:
     """Tell whether a guard or a server, of this platform or an earlier one, still holds the lock."""
     try:
-        lock = os.open(program_lock, os.O_RDWR | os.O_CLOEXEC)
+        lock = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except OSError:
         return False
     try:
@@ -182,5 +183,6 @@ def _spec(program: Program) -> str:
             "grace": program.grace,
             "uid": account.uid if account else None,
             "gid": account.gid if account else None,
-        }
+        },
+        ensure_ascii=False,  # the home is looked for in the guard's own command line, too
     )

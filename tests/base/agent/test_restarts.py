@@ -157,6 +157,14 @@ def test_a_child_is_restarted_on_request_after_a_drain_and_without_a_crash(stage
     assert stage.restarts("a", "b") == {"a": 1, "b": 0}
 
 
+def test_a_crash_during_a_restart_on_request_does_not_count(stage: Stage, trace: Trace) -> None:
+    hooks = Hooks(on_drain=fail(ValueError("boom")))
+    root = stage.supervise(stage.child("a", hooks), intensity=Intensity(restarts=0))
+    stage.parent.expect(Ready)
+    assert root.ask(RestartChild("a"), timeout=DEADLINE) == Success(None)
+    trace.until("a#2 opens")
+
+
 def test_a_restart_on_request_does_not_wait_for_the_backoff(stage: Stage, trace: Trace) -> None:
     root = stage.supervise(stage.child("a"))
     stage.parent.expect(Ready)

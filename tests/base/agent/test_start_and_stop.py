@@ -168,7 +168,7 @@ def test_a_child_that_says_drained_without_being_asked_goes_on(stage: Stage, tra
     layers(stage)
     stage.parent.expect(Ready)
     stage.tell("source", Probe.drained)
-    stage.settle()
+    stage.running("source")
     status = stage.runtime.directory.status("source")
     assert status is not None
     assert (status.state, status.restarts) == (State.RUNNING, 0)
@@ -197,6 +197,17 @@ def test_a_supervisor_that_is_stopped_without_a_drain_stops_its_children_in_reve
     entry.ref.stop(block=False)
     stage.parent.expect(Terminated)
     assert trace.rest() == ["source#1 closed", "target#1 closed", "client#1 closed"]
+
+
+def test_a_supervisor_that_is_stopped_without_a_drain_stops_a_stage_together(stage: Stage, trace: Trace) -> None:
+    gate = stage.gate()
+    root = stage.supervise(stage.child("a", Hooks(on_close=gate), shutdown_timeout=60.0), stage.child("b"))
+    stage.parent.expect(Ready)
+    root.stop(block=False)
+    gate.reached()
+    trace.until("b#1 closed")
+    gate.open()
+    stage.parent.expect(Terminated)
 
 
 def test_a_nested_supervisor_drains_its_children(stage: Stage, trace: Trace) -> None:

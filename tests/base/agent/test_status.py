@@ -76,6 +76,9 @@ def test_an_agent_stuck_in_a_call_is_seen_without_being_asked(stage: Stage, pare
     stage.clock.advance(12.5)
     seen = status(stage)
     assert (seen.state, seen.busy_s, seen.waiting, seen.handled) == (State.RUNNING, 12.5, 1, 0)
+    gate.open()
+    agent.stop()
+    assert status(stage).busy_s == 0.0
 
 
 def test_messages_are_counted(stage: Stage, parent: Parent) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,10 +16,6 @@ import structlog
 from dataplatform.base.agent import BackoffPolicy, Runtime
 from dataplatform.base.embedded import EmbeddedPostgres
 from tests.base.embedded.servers import House, Inbox
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore", DeprecationWarning)  # kafka-python reads its schemas by a deprecated function
-    import kafka  # noqa: F401
 
 
 @pytest.fixture

@@ -139,7 +139,7 @@ def test_a_port_taken_during_a_run_is_waited_for(
     status = broker.status
     assert status.state is State.RUNNING
     assert status.degraded is not None
-    assert "is already in use" in status.degraded.reason
+    assert "is taken by another program" in status.degraded.reason
     squatter.close()
     events.next(dict, where=lambda event: event["event"] == "recovered")
     produce(address, b"1")

@@ -187,6 +187,16 @@ def test_a_start_that_fails_is_shown_with_the_servers_own_words_and_tried_again(
     assert postgres.status.counters == {}
 
 
+def test_data_that_is_no_database_is_left_as_it_is(house: House, data_dir: Path) -> None:
+    (data_dir / "postgres/data").mkdir(parents=True)
+    precious = data_dir / "postgres/data/precious"
+    precious.touch()
+    status = start(house, data_dir).status
+    assert status.degraded is not None
+    assert "no_database" in status.degraded.reason
+    assert precious.exists()
+
+
 def test_a_first_start_that_was_cut_short_is_begun_again(house: House, data_dir: Path) -> None:
     half = data_dir / "postgres/data.new"
     half.mkdir(parents=True)
@@ -253,13 +263,14 @@ def test_a_short_folder_that_somebody_else_has_put_there_is_refused(house: House
     assert failure.code == "socket_dir_taken"
 
 
-def test_a_data_directory_with_a_strange_name_is_reached_by_its_dsn(house: House, database: Path) -> None:
-    strange = database / "a b&c=%d ü"
+@pytest.mark.parametrize("name", ["a b&c=%d 'ü\"", "a,b"])
+def test_a_data_directory_with_a_strange_name_is_reached_by_its_dsn(house: House, database: Path, name: str) -> None:
+    strange = database / name
     strange.mkdir()
     (database / "postgres").rename(strange / "postgres")
     start(house, strange)
     assert query(strange, "select 1") == [1]
-    assert unquote(postgres_dsn(strange)).endswith(f"host={strange}/postgres/run&port=5432")
+    assert (f"host={strange}/postgres/run&port=5432" in unquote(postgres_dsn(strange))) == ("," not in name)
 
 
 def test_the_libraries_packed_with_the_programs_are_opened_to_the_servers_user_too() -> None:
