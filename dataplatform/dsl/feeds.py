@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any
 
-from attrs import define, evolve, field, frozen
+from attrs import define, field, frozen
 
-from dataplatform.base.agent import Backoff
+from dataplatform.base.agent import Backoff, BackoffPolicy
 from dataplatform.dsl.flow import Position
 from dataplatform.dsl.kinds import Kind
 from dataplatform.dsl.plan import Plan
 from dataplatform.dsl.types import DeadLetter, Record
-from dataplatform.result import Failure, Result, Success
+from dataplatform.errors import PlatformError, Transient
+from dataplatform.result import Result
 
 __all__ = ["Crop", "Feed", "FeedState"]
+
+FEED_BACKOFF = BackoffPolicy(base=0.5, cap=60.0)
 
 
 @frozen
@@ -39,28 +42,47 @@ class Feed:
     every: float
     greedy: bool = False
 
-    @classmethod
-    def polling(cls, name: str, kind: Kind, plan: Callable[[], Result[Plan[Any]]], every: float) -> Self:
-        """Return a feed of a reading operation's plan, whose answer is a list of records of the kind."""
-
-        def cropped() -> Result[Plan[list[Crop]]]:
-            planned = plan()
-            if isinstance(planned, Failure):
-                return planned
-            read = planned.data
-            transform = read.transform
-            return Success(evolve(read, transform=lambda answers: [Crop(kind, transform(answers))]))
-
-        return cls(name, cropped, every)
-
 
 @define(eq=False)
 class FeedState:
-    """A feed at work."""
+    """A feed at work. Times are those of the monotonic clock, in seconds.
+
+    `due` is when its next turn is, `next_try` when it is tried again after a failure. `blocked` says that its time has
+    come while the targets had no credit, or the source was paused. `plan` is the
+    reading under way, or one that an outage broke off between two requests: the next try goes on with it, so that a
+    rate limit slows a reading of many pages down and does not make it begin anew for ever.
+    """
 
     feed: Feed
-    backoff: Backoff
+    backoff: Backoff = field(factory=lambda: Backoff(FEED_BACKOFF))
     due: float = 0.0
+    next_try: float = 0.0
+    blocked: bool = False
     reading: bool = False
+    plan: Plan[list[Crop]] | None = None
     answers: list[Any] = field(factory=list)
-    failing: str | None = None
+    failing: PlatformError | None = None
+
+    def begin(self, plan: Plan[list[Crop]]) -> None:
+        """Begin a reading."""
+        self.plan, self.answers = plan, []
+
+    def end(self) -> list[Any]:
+        """End a reading and return its answers."""
+        answers = self.answers
+        self.plan, self.answers = None, []
+        return answers
+
+    def succeeded(self) -> None:
+        self.reading, self.failing = False, None
+        self.backoff.reset()
+
+    def failed(self, error: PlatformError) -> float:
+        """Return in how many seconds to try again: after an outage by its backoff, else not before the next turn."""
+        self.reading, self.failing = False, error
+        if isinstance(error, Transient):
+            if not self.answers:
+                self.plan = None
+            return self.backoff.next(error.retry_after)
+        self.end()
+        return max(self.backoff.next(), self.feed.every)

@@ -7,12 +7,13 @@ not (a feed).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from threading import Event
 from typing import Any, Generic, TypeVar
 
 from attrs import frozen
 
 from dataplatform.base.agent import Address, Request
-from dataplatform.errors import PlatformError
+from dataplatform.errors import PlatformError, Transient
 from dataplatform.result import Failure, Result, Success
 
 __all__ = ["Plan", "transformed"]
@@ -33,10 +34,12 @@ class Plan(Generic[T]):
     transform: Callable[[list[Any]], T]
     timeout: float = 10.0
 
-    def ask(self) -> Result[T]:
-        """Carry the plan out now, waiting for each answer."""
+    def ask(self, stopping: Event) -> Result[T]:
+        """Carry the plan out now, waiting for each answer; `stopping`, the asking agent's, ends it between two."""
         answers = []
         for request in self.requests:
+            if stopping.is_set():
+                return Failure(Transient("stopping", "the agent that was asked is stopping"))
             answer = self.client.ask(request, self.timeout)
             if isinstance(answer, Failure):
                 return answer

@@ -73,8 +73,9 @@ class BaseReader(FlowSource):
     def get_current_price(self, coin_id: str, vs_currency: str = "usd") -> Result[CryptoPriceData]:
         """Answer the latest price of one coin.
 
-        `vs_currency` (`usd`, `btc` or `eth`) must be known of the answer besides the price in US dollars. Fails with
-        `not_found` for a coin the source does not know, `bad_argument`, or what the technology's plan fails with.
+        `vs_currency` (`usd`, `btc` or `eth`) asks for the price in that currency besides the one in US dollars; it is
+        None where the source does not know it. Fails with `not_found` for a coin the source does not know,
+        `bad_argument`, or what the technology's plan fails with.
         """
         options = CurrentPricesOptions(vs_currencies=("usd", vs_currency))
         error = checks.coin_id(coin_id) or checks.currencies(options)
@@ -92,14 +93,16 @@ class BaseReader(FlowSource):
 
         Fails with `not_found` when it knows none of them, `bad_argument`, or what the technology's plan fails with.
         """
-        options = options or CurrentPricesOptions()
-        error = checks.coin_ids(coin_ids) or checks.currencies(options)
-        answer = self._ask(error, lambda: self._current_prices([*dict.fromkeys(coin_ids)], options))
+        options = CurrentPricesOptions() if options is None else options
+        if error := checks.coin_ids(coin_ids) or checks.currencies(options):
+            return Failure(error)
+        once = list(dict.fromkeys(coin_ids))
+        answer = self._ask(None, lambda: self._current_prices(once, options))
         if isinstance(answer, Failure):
             return answer
         if not answer.data:
-            return Failure(unknown_coin(", ".join(list(coin_ids)[:5]), self.name))
-        order = {coin_id: place for place, coin_id in enumerate(coin_ids)}
+            return Failure(unknown_coin(", ".join(once[:5]), self.name))
+        order = {coin_id: place for place, coin_id in enumerate(once)}
         return Success(sorted(answer.data, key=lambda price: order.get(price.coin_id, len(order))))
 
     def get_available_tickers(self, limit: int | None = None) -> Result[list[str]]:
@@ -133,7 +136,7 @@ class BaseReader(FlowSource):
         plan = planned()
         if isinstance(plan, Failure):
             return plan
-        answer = plan.data.ask()
+        answer = plan.data.ask(self.context.stopping)
         self.count("failed_operations" if isinstance(answer, Failure) else "operations")
         return answer
 

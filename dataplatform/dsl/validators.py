@@ -154,7 +154,7 @@ def optional(rule: Validator) -> Validator:
 def _is_number(attribute: Attribute[Any], value: float) -> None:
     if value.__class__ is float:
         return
-    if isinstance(value, int) and not isinstance(value, bool):  # `number` could make no float of it
+    if value.__class__ is int:  # `number` could make no float of it
         raise ValueError(f"{attribute.name}: expected a number that a float can hold, got {shown(value)}")
     raise TypeError(f"{attribute.name}: expected a number, got {shown(value)}")
 

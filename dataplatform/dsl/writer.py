@@ -52,11 +52,15 @@ class BaseWriter(FlowTarget):
         return self._publish_one(PRICES, price)
 
     def publish_prices(self, prices: Sequence[CryptoPriceData]) -> Result[BatchPublishResult]:
-        """Write several prices; those that can never be written are named in the answer and harm no other."""
+        """Write several prices; those that can never be written are named in the answer and harm no other.
+
+        Fails with `bad_argument` for what is no list of prices, `Transient` in an outage: then some of them may be
+        durable, and all of them may be published again.
+        """
         return self._publish(PRICES, prices)
 
     def publish_analytics(self, analytics: CryptoMarketAnalytics) -> Result[PublishResult]:
-        """Write one state of the market."""
+        """Write one state of the market. Fails as `publish_price` does."""
         return self._publish_one(ANALYTICS, analytics)
 
     def flush(self) -> Result[None]:
@@ -98,6 +102,7 @@ class BaseWriter(FlowTarget):
         if kind not in self.kinds(self.options):
             return Failure(Permanent("unsupported", f"{self.technology} takes no {kind.name}"))
         stored = self._store(kind, list(records)) if records else Success([])
+        self.count("failed_operations" if isinstance(stored, Failure) else "operations")
         if isinstance(stored, Failure):
             return stored
         refused = tuple(Refused(rejection.index, _permanent(rejection)) for rejection in stored.data)
@@ -105,6 +110,8 @@ class BaseWriter(FlowTarget):
 
     def _store(self, kind: Kind, records: list[Record]) -> Result[list[Rejection]]:
         """Write now, halving what is refused until the records at fault stand alone."""
+        if self.context.stopping.is_set():
+            return self._stopping()
         answer = self.client.ask(self._request(kind, records), self._timeout)
         if not isinstance(answer, Failure):
             return Success(self._rejections(answer.data))

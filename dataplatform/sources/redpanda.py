@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from attrs import field, frozen, validators
+from attrs import Attribute, field, frozen, validators
 
 from dataplatform.base.streaming import CommitOffsets, Fetch, RedpandaConsumer, Slice, Subscription, TopicSpec
 from dataplatform.dsl.codec import codec
@@ -26,6 +26,14 @@ def _default_topics() -> dict[str, str]:
     return {kind.name: kind.topic for kind in (PRICES, ANALYTICS)}
 
 
+def _each_once(options: RedpandaSourceOptions, attribute: Attribute[Any], topics: Mapping[str, str]) -> None:
+    del options
+    if not topics:
+        raise ValueError(f"{attribute.name}: there is no topic to read")
+    if len(set(topics.values())) < len(topics):
+        raise ValueError(f"{attribute.name}: a topic holds one kind of record, and is named twice")
+
+
 @frozen(kw_only=True)
 class RedpandaSourceOptions(SourceOptions):
     """Options of `kind = "redpanda"` under `[sources.NAME]`.
@@ -35,9 +43,12 @@ class RedpandaSourceOptions(SourceOptions):
 
     topics: Mapping[str, str] = field(
         factory=_default_topics,
-        validator=validators.deep_mapping(
-            key_validator=validators.in_(KIND_NAMES), value_validator=validators.instance_of(str)
-        ),
+        validator=[
+            validators.deep_mapping(
+                key_validator=validators.in_(KIND_NAMES), value_validator=validators.instance_of(str)
+            ),
+            _each_once,
+        ],
         metadata={"help": "the topic to read for each kind of record"},
     )
     group: str = field(default="dataplatform", validator=validators.min_len(1), metadata={"help": "consumer group"})
@@ -81,7 +92,7 @@ class RedpandaSource(BaseReader):
         return [Feed("stream", self._stream, every=0.02, greedy=True)]
 
     def _stream(self) -> Result[Plan[list[Crop]]]:
-        fetch = Fetch(reader=f"{self.name}-{self.context.incarnation}", most=self.options.most)
+        fetch = Fetch(self.reader, self.options.most)
         return Success(Plan(self.client, [fetch], self._crops, timeout=20.0))
 
     def _commit(self, positions: Sequence[Position]) -> Plan[Any]:

@@ -3,73 +3,154 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections import Counter
+from collections.abc import Iterator
+
+from attrs import define, field, frozen
 
 __all__ = ["Path", "line_of"]
 
 Path = tuple[str | int, ...]
-HEADER = re.compile(r"\s*(\[\[?)\s*([^\[\]]+?)\s*\]\]?\s*(#.*)?$")
-KEY = re.compile(r"""\s*([A-Za-z0-9_-]+|"[^"]*"|'[^']*')\s*(?:\.\s*([A-Za-z0-9_-]+)\s*)?=""")
-STRING = re.compile(r'"(?:\\.|[^"\\])*"|\'[^\']*\'')
+
+TOKEN = re.compile(
+    r'(?P<text>"""(?:\\.|[^\\])*?"""(?!")|\'\'\'.*?\'\'\'(?!\')|"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\')'
+    r"|(?P<skip>[ \t\r]+|#[^\n]*)|(?P<mark>[\n\[\]{}=,.])|(?P<bare>[^\s\[\]{}=,.#\"']+)",
+    re.DOTALL,
+)
 
 
 def line_of(text: str, path: Path) -> int:
-    r"""Return the 1-based line of the longest known part of `path`, 1 when nothing of it is found.
+    r"""Return the 1-based line of the longest known part of `path` in valid TOML, 1 when nothing of it is there.
 
-    >>> line_of("[a]\n[a.b]\nx = 1\n", ("a", "b", "x"))
-    3
+    Tables in an array are counted from 0. Where a table has a header, that is its line.
+
+    >>> line_of("[a]\n[a.b]\nx = 1\n\n[[c]]\ny = 2\n", ("a", "b", "x")), line_of("[[c]]\ny = 2\n", ("c", 0, "z"))
+    (3, 1)
     """
-    places = _places(text)
+    lines = _Reader(list(_tokens(text))).lines()
     for length in range(len(path), 0, -1):
-        if path[:length] in places:
-            return places[path[:length]]
+        if path[:length] in lines:
+            return lines[path[:length]]
     return 1
 
 
-def _places(text: str) -> dict[Path, int]:
-    places: dict[Path, int] = {}
-    table: Path = ()
-    arrays: Counter[str] = Counter()
-    value: Path | None = None  # the key whose value goes on over several lines
-    depth = 0
-    for number, line in enumerate(text.splitlines(), 1):
-        if depth == 0:
-            value = None
-            if header := HEADER.match(line):
-                table = _table(header[1], header[2], arrays)
-                _note(places, table, number)
+@frozen
+class _Token:
+    text: str
+    line: int
+    quoted: bool
+
+
+def _tokens(text: str) -> Iterator[_Token]:
+    line = 1
+    for match in TOKEN.finditer(text):
+        if match.lastgroup != "skip":
+            yield _Token(match[0], line, quoted=match.lastgroup == "text")
+        line += match[0].count("\n")
+    yield _Token("\n", line, quoted=False)
+
+
+@define
+class _Reader:
+    """Walks through the tokens of a document that the TOML parser has accepted, so that nothing needs checking."""
+
+    tokens: list[_Token]
+    _at: int = 0
+    _lines: dict[Path, int] = field(factory=dict)
+    _arrays: Counter[Path] = field(factory=Counter)
+
+    def lines(self) -> dict[Path, int]:
+        """Return the line of every key, table and item of an array."""
+        table: Path = ()
+        while self._at < len(self.tokens):
+            if self._takes("\n"):
                 continue
-            if key := KEY.match(line):
-                value = (*table, *[part.strip("\"'") for part in key.groups() if part])
-                _note(places, value, number)
-        bare = STRING.sub("", line).split("#", 1)[0]
-        if value is not None:
-            _note_items(places, value, line, number)
-        depth += sum(bare.count(opened) - bare.count(closed) for opened, closed in ("[]", "{}"))
-    return places
+            if self._next.text == "[":
+                table = self._header()
+            else:
+                self._pair(table)
+        return self._lines
+
+    @property
+    def _next(self) -> _Token:
+        return self.tokens[self._at]
+
+    def _takes(self, mark: str) -> bool:
+        """Step over the mark if it comes next."""
+        if self._next.text != mark or self._next.quoted:
+            return False
+        self._at += 1
+        return True
+
+    def _header(self) -> Path:
+        line = self._next.line
+        self._at += 1
+        is_array = self._takes("[")
+        *parents, last = self._key()
+        self._at += 2 if is_array else 1
+        path = (*self._resolved(tuple(parents)), last)
+        if is_array:
+            self._note(path, line)
+            self._arrays[path] += 1
+            path = (*path, self._arrays[path] - 1)
+        else:
+            path = self._resolved((*parents, last))
+        self._note(path, line)
+        self._lines[path] = line  # a header tells more than a mention of the table in an earlier one
+        return path
+
+    def _resolved(self, parts: tuple[str, ...]) -> Path:
+        """Return the path of a name in headers, where an array of tables stands for its latest table."""
+        path: Path = ()
+        for part in parts:
+            path = (*path, part)
+            if self._arrays[path]:
+                path = (*path, self._arrays[path] - 1)
+        return path
+
+    def _pair(self, table: Path) -> None:
+        line = self._next.line
+        path = (*table, *self._key())
+        self._note(path, line)
+        self._at += 1  # the equals sign
+        self._value(path)
+
+    def _key(self) -> tuple[str, ...]:
+        parts = []
+        while True:
+            parts.append(_name(self._next))
+            self._at += 1
+            if not self._takes("."):
+                return tuple(parts)
+
+    def _value(self, path: Path) -> None:
+        if self._takes("["):
+            self._items(path)
+        elif self._takes("{"):
+            while not self._takes("}"):
+                if not (self._takes(",") or self._takes("\n")):
+                    self._pair(path)
+        else:
+            while self._next.quoted or self._next.text not in ("\n", ",", "]", "}"):
+                self._at += 1
+
+    def _items(self, path: Path) -> None:
+        number = 0
+        while not self._takes("]"):
+            if not (self._takes(",") or self._takes("\n")):
+                self._note((*path, number), self._next.line)
+                self._value((*path, number))
+                number += 1
+
+    def _note(self, path: Path, line: int) -> None:
+        for length in range(1, len(path) + 1):
+            self._lines.setdefault(path[:length], line)
 
 
-def _table(bracket: str, name: str, arrays: Counter[str]) -> Path:
-    path: Path = tuple(part.strip().strip("\"'") for part in name.split("."))
-    if bracket == "[[":
-        arrays[name] += 1
-        return (*path, arrays[name] - 1)
-    return path
-
-
-def _note_items(places: dict[Path, int], value: Path, line: str, number: int) -> None:
-    """Note the inline tables of an array that begin in this line, and the keys in them."""
-    for piece in re.split(r"(?=\{)", line):
-        seen = sum(1 for path in places if len(path) == len(value) + 1 and path[:-1] == value)
-        index = seen - 1
-        if piece.startswith("{"):
-            index = seen
-            _note(places, (*value, index), number)
-        for key in re.finditer(r"([A-Za-z0-9_-]+)\s*=", piece):
-            if index >= 0:
-                _note(places, (*value, index, key[1]), number)
-
-
-def _note(places: dict[Path, int], path: Path, number: int) -> None:
-    for length in range(1, len(path) + 1):
-        places.setdefault(path[:length], number)
+def _name(key: _Token) -> str:
+    """Return a key without its quotes and escapes."""
+    if not key.quoted:
+        return key.text
+    (name,) = tomllib.loads(f"{key.text} = 0")
+    return name

@@ -6,6 +6,7 @@ died and reads it anew; one that cannot (a poll of an API) keeps it here and sen
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import count, takewhile
 
 from attrs import define, evolve, field, frozen
@@ -28,16 +29,30 @@ class Sending:
 
 @define(eq=False)
 class Lane:
-    """One target as the source sees it; without an incarnation it has granted nothing yet."""
+    """One target as the source sees it; without an incarnation it has granted nothing yet.
+
+    `in_hand` are the ids of what the target's incarnation was sent and has not settled, forgotten batches included, so
+    that it never has more than it granted; `waiting` are the batches for which there was no credit left, by id.
+    """
 
     target: str
     incarnation: int | None = None
     credit: int = 0
-    in_flight: int = 0
+    in_hand: set[str] = field(factory=set)
+    waiting: dict[str, Batch] = field(factory=dict)
 
     @property
     def open(self) -> bool:
-        return self.incarnation is not None and self.in_flight < self.credit
+        return self.incarnation is not None and not self.waiting and len(self.in_hand) < self.credit
+
+    def fill(self, source: str) -> list[Sending]:
+        """Return what may be sent now, in order."""
+        sendings: list[Sending] = []
+        while self.waiting and self.incarnation is not None and len(self.in_hand) < self.credit:
+            batch = self.waiting.pop(next(iter(self.waiting)))
+            self.in_hand.add(batch.id)
+            sendings.append(Sending(self.target, Deliver(batch, source, self.incarnation)))
+        return sendings
 
 
 @define(eq=False)
@@ -50,23 +65,23 @@ class Entry:
 
 @define(eq=False)
 class Shipment:
-    """One batch on its way to one target, and the routes whose accounts wait for it."""
+    """One batch on its way to one target, and the routes whose accounts wait for it; `dead` if it holds their letters.
+
+    Dead letters that were read from somewhere, as records, are a batch like any other.
+    """
 
     batch: Batch
     target: str
     entry: Entry
     accounts: tuple[RouteAccount, ...]
-
-    @property
-    def dead(self) -> bool:
-        return self.batch.kind is DEAD_LETTERS
+    dead: bool = False
 
 
 @define(eq=False)
 class Outbox:
     """The unsettled batches of one source, the credit of its targets, and the accounts of its routes.
 
-    `dead_letters` is the target that takes the dead letters of all its routes.
+    `dead_letters` is the target that takes the dead letters of all its routes; it may be the target of a route too.
     """
 
     source: str
@@ -87,14 +102,18 @@ class Outbox:
         """Begin a new life of the source: no target has granted anything to it yet."""
         self._life += 1
         for lane in self._lanes.values():
-            lane.incarnation, lane.in_flight = None, 0
+            lane.incarnation = None
+            lane.in_hand.clear()
         if replayable:
             self.forget()
 
     def forget(self) -> None:
-        """Drop what is unsettled, because its input will be read again; its settlements to come are ignored."""
+        """Drop what is unsettled, because its input will be read again.
+
+        The targets still hold what they were sent; when they settle it, that gives back credit and counts nothing.
+        """
         for lane in self._lanes.values():
-            lane.in_flight = 0
+            lane.waiting.clear()
         for account in self._accounts.values():
             account.read -= account.in_flight
         self._entries.clear()
@@ -104,6 +123,10 @@ class Outbox:
     def unsettled(self) -> int:
         """How many offers are not settled, or not yet taken by `take_positions`."""
         return len(self._entries)
+
+    def undelivered(self) -> list[tuple[str, Batch]]:
+        """Return the targets and batches that are not settled, in order."""
+        return [(shipment.target, shipment.batch) for shipment in self._shipments.values()]
 
     def has_credit(self) -> bool:
         """Tell whether every target would take one more batch."""
@@ -119,25 +142,22 @@ class Outbox:
 
     def offer(
         self,
-        kind: Kind | None,
+        kind: Kind,
         records: list[Record],
         positions: tuple[Position, ...] = (),
-        letters: list[DeadLetter] | None = None,
+        letters: Sequence[DeadLetter] = (),
     ) -> list[Sending]:
         """Take in records for every route, and the dead letters of input that is no record."""
         entry = Entry(positions)
         self._entries.append(entry)
-        letters = letters or []
         for account in self._accounts.values():
             account.read += len(records) + len(letters)
-        sendings = []
-        if records and kind is not None:
+        sendings: list[Sending] = []
+        if records:
             batch = Batch(self._number(), kind, records, positions)
             for account in self._accounts.values():
                 sendings += self._ship(Shipment(batch, account.target, entry, (account,)))
-        if letters:
-            sendings += self._ship_letters(letters, entry, tuple(self._accounts.values()))
-        return sendings
+        return sendings + self._ship_letters(letters, entry, tuple(self._accounts.values()))
 
     def granted(self, message: Granted) -> list[Sending]:
         """Note a target's credit; what an earlier incarnation of it had in hand is sent again, in order."""
@@ -145,25 +165,29 @@ class Outbox:
         if lane is None:
             return []
         lane.credit = message.batches
-        if lane.incarnation == message.incarnation:
-            return []
-        lane.incarnation, lane.in_flight = message.incarnation, 0
-        again = [shipment for shipment in self._shipments.values() if shipment.target == lane.target]
-        return [sending for shipment in again for sending in self._send(shipment, lane)]
+        if lane.incarnation != message.incarnation:
+            lane.incarnation = message.incarnation
+            lane.in_hand.clear()
+            lane.waiting = {batch.id: batch for target, batch in self.undelivered() if target == lane.target}
+        return lane.fill(self.source)
 
-    def settled(self, message: Written | Rejected, letters: list[DeadLetter] | None = None) -> list[Sending]:
+    def settled(self, message: Written | Rejected, letters: Sequence[DeadLetter] = ()) -> list[Sending]:
         """Note that a target is done with a batch; `letters` are those of `rejected_records`, to be sent on."""
+        lane = self._lanes.get(message.target)
+        if lane is None:
+            return []
+        lane.in_hand.discard(message.batch_id)
         shipment = self._shipments.pop((message.batch_id, message.target), None)
         if shipment is None:
-            return []
-        self._lanes[message.target].in_flight -= 1
+            return lane.fill(self.source)
+        lane.waiting.pop(message.batch_id, None)  # an earlier incarnation's answer came late
         shipment.entry.out -= 1
         for account in shipment.accounts:
             if shipment.dead:
                 account.dead_lettered += len(shipment.batch.records)
             else:
-                account.written += len(shipment.batch.records) - len(letters or ())
-        return self._ship_letters(letters, shipment.entry, shipment.accounts) if letters else []
+                account.written += len(shipment.batch.records) - len(letters)
+        return lane.fill(self.source) + self._ship_letters(letters, shipment.entry, shipment.accounts)
 
     def rejected_records(self, message: Rejected) -> list[tuple[Record, Rejection]]:
         """Return the records a target refused, with the reasons."""
@@ -172,6 +196,11 @@ class Outbox:
             return []
         return [(shipment.batch.records[rejection.index], rejection) for rejection in message.rejections]
 
+    def holds_letters(self, message: Written | Rejected) -> bool:
+        """Tell whether the batch holds dead letters of this source's routes, of which no letters are made."""
+        shipment = self._shipments.get((message.batch_id, message.target))
+        return shipment is not None and shipment.dead
+
     def take_positions(self) -> list[Position]:
         """Return the positions that may be committed now: those before the oldest unsettled offer."""
         settled = list(takewhile(lambda entry: not entry.out, self._entries))
@@ -179,21 +208,20 @@ class Outbox:
         return [position for entry in settled for position in entry.positions]
 
     def _ship_letters(
-        self, letters: list[DeadLetter], entry: Entry, accounts: tuple[RouteAccount, ...]
+        self, letters: Sequence[DeadLetter], entry: Entry, accounts: tuple[RouteAccount, ...]
     ) -> list[Sending]:
+        if not letters:
+            return []
         batch = Batch(self._number(), DEAD_LETTERS, list(letters))
-        return self._ship(Shipment(batch, self.dead_letters, entry, accounts))
+        return self._ship(Shipment(batch, self.dead_letters, entry, accounts, dead=True))
 
     def _ship(self, shipment: Shipment) -> list[Sending]:
+        """Put the batch behind what waits for its target already, for as long as that has no credit left."""
         self._shipments[shipment.batch.id, shipment.target] = shipment
         shipment.entry.out += 1
-        return self._send(shipment, self._lanes[shipment.target])
-
-    def _send(self, shipment: Shipment, lane: Lane) -> list[Sending]:
-        if lane.incarnation is None:
-            return []  # sent when the target grants credit
-        lane.in_flight += 1
-        return [Sending(lane.target, Deliver(shipment.batch, self.source, lane.incarnation))]
+        lane = self._lanes[shipment.target]
+        lane.waiting[shipment.batch.id] = shipment.batch
+        return lane.fill(self.source)
 
     def _number(self) -> str:
         """Return a batch's id, unique over all lives of the source."""

@@ -8,18 +8,18 @@ from typing import Any, ClassVar, TypeAlias, assert_never
 
 from attrs import frozen
 
-from dataplatform.base.agent import Address, Agent, Backoff, BackoffPolicy, Context, Request, State
+from dataplatform.base.agent import Address, Agent, Context, Request, State
 from dataplatform.dsl.feeds import Crop, Feed, FeedState
 from dataplatform.dsl.flow.batch import Granted, Position, Rejected, Written
 from dataplatform.dsl.flow.letters import letter_for_record
+from dataplatform.dsl.flow.losses import as_text, letter_lost, undelivered
 from dataplatform.dsl.flow.outbox import Outbox, Sending
 from dataplatform.dsl.plan import Plan, transformed
-from dataplatform.errors import PlatformError, Transient
+from dataplatform.dsl.types import DeadLetter, Record
+from dataplatform.errors import PlatformError
 from dataplatform.result import Failure, Result, Success
 
 __all__ = ["FlowSource", "Pause", "Resume"]
-
-FEED_BACKOFF = BackoffPolicy(base=0.5, cap=60.0)
 
 
 @frozen
@@ -65,6 +65,7 @@ class FlowSource(Agent):
         self._inputs: set[str] = set()
         self._uncommitted: dict[tuple[str, int], Position] = {}
         self._committing = False
+        self._rereadings = 0
 
     # Hooks
 
@@ -83,7 +84,7 @@ class FlowSource(Agent):
         if self._outbox is None:
             return
         self._outbox.reopen(replayable=self.replayable)
-        self._states = {feed.name: FeedState(feed, Backoff(FEED_BACKOFF)) for feed in self._feeds()}
+        self._states = {feed.name: FeedState(feed) for feed in self._feeds()}
         for name in self._states:
             self.actor_ref.tell(FeedDue(name))
 
@@ -103,15 +104,19 @@ class FlowSource(Agent):
                 self._rejected(message)
                 self._after_settling()
             case Pause():
-                self.become(State.PAUSED)
-                return Success(None)
+                return self._turn(State.PAUSED)
             case Resume():
-                self.become(State.RUNNING)
-                self._read_waiting()
-                return Success(None)
+                return self._turn(State.RUNNING)
             case _:
                 assert_never(message)
         return None
+
+    def _turn(self, state: State) -> Result[None]:
+        if self.state is State.DRAINING:
+            return self._stopping()
+        self.become(state)
+        self._read_waiting()
+        return Success(None)
 
     def _peer_joined(self, peer: Address, *, downstream: bool) -> None:
         if not downstream:
@@ -124,70 +129,92 @@ class FlowSource(Agent):
     def _drain(self) -> None:
         self._drained_when_quiet()
 
+    def _close(self) -> None:
+        """Report what a stop leaves undelivered, unless it can be read again; after a crash it is sent again."""
+        if self._outbox is None or self.replayable or not self.context.stopping.is_set():
+            return
+        if batches := self._outbox.undelivered():
+            self.incident(undelivered(self.name, batches, self.clock.now()))
+        self._outbox = None  # a second `_close` has nothing to report
+
     # Reading
 
+    @property
+    def reader(self) -> str:
+        """A name for this stretch of reading; with another one, reading has to go back to the committed positions."""
+        return f"{self.name}-{self.context.incarnation}-{self._rereadings}"
+
     def _read(self, state: FeedState) -> None:
-        """Begin a reading, unless one is under way; without credit it begins when credit comes."""
-        if state.reading or self.state is not State.RUNNING:
-            state.due = 0.0
+        """Begin or go on with a reading; while there is no credit, or the source is paused, wait for that to end."""
+        state.blocked = self.state is not State.RUNNING or not self._box.has_credit()
+        if state.blocked:
             return
-        if not self._box.has_credit():
-            state.due = 0.0
-            return
-        state.reading, state.due = True, self.clock.monotonic() + state.feed.every
-        plan = state.feed.plan()
-        if isinstance(plan, Failure):
-            self._read_failed(state, plan.error)
-            return
-        state.answers = []
-        self._put_next(state, plan.data)
+        state.reading = True
+        if state.plan is None:
+            state.due = self.clock.monotonic() + state.feed.every
+            plan = state.feed.plan()
+            if isinstance(plan, Failure):
+                self._read_failed(state, plan.error)
+                return
+            state.begin(plan.data)
+        self._put_next(state)
 
-    def _put_next(self, state: FeedState, plan: Plan[list[Crop]]) -> None:
-        asked = len(state.answers)
-        if asked == len(plan.requests):
-            self._harvest(state, transformed(plan, state.answers))
+    def _put_next(self, state: FeedState) -> None:
+        plan, asked = state.plan, len(state.answers)
+        assert plan is not None
+        if asked < len(plan.requests):
+            self.call(plan.client, plan.requests[asked], partial(self._answered, state), timeout=plan.timeout)
             return
-        then = partial(self._answered, state, plan)
-        self.call(plan.client, plan.requests[asked], then, timeout=plan.timeout)
-
-    def _answered(self, state: FeedState, plan: Plan[list[Crop]], answer: Result[Any]) -> None:
-        if isinstance(answer, Failure):
-            self._read_failed(state, answer.error)
-            return
-        state.answers.append(answer.data)
-        self._put_next(state, plan)
-
-    def _harvest(self, state: FeedState, crops: Result[list[Crop]]) -> None:
+        crops = transformed(plan, state.end())
         if isinstance(crops, Failure):
             self._read_failed(state, crops.error)
+        else:
+            self._harvest(state, crops.data)
+
+    def _answered(self, state: FeedState, answer: Result[Any]) -> None:
+        if not isinstance(answer, Failure):
+            state.answers.append(answer.data)
+            self._put_next(state)
             return
+        if self.replayable and answer.error.code == "timeout":
+            self._read_again()
+        self._read_failed(state, answer.error)
+
+    def _read_again(self) -> None:
+        """Go back to the committed positions: an answer that came too late held input that nobody has taken."""
+        self._box.forget()
+        self._rereadings += 1
+
+    def _harvest(self, state: FeedState, crops: Sequence[Crop]) -> None:
         self._read_succeeded(state)
-        brought = False
-        for crop in crops.data:
-            brought = brought or bool(crop.records or crop.letters)
-            self.count("records", len(crop.records))
-            if crop.letters:
-                self.count("undecodable", len(crop.letters))
-                self.log.warning("dead letters", count=len(crop.letters), first=crop.letters[0].error)
-            if crop.records or crop.letters or crop.positions:
-                self._send(self._box.offer(crop.kind, crop.records, crop.positions, crop.letters))
+        for crop in crops:
+            self._take_in(crop)
         self._after_settling()
-        if state.feed.greedy and brought:
+        if state.feed.greedy and any(crop.records or crop.letters for crop in crops):
             self.actor_ref.tell(FeedDue(state.feed.name))
         else:
             self.after(state.due - self.clock.monotonic(), FeedDue(state.feed.name))
 
+    def _take_in(self, crop: Crop) -> None:
+        self.count("records", len(crop.records))
+        if crop.letters:
+            self.count("undecodable", len(crop.letters))
+            self.log.warning("dead letters", count=len(crop.letters), first=crop.letters[0].error)
+        if crop.records or crop.letters or crop.positions:
+            self._send(self._box.offer(crop.kind, crop.records, crop.positions, crop.letters))
+
     def _read_succeeded(self, state: FeedState) -> None:
-        state.reading, state.answers, state.failing = False, [], None
-        state.backoff.reset()
-        if not any(other.failing for other in self._states.values()):
-            self.recover()
+        """Recover, unless another feed is failing: then that is the reason to show."""
+        state.succeeded()
+        for other in self._states.values():
+            if other.failing is not None:
+                self.degrade(other.failing, max(0.0, other.next_try - self.clock.monotonic()))
+                return
+        self.recover()
 
     def _read_failed(self, state: FeedState, error: PlatformError) -> None:
-        state.reading, state.answers, state.failing = False, [], str(error)
-        delay = state.backoff.next(error.retry_after if isinstance(error, Transient) else None)
-        if not isinstance(error, Transient):
-            delay = max(delay, state.feed.every)
+        delay = state.failed(error)
+        state.next_try = self.clock.monotonic() + delay
         self.count("failed_reads")
         self.degrade(error, delay)
         self.after(delay, FeedDue(state.feed.name))
@@ -195,7 +222,7 @@ class FlowSource(Agent):
 
     def _read_waiting(self) -> None:
         for state in self._states.values():
-            if not state.due and not state.reading:
+            if state.blocked:
                 self._read(state)
 
     # Sending and settling
@@ -205,19 +232,25 @@ class FlowSource(Agent):
             self.address(sending.target).tell(sending.deliver)  # lost if it is restarting: it asks again by `Granted`
 
     def _rejected(self, message: Rejected) -> None:
-        refused, now = self._box.rejected_records(message), self.clock.now()
-        if message.target == self._box.dead_letters and any(record for record, _ in refused if _is_letter(record)):
-            self.log.error("dead letters could not be stored", letters=[str(record)[:2000] for record, _ in refused])
-            self._send(self._box.settled(message))
-            return
-        letters = [
-            letter_for_record(record, rejection.error, origin=self.name, target=message.target, at=now)
-            for record, rejection in refused
-        ]
+        letters: list[DeadLetter] = []
+        for record, rejection in self._box.rejected_records(message):
+            if isinstance(record, DeadLetter) and self._box.holds_letters(message):
+                self._letter_lost(record, rejection.error, message.target)
+            else:
+                letters.append(self._letter(record, rejection.error, message.target))
         if letters:
             self.count("rejected", len(letters))
             self.log.warning("records rejected", target=message.target, count=len(letters), first=letters[0].error)
         self._send(self._box.settled(message, letters))
+
+    def _letter(self, record: Record, error: PlatformError, target: str) -> DeadLetter:
+        return letter_for_record(record, error, origin=self.name, target=target, at=self.clock.now())
+
+    def _letter_lost(self, letter: DeadLetter, error: PlatformError, target: str) -> None:
+        """Leave the letter in the log, and its loss in the report: no dead letters are made of dead letters."""
+        self.count("dead_letters_lost")
+        self.log.error("dead letter lost", target=target, error=str(error), letter=as_text(letter))
+        self.incident(letter_lost(letter, error, source=self.name, target=target, at=self.clock.now()))
 
     def _after_settling(self) -> None:
         for position in self._box.take_positions():
@@ -244,6 +277,7 @@ class FlowSource(Agent):
                 self._uncommitted.setdefault((position.stream, position.partition), position)
             self.after(self.backoff.next(), CommitDue())
             return
+        self.backoff.reset()
         self._start_commit()
         self._drained_when_quiet()
 
@@ -259,7 +293,3 @@ class FlowSource(Agent):
     def _box(self) -> Outbox:
         assert self._outbox is not None, "only a source with routes has feeds"
         return self._outbox
-
-
-def _is_letter(record: object) -> bool:
-    return type(record).__name__ == "DeadLetter"

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, TypeAlias, assert_never
 
 from attrs import define, field, frozen
 
-from dataplatform.base.agent import Address, Agent, Context, Request
+from dataplatform.base.agent import Address, Agent, Context, Request, State
 from dataplatform.dsl.flow.batch import Batch, Deliver, Granted, Rejected, Rejection, Written
 from dataplatform.dsl.kinds import Kind
 from dataplatform.dsl.types import Record
@@ -94,8 +94,17 @@ class FlowTarget(Agent):
         if not downstream:
             peer.tell(Granted(self.name, self.context.incarnation, self._credit))
 
+    def _peer_restarted(self, name: str) -> None:
+        """Drop what a source sent before it restarted, as it will send it again or read it anew."""
+        writing = self._queue[0].parcel if self._writing else None
+        self._queue = deque(piece for piece in self._queue if piece.parcel.source != name or piece.parcel is writing)
+        self._drained_when_empty()
+
     def _drain(self) -> None:
-        if not self._queue:
+        self._drained_when_empty()
+
+    def _drained_when_empty(self) -> None:
+        if self.state is State.DRAINING and not self._queue:
             self.drained()
 
     # Writing
@@ -155,8 +164,7 @@ class FlowTarget(Agent):
             self.count("rejected", len(parcel.rejections))
             answer = Rejected(parcel.batch.id, self.name, tuple(parcel.rejections))
         self.address(parcel.source).tell(answer)  # a source that is away asks again when it is back
-        if not self._queue and self.state == "draining":
-            self.drained()
+        self._drained_when_empty()
 
 
 def is_about_records(error: PlatformError) -> bool:

@@ -8,6 +8,7 @@ from attrs import Attribute, field, frozen, validators
 
 from dataplatform.dsl import checks
 from dataplatform.dsl.parts import SourceOptions
+from dataplatform.dsl.validators import texts
 
 __all__ = ["CoinGeckoOptions", "FeedOptions"]
 
@@ -35,9 +36,7 @@ class FeedOptions:
         validator=validators.optional([validators.ge(1), validators.le(5_000)]),
         metadata={"help": "the so many coins with the largest market cap"},
     )
-    coins: tuple[str, ...] = field(
-        default=(), converter=tuple[str, ...], validator=_coins, metadata={"help": "ids of the coins"}
-    )
+    coins: tuple[str, ...] = field(default=(), converter=texts, validator=_coins, metadata={"help": "ids of the coins"})
     every: float = field(default=60.0, validator=validators.ge(0.1), metadata={"help": "how often to poll"})
 
 

@@ -37,7 +37,7 @@ class CoinGeckoSource(BaseReader):
     def _current_prices(
         self, coin_ids: Sequence[str], options: CurrentPricesOptions
     ) -> Result[Plan[list[CryptoPriceData]]]:
-        asked = requests.markets_of(coin_ids)
+        asked = requests.markets_of(coin_ids, change_7d=options.include_change_7d)
         others = [currency for currency in options.vs_currencies if currency != "usd"]
         more = requests.simple_prices(coin_ids, others) if others else []
 

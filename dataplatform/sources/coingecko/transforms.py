@@ -36,6 +36,9 @@ class MarketRow(msgspec.Struct, frozen=True, gc=False):
     price_change_percentage_7d_in_currency: float | None = None
 
 
+_DECODER = msgspec.json.Decoder(MarketRow)
+
+
 class CoinRow(msgspec.Struct, frozen=True):
     """The field used of one row of `/coins/list`."""
 
@@ -47,9 +50,9 @@ class GlobalData(msgspec.Struct, frozen=True):
 
     active_cryptocurrencies: int
     markets: int
-    total_market_cap: dict[str, float]
-    total_volume: dict[str, float]
-    market_cap_percentage: dict[str, float]
+    total_market_cap: dict[str, float | None]
+    total_volume: dict[str, float | None]
+    market_cap_percentage: dict[str, float | None]
     market_cap_change_percentage_24h_usd: float
     updated_at: int
 
@@ -60,7 +63,10 @@ class Global(msgspec.Struct, frozen=True):
 
 @frozen
 class Markets:
-    """The prices of `/coins/markets`, the rows that are none (raw, with the reason), and the coins without a price."""
+    """The prices of `/coins/markets`, the rows that are none (raw, with the reason), and the coins without a price.
+
+    Each coin has one price: when the ranks move between two requests for pages, it can stand on both.
+    """
 
     prices: list[CryptoPriceData]
     broken: list[tuple[bytes, Permanent]]
@@ -73,39 +79,50 @@ def label(response: Response) -> str:
 
 
 def markets(responses: Sequence[Response]) -> Markets:
-    """Turn answers of `/coins/markets` into prices in US dollars, changes in percent."""
-    found = Markets([], [], [])
+    """Turn answers of `/coins/markets` into prices in US dollars, changes in percent.
+
+    Raises `Permanent("changed_shape")` for answers that are no list of rows, or have no valid row among them, and
+    `Transient("not_json")` for what is no JSON.
+    """
+    prices: dict[str, CryptoPriceData] = {}
+    broken: list[tuple[bytes, Permanent]] = []
+    unpriced: list[str] = []
     for response in responses:
         source = label(response)
         for raw in _decode(response, list[msgspec.Raw]):
             try:
-                row = msgspec.json.decode(raw, type=MarketRow)
-                _add(found, row, source)
+                row = _DECODER.decode(raw)
+                if row.current_price is None or row.last_updated is None:
+                    unpriced.append(row.id)
+                else:
+                    prices[row.id] = _price(row, row.current_price, row.last_updated, source)
             except (msgspec.DecodeError, ValueError, TypeError) as error:
-                found.broken.append((bytes(raw), Permanent("changed_shape", f"/coins/markets: {error}")))
-    if found.broken and not found.prices and not found.unpriced:
-        raise found.broken[0][1]
-    return found
+                broken.append((bytes(raw), Permanent("changed_shape", f"/coins/markets: {error}")))
+    if broken and not prices and not unpriced:
+        raise broken[0][1]
+    return Markets(list(prices.values()), broken, unpriced)
 
 
-def _add(found: Markets, row: MarketRow, source: str) -> None:
-    if row.current_price is None or row.last_updated is None:
-        found.unpriced.append(row.id)
-        return
-    price = CryptoPriceData(
+def _price(row: MarketRow, usd_price: float, last_updated: datetime, source: str) -> CryptoPriceData:
+    return CryptoPriceData(
         coin_id=row.id,
         symbol=row.symbol,
-        name=row.name,
-        usd_price=row.current_price,
+        name=_printable(row.name),
+        usd_price=usd_price,
         market_cap=row.market_cap,
         volume_24h=row.total_volume,
         change_24h=row.price_change_percentage_24h,
         change_7d=row.price_change_percentage_7d_in_currency,
-        last_updated=row.last_updated,
+        last_updated=last_updated,
         source=source,
         attribution=ATTRIBUTION[source],
     )
-    found.prices.append(price)
+
+
+def _printable(name: str | None) -> str | None:
+    """Put spaces for the control, format and joining characters that some names hold; a price is not lost for them."""
+    shown = "".join(character if character.isprintable() else " " for character in name or "").strip()
+    return shown or None
 
 
 def with_other_currencies(prices: Sequence[CryptoPriceData], responses: Sequence[Response]) -> list[CryptoPriceData]:
@@ -113,19 +130,22 @@ def with_other_currencies(prices: Sequence[CryptoPriceData], responses: Sequence
     other: dict[str, dict[str, float | None]] = {}
     for response in responses:
         other |= _decode(response, dict[str, dict[str, float | None]])
-    return [
-        evolve(
-            price,
-            btc_price=other.get(price.coin_id, {}).get("btc"),
-            eth_price=other.get(price.coin_id, {}).get("eth"),
-        )
-        for price in prices
-    ]
+    try:
+        return [
+            evolve(
+                price,
+                btc_price=other.get(price.coin_id, {}).get("btc"),
+                eth_price=other.get(price.coin_id, {}).get("eth"),
+            )
+            for price in prices
+        ]
+    except ValueError as error:
+        raise Permanent("changed_shape", f"/simple/price: {error}") from error
 
 
 def coin_ids(responses: Sequence[Response]) -> list[str]:
-    """Turn answers of `/coins/list` or `/coins/markets` into coin ids, in their order."""
-    return [row.id for response in responses for row in _decode(response, list[CoinRow])]
+    """Turn answers of `/coins/list` or `/coins/markets` into coin ids, each once, in their order."""
+    return list(dict.fromkeys(row.id for response in responses for row in _decode(response, list[CoinRow])))
 
 
 def analytics(response: Response) -> CryptoMarketAnalytics:
@@ -134,9 +154,9 @@ def analytics(response: Response) -> CryptoMarketAnalytics:
     try:
         return CryptoMarketAnalytics(
             timestamp=datetime.fromtimestamp(data.updated_at, UTC),
-            total_market_cap=data.total_market_cap["usd"],
-            total_volume=data.total_volume["usd"],
-            btc_dominance=data.market_cap_percentage["btc"],
+            total_market_cap=_known(data.total_market_cap, "usd"),
+            total_volume=_known(data.total_volume, "usd"),
+            btc_dominance=_known(data.market_cap_percentage, "btc"),
             eth_dominance=data.market_cap_percentage.get("eth"),
             active_cryptocurrencies=data.active_cryptocurrencies,
             markets=data.markets,
@@ -144,8 +164,15 @@ def analytics(response: Response) -> CryptoMarketAnalytics:
             source=source,
             attribution=ATTRIBUTION[source],
         )
-    except (KeyError, ValueError, TypeError, OverflowError) as error:
+    except (KeyError, ValueError, TypeError, OverflowError, OSError) as error:
         raise Permanent("changed_shape", f"/global: {type(error).__name__}: {error}") from error
+
+
+def _known(numbers: dict[str, float | None], name: str) -> float:
+    number = numbers[name]
+    if number is None:
+        raise ValueError(f"{name!r} is null")
+    return number
 
 
 def _decode(response: Response, type_: type[T]) -> T:
@@ -159,7 +186,7 @@ def _decode(response: Response, type_: type[T]) -> T:
             f"the answer of {where} is not what CoinGecko promises: {error}",
             remedy="see whether its API has changed, or base_url points elsewhere",
         ) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise not_json(response, error) from error
 
 

@@ -32,6 +32,10 @@ const REPORTED = [
   'integer_datetimes', 'is_superuser', 'session_authorization', 'standard_conforming_strings',
 ] // prettier-ignore
 
+const REFUSED = wire.query(
+  `DO $$ BEGIN RAISE feature_not_supported USING MESSAGE = 'COPY FROM STDIN must be the only statement here'; END $$`,
+)
+
 class Backend {
   #db
   #owner = null
@@ -149,10 +153,15 @@ class Session {
       case 'f':
         return this.#copied(message)
       default:
-        if (!wire.isCopyFromStdin(message)) return this.#backend.exchange(this, message.whole)
-        this.#copy = [message.whole]
-        return wire.COPY_IN
+        return this.#run(message)
     }
+  }
+
+  async #run(message) {
+    const copy = wire.copyFromStdin(message)
+    if (copy !== 'alone') return this.#backend.exchange(this, copy ? REFUSED : message.whole)
+    this.#copy = [message.whole]
+    return wire.COPY_IN
   }
 
   async #begin(settings) {

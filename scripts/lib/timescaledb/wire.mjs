@@ -3,7 +3,7 @@
 
 const STARTUP = 196_608 // protocol 3.0
 const ENCRYPTION = [80_877_103, 80_877_104] // SSLRequest, GSSENCRequest
-const COPY_FROM_STDIN = /^\s*COPY\b[^;]*\bFROM\s+STDIN\b/i
+const COPY_FROM_STDIN = /\bCOPY\b[^;]*\bFROM\s+STDIN\b/i
 
 export const NO_ENCRYPTION = Buffer.from('N')
 export const COPY_IN = message('G', Buffer.from([0, 0, 0]))
@@ -53,20 +53,18 @@ export function query(sql) {
   return message('Q', text(sql))
 }
 
-export function isCopyFromStdin(found) {
-  return found.type === 'Q' && COPY_FROM_STDIN.test(found.body.toString('utf8', 0, 10_000))
+// Tell whether a message is COPY … FROM STDIN: 'alone', 'among others' in one query, or null.
+export function copyFromStdin(found) {
+  if (found.type !== 'Q') return null
+  const match = COPY_FROM_STDIN.exec(found.body.toString('utf8', 0, 10_000))
+  if (!match) return null
+  return match.input.slice(0, match.index).trim() ? 'among others' : 'alone'
 }
 
 // What a server says to a client that it lets in.
 export function welcome(parameters) {
   const statuses = Object.entries(parameters).map(([name, value]) => message('S', text(name, value)))
-  return Buffer.concat([message('R', int32(0)), ...statuses, message('K', Buffer.concat([int32(1), int32(1)])), READY])
-}
-
-export const READY = message('Z', Buffer.from('I'))
-
-export function fatal(sqlstate, reason) {
-  return message('E', Buffer.concat([text('SFATAL', 'VFATAL', `C${sqlstate}`, `M${reason}`), Buffer.from([0])]))
+  return Buffer.concat([message('R', int32(0)), ...statuses, message('K', Buffer.concat([int32(1), int32(1)])), message('Z', Buffer.from('I'))])
 }
 
 // Return the session parameters of a startup message, those of its `options` (`-c name=value`) included.

@@ -168,7 +168,7 @@ def test_who_waits_on_a_manual_clock_for_the_first_time_looks_at_the_time_again(
             clock.wait(condition, 5.0)
             woken.tell("time moved")
 
-    waiter = threading.Thread(target=wait)
+    waiter = threading.Thread(target=wait, daemon=True)
     waiter.start()
     assert woken.next() == "looked again"
     clock.advance(5.0)

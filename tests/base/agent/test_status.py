@@ -78,6 +78,7 @@ def test_an_agent_stuck_in_a_call_is_seen_without_being_asked(stage: Stage, pare
     assert (seen.state, seen.busy_s, seen.waiting, seen.handled) == (State.RUNNING, 12.5, 1, 0)
     gate.open()
     agent.stop()
+    stage.clock.advance(1.0)
     assert status(stage).busy_s == 0.0
 
 

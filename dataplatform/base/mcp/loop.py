@@ -1,0 +1,89 @@
+"""An event loop on a thread of its own, where an agent's asynchronous work runs; no wait for it is without end.
+
+`anyio.from_thread.start_blocking_portal` does the same, but waits for its thread for as long as that takes.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import FIRST_COMPLETED, Future
+from concurrent.futures import wait as wait_for
+from contextlib import suppress
+from typing import Any, TypeVar
+
+import anyio
+from anyio.from_thread import BlockingPortal
+from attrs import define, field
+
+__all__ = ["Interrupted", "LoopThread", "Overdue"]
+
+T = TypeVar("T")
+GLANCE = 0.1  # seconds between looks at `stopping`
+START = 10.0  # seconds for a thread to start, on a machine that does much else
+
+
+class Overdue(Exception):
+    """What was waited for did not come in time."""
+
+
+class Interrupted(Exception):
+    """`stopping` was set before what was waited for had come."""
+
+
+@define(eq=False)
+class LoopThread:
+    """Runs an event loop on a daemon thread called `name`, from the first `start` until `close`.
+
+    >>> loop = LoopThread("line", threading.Event())
+    >>> async def sum_of(*numbers):
+    ...     return sum(numbers)
+    >>> loop.wait([loop.start(sum_of, 1, 2)], seconds=5.0).result()
+    3
+    >>> loop.close(seconds=5.0)
+    True
+    """
+
+    name: str
+    stopping: threading.Event
+    _portal: BlockingPortal | None = field(default=None, init=False)
+    _thread: threading.Thread | None = field(default=None, init=False)
+
+    def start(self, function: Callable[..., Awaitable[T]], *args: Any) -> Future[T]:
+        """Start a coroutine function on the loop; cancelling the future cancels it there."""
+        return self._running().start_task_soon(function, *args)
+
+    def wait(self, futures: list[Future[Any]], seconds: float) -> Future[Any]:
+        """Return the first of the futures that is done, or raise `Overdue`, or `Interrupted` 0.1 s after a stop."""
+        due = time.monotonic() + seconds  # of the real clock: event loops know no other
+        while not (done := wait_for(futures, min(GLANCE, max(0.0, due - time.monotonic())), FIRST_COMPLETED).done):
+            if self.stopping.is_set():
+                raise Interrupted
+            if time.monotonic() >= due:
+                raise Overdue
+        return next(future for future in futures if future in done)
+
+    def close(self, seconds: float) -> bool:
+        """End the loop, cancelling what still runs, and tell whether its thread ended in time. Safe to call twice."""
+        portal, thread, self._portal, self._thread = self._portal, self._thread, None, None
+        if portal is None or thread is None:
+            return True
+        with suppress(RuntimeError):  # it has ended by itself
+            portal.start_task_soon(portal.stop, True)
+        thread.join(seconds)
+        return not thread.is_alive()
+
+    def _running(self) -> BlockingPortal:
+        if self._portal is None:
+            opened = Future[BlockingPortal]()
+            self._thread = threading.Thread(target=anyio.run, args=(_serve, opened), name=self.name, daemon=True)
+            self._thread.start()
+            self._portal = opened.result(START)
+        return self._portal
+
+
+async def _serve(opened: Future[BlockingPortal]) -> None:
+    async with BlockingPortal() as portal:
+        opened.set_result(portal)
+        await portal.sleep_until_stopped()

@@ -1,0 +1,85 @@
+"""What an MCP client is asked, and what it answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from attrs import field, frozen
+
+from dataplatform.base.agent import Request
+
+if TYPE_CHECKING:
+    from attrs import Attribute
+
+__all__ = ["CallTool", "ListTools", "ServerIdentity", "ServerInfo", "Tool", "ToolAnswer"]
+
+
+def _can_be_sent(_call: CallTool, option: Attribute[Any], value: object) -> None:
+    """Refuse, in the caller's thread, what would crash the client: anything but JSON that UTF-8 can encode."""
+    try:
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise TypeError(f"{option.name} of a CallTool is no JSON: {error}") from None
+
+
+def _is_name(_call: CallTool, _option: Attribute[Any], name: str) -> None:
+    if not isinstance(name, str) or not name:
+        raise TypeError(f"{name!r} is not the name of a tool")
+
+
+@frozen
+class Tool:
+    """A tool of the server; `input_schema` is the JSON Schema of its arguments."""
+
+    name: str
+    description: str = ""
+    input_schema: Mapping[str, Any] = field(factory=dict, repr=False)
+
+
+@frozen
+class ToolAnswer:
+    """What a tool answered: its text contents, joined by line breaks, and its structured content where it gave any.
+
+    `server_name` and `server_version` are what the server called itself when it connected, which tells simulated data
+    from real; `received_at` is in UTC. The contents are not shown, because they may be large or private.
+    """
+
+    text: str = field(repr=False)
+    structured: Any | None = field(repr=False)
+    server_name: str
+    server_version: str
+    received_at: datetime
+
+
+@frozen
+class ServerIdentity:
+    """What the connected server calls itself (empty where it does not say), and the protocol that is spoken with it."""
+
+    name: str
+    version: str
+    protocol_version: str
+
+
+@frozen
+class ListTools(Request[tuple[Tool, ...]]):
+    """Asks the server for all its tools, as they are now."""
+
+
+@frozen
+class CallTool(Request[ToolAnswer]):
+    """Calls a tool with arguments, a mapping that can be written as JSON.
+
+    >>> CallTool("get_simple_price", {"ids": "bitcoin", "vs_currencies": "usd"}).name
+    'get_simple_price'
+    """
+
+    name: str = field(validator=[_is_name, _can_be_sent])
+    arguments: Mapping[str, Any] = field(factory=dict, converter=dict[str, Any], validator=_can_be_sent)
+
+
+@frozen
+class ServerInfo(Request[ServerIdentity]):
+    """Asks who is connected, connecting first where nobody is."""

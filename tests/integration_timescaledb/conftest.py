@@ -1,0 +1,22 @@
+"""Fixtures: TimescaleDB itself, and a connection to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psycopg2
+import pytest
+from psycopg2.extensions import connection
+
+from tests.support.timescaledb import timescaledb, timescaledb_server
+
+__all__ = ["database", "timescaledb", "timescaledb_server"]
+
+
+@pytest.fixture
+def database(timescaledb: str) -> Iterator[connection]:
+    """A connection to an empty database with the extension, in autocommit mode."""
+    database = psycopg2.connect(timescaledb)
+    database.autocommit = True
+    yield database
+    database.close()
