@@ -5,15 +5,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from dataplatform.dsl.queries import CurrentPricesOptions
+from dataplatform.dsl.kinds import KINDS
+from dataplatform.dsl.queries import CurrentPricesOptions, DateRangeOHLCVQuery, Level1Query
+from dataplatform.dsl.timeframes import check_timeframe as timeframe
+from dataplatform.dsl.timeframes import length
 from dataplatform.dsl.validators import shown
 from dataplatform.errors import Permanent, PlatformError
 
-__all__ = ["coin_id", "coin_ids", "currencies", "limit", "records_of"]
+__all__ = [
+    "coin_id",
+    "coin_ids",
+    "currencies",
+    "date_range",
+    "days",
+    "history_currency",
+    "level1",
+    "limit",
+    "records",
+    "records_of",
+    "timeframe",
+]
 
 MOST_COINS = 10_000
 LONGEST_ID = 128
 PRICED_IN = ("usd", "btc", "eth")
+MOST_DAYS = 5_000
+MOST_CANDLES = 10_000
 
 
 def coin_id(value: Any) -> PlatformError | None:
@@ -49,6 +66,49 @@ def limit(value: Any) -> PlatformError | None:
     if value is None or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST_COINS):
         return None
     return _bad(f"limit: expected a whole number from 1 to {MOST_COINS}, got {shown(value)}")
+
+
+def days(value: Any) -> PlatformError | None:
+    """Refuse anything but a whole number of days from 1 to 5,000."""
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST_DAYS:
+        return None
+    return _bad(f"days: expected a whole number from 1 to {MOST_DAYS}, got {shown(value)}")
+
+
+def history_currency(value: Any) -> PlatformError | None:
+    """Refuse any currency but US dollars, in which histories are kept."""
+    return None if value == "usd" else _bad(f"vs_currency: price histories are in 'usd', got {shown(value)}")
+
+
+def date_range(query: Any) -> PlatformError | None:
+    """Refuse anything but a query of a known timeframe whose start lies before its end, of at most 10,000 candles."""
+    if not isinstance(query, DateRangeOHLCVQuery):
+        return _bad(f"expected a DateRangeOHLCVQuery, got {shown(query)}")
+    if error := coin_id(query.ticker) or timeframe(query.interval):
+        return error
+    if query.date_start >= query.date_end:
+        return _bad(f"date_start {query.date_start.isoformat()} is not before date_end {query.date_end.isoformat()}")
+    if (query.date_end - query.date_start) / length(query.interval) > MOST_CANDLES:
+        return _bad(f"the range holds more than {MOST_CANDLES} candles of {query.interval}; ask in parts")
+    return None
+
+
+def level1(query: Any) -> PlatformError | None:
+    """Refuse anything but a query of one coin."""
+    if not isinstance(query, Level1Query):
+        return _bad(f"expected a Level1Query, got {shown(query)}")
+    return coin_id(query.ticker)
+
+
+def records(values: Any) -> PlatformError | None:
+    """Refuse anything but a sequence of records, of any kinds."""
+    if isinstance(values, (str, bytes)) or not isinstance(values, Sequence):
+        return _bad(f"expected a list of records, got {shown(values)}")
+    types = {kind.type for kind in KINDS}
+    for index, value in enumerate(values):
+        if type(value) not in types:
+            return _bad(f"expected a record at index {index}, got {shown(value)}")
+    return None
 
 
 def records_of(cls: type[Any], values: Any) -> PlatformError | None:

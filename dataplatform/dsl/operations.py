@@ -11,16 +11,33 @@ from typing import TypeAlias
 from attrs import frozen
 
 from dataplatform.base.agent import Request
-from dataplatform.dsl.queries import BatchPublishResult, CurrentPricesOptions, PublishResult
-from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoPriceData
+from dataplatform.dsl.queries import (
+    BatchPublishResult,
+    CurrentPricesOptions,
+    DateRangeOHLCVQuery,
+    Level1Query,
+    OHLCVSeries,
+    PublishResult,
+)
+from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoOHLCVData, CryptoPriceData, Level1Data, Record
 
 __all__ = [
     "Flush",
     "GetAvailableTickers",
+    "GetCurrentOHLCV",
     "GetCurrentPrice",
     "GetCurrentPrices",
+    "GetLatestOHLCV",
+    "GetLevel1Data",
     "GetMarketAnalytics",
+    "GetOHLCVByDateRange",
+    "GetPriceHistory",
     "PublishAnalytics",
+    "PublishBatch",
+    "PublishLevel1",
+    "PublishLevel1Batch",
+    "PublishOHLCV",
+    "PublishOHLCVBatch",
     "PublishPrice",
     "PublishPrices",
     "ReadingOperation",
@@ -45,10 +62,49 @@ class GetCurrentPrices(Request[list[CryptoPriceData]]):
 
 
 @frozen
+class GetCurrentOHLCV(Request[CryptoOHLCVData]):
+    """The latest candle of one coin."""
+
+    coin_id: str
+    interval: str = "30m"
+
+
+@frozen
+class GetLatestOHLCV(Request[list[CryptoOHLCVData]]):
+    """The latest candle of several coins."""
+
+    coin_ids: Sequence[str]
+    timeframe: str = "30m"
+
+
+@frozen
+class GetPriceHistory(Request[list[CryptoPriceData]]):
+    """The prices of one coin over the last days, oldest first."""
+
+    coin_id: str
+    days: int
+    vs_currency: str = "usd"
+
+
+@frozen
+class GetOHLCVByDateRange(Request[OHLCVSeries]):
+    """The candles of one coin in a range of time, and the gaps among them."""
+
+    query: DateRangeOHLCVQuery
+
+
+@frozen
 class GetAvailableTickers(Request[list[str]]):
     """The ids of the coins a source knows, the largest market cap first."""
 
     limit: int | None = None
+
+
+@frozen
+class GetLevel1Data(Request[Level1Data]):
+    """The best bid and ask of one coin on one market."""
+
+    query: Level1Query
 
 
 @frozen
@@ -71,6 +127,34 @@ class PublishPrices(Request[BatchPublishResult]):
 
 
 @frozen
+class PublishOHLCV(Request[PublishResult]):
+    """Write one candle."""
+
+    candle: CryptoOHLCVData
+
+
+@frozen
+class PublishOHLCVBatch(Request[BatchPublishResult]):
+    """Write several candles."""
+
+    candles: Sequence[CryptoOHLCVData]
+
+
+@frozen
+class PublishLevel1(Request[PublishResult]):
+    """Write one best bid and ask."""
+
+    level1: Level1Data
+
+
+@frozen
+class PublishLevel1Batch(Request[BatchPublishResult]):
+    """Write several best bids and asks."""
+
+    level1s: Sequence[Level1Data]
+
+
+@frozen
 class PublishAnalytics(Request[PublishResult]):
     """Write one state of the market."""
 
@@ -78,9 +162,36 @@ class PublishAnalytics(Request[PublishResult]):
 
 
 @frozen
+class PublishBatch(Request[BatchPublishResult]):
+    """Write records of several kinds."""
+
+    records: Sequence[Record]
+
+
+@frozen
 class Flush(Request[None]):
     """Succeeds when everything a target accepted is durable."""
 
 
-ReadingOperation: TypeAlias = GetCurrentPrice | GetCurrentPrices | GetAvailableTickers | GetMarketAnalytics
-WritingOperation: TypeAlias = PublishPrice | PublishPrices | PublishAnalytics | Flush
+ReadingOperation: TypeAlias = (
+    GetCurrentPrice
+    | GetCurrentPrices
+    | GetCurrentOHLCV
+    | GetLatestOHLCV
+    | GetPriceHistory
+    | GetOHLCVByDateRange
+    | GetAvailableTickers
+    | GetLevel1Data
+    | GetMarketAnalytics
+)
+WritingOperation: TypeAlias = (
+    PublishPrice
+    | PublishPrices
+    | PublishOHLCV
+    | PublishOHLCVBatch
+    | PublishLevel1
+    | PublishLevel1Batch
+    | PublishAnalytics
+    | PublishBatch
+    | Flush
+)

@@ -14,8 +14,15 @@ from attrs import frozen
 from dataplatform.base.agent import Address, AgentStatus, Future, GetStatus, Request
 from dataplatform.dsl import operations as ops
 from dataplatform.dsl.flow.source import Pause, Resume
-from dataplatform.dsl.queries import BatchPublishResult, CurrentPricesOptions, PublishResult
-from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoPriceData
+from dataplatform.dsl.queries import (
+    BatchPublishResult,
+    CurrentPricesOptions,
+    DateRangeOHLCVQuery,
+    Level1Query,
+    OHLCVSeries,
+    PublishResult,
+)
+from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoOHLCVData, CryptoPriceData, Level1Data, Record
 from dataplatform.result import Result
 
 __all__ = ["AgentProxy", "ReaderProxy", "WriterProxy"]
@@ -56,6 +63,30 @@ class ReaderProxy(AgentProxy):
     def get_market_analytics(self) -> Future[Result[CryptoMarketAnalytics]]:
         return self.address.future(ops.GetMarketAnalytics())
 
+    def get_current_ohlcv(self, coin_id: str, interval: str = "30m") -> Future[Result[CryptoOHLCVData]]:
+        """Ask for `BaseReader.get_current_ohlcv`."""
+        return self.address.future(ops.GetCurrentOHLCV(coin_id, interval))
+
+    def get_latest_ohlcv(
+        self, coin_ids: Sequence[str], timeframe: str = "30m"
+    ) -> Future[Result[list[CryptoOHLCVData]]]:
+        """Ask for `BaseReader.get_latest_ohlcv`."""
+        return self.address.future(ops.GetLatestOHLCV(coin_ids, timeframe))
+
+    def get_price_history(
+        self, coin_id: str, days: int, vs_currency: str = "usd"
+    ) -> Future[Result[list[CryptoPriceData]]]:
+        """Ask for `BaseReader.get_price_history`."""
+        return self.address.future(ops.GetPriceHistory(coin_id, days, vs_currency))
+
+    def get_ohlcv_by_date_range(self, query: DateRangeOHLCVQuery) -> Future[Result[OHLCVSeries]]:
+        """Ask for `BaseReader.get_ohlcv_by_date_range`."""
+        return self.address.future(ops.GetOHLCVByDateRange(query))
+
+    def get_level1_data(self, query: Level1Query) -> Future[Result[Level1Data]]:
+        """Ask for `BaseReader.get_level1_data`."""
+        return self.address.future(ops.GetLevel1Data(query))
+
     def pause(self) -> Future[Result[None]]:
         return self.address.future(Pause())
 
@@ -75,6 +106,26 @@ class WriterProxy(AgentProxy):
 
     def publish_analytics(self, analytics: CryptoMarketAnalytics) -> Future[Result[PublishResult]]:
         return self.address.future(ops.PublishAnalytics(analytics))
+
+    def publish_ohlcv(self, candle: CryptoOHLCVData) -> Future[Result[PublishResult]]:
+        """Ask for `BaseWriter.publish_ohlcv`."""
+        return self.address.future(ops.PublishOHLCV(candle))
+
+    def publish_ohlcv_batch(self, candles: Sequence[CryptoOHLCVData]) -> Future[Result[BatchPublishResult]]:
+        """Ask for `BaseWriter.publish_ohlcv_batch`."""
+        return self.address.future(ops.PublishOHLCVBatch(candles))
+
+    def publish_level1(self, level1: Level1Data) -> Future[Result[PublishResult]]:
+        """Ask for `BaseWriter.publish_level1`."""
+        return self.address.future(ops.PublishLevel1(level1))
+
+    def publish_level1_batch(self, level1s: Sequence[Level1Data]) -> Future[Result[BatchPublishResult]]:
+        """Ask for `BaseWriter.publish_level1_batch`."""
+        return self.address.future(ops.PublishLevel1Batch(level1s))
+
+    def publish_batch(self, records: Sequence[Record]) -> Future[Result[BatchPublishResult]]:
+        """Ask for `BaseWriter.publish_batch`."""
+        return self.address.future(ops.PublishBatch(records))
 
     def flush(self) -> Future[Result[None]]:
         return self.address.future(ops.Flush())

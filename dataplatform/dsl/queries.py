@@ -6,6 +6,7 @@ from datetime import datetime
 
 from attrs import field, frozen
 
+from dataplatform.dsl.types import CryptoOHLCVData
 from dataplatform.dsl.validators import texts, utc
 from dataplatform.errors import Permanent
 
@@ -13,7 +14,9 @@ __all__ = [
     "BatchPublishResult",
     "CurrentPricesOptions",
     "DateRangeOHLCVQuery",
+    "Gap",
     "Level1Query",
+    "OHLCVSeries",
     "PublishResult",
     "Refused",
 ]
@@ -74,3 +77,20 @@ class BatchPublishResult:
     target: str
     published: int
     refused: tuple[Refused, ...] = ()
+
+
+@frozen
+class Gap:
+    """A stretch of time [start, end) in which a source has no candle, though there should be `missing` ones."""
+
+    start: datetime
+    end: datetime
+    missing: int
+
+
+@frozen
+class OHLCVSeries:
+    """Candles in order of time, and the gaps among them: nothing is papered over."""
+
+    candles: list[CryptoOHLCVData]
+    gaps: tuple[Gap, ...] = ()

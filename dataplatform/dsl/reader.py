@@ -11,21 +11,28 @@ from dataplatform.dsl.flow import Outbox
 from dataplatform.dsl.flow.source import FlowMessage, FlowSource
 from dataplatform.dsl.operations import (
     GetAvailableTickers,
+    GetCurrentOHLCV,
     GetCurrentPrice,
     GetCurrentPrices,
+    GetLatestOHLCV,
+    GetLevel1Data,
     GetMarketAnalytics,
+    GetOHLCVByDateRange,
+    GetPriceHistory,
     ReadingOperation,
 )
 from dataplatform.dsl.parts import Connection, Part, SourceOptions
 from dataplatform.dsl.plan import Plan
-from dataplatform.dsl.queries import CurrentPricesOptions
-from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoPriceData
+from dataplatform.dsl.queries import CurrentPricesOptions, DateRangeOHLCVQuery, Level1Query, OHLCVSeries
+from dataplatform.dsl.timeframes import series
+from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoOHLCVData, CryptoPriceData, Level1Data
 from dataplatform.errors import Permanent, PlatformError
 from dataplatform.result import Failure, Result, Success
 
 __all__ = ["BaseReader", "unsupported"]
 
 T = TypeVar("T")
+OfCoin = TypeVar("OfCoin", CryptoPriceData, CryptoOHLCVData)
 ReaderMessage: TypeAlias = ReadingOperation | FlowMessage
 
 
@@ -68,6 +75,26 @@ class BaseReader(FlowSource):
         """Plan the state of the whole market."""
         return self._unsupported("get_market_analytics")
 
+    def _latest_ohlcv(self, coin_ids: Sequence[str], timeframe: str) -> Result[Plan[list[CryptoOHLCVData]]]:
+        """Plan the latest complete candle of each coin; unknown ones are absent from the answer."""
+        del coin_ids, timeframe
+        return self._unsupported("get_latest_ohlcv")
+
+    def _price_history(self, coin_id: str, days: int) -> Result[Plan[list[CryptoPriceData]]]:
+        """Plan the prices of a coin in US dollars over the last days, oldest first."""
+        del coin_id, days
+        return self._unsupported("get_price_history")
+
+    def _ohlcv_by_date_range(self, query: DateRangeOHLCVQuery) -> Result[Plan[list[CryptoOHLCVData]]]:
+        """Plan the candles of the query's range, at least; those outside of it are left out afterwards."""
+        del query
+        return self._unsupported("get_ohlcv_by_date_range")
+
+    def _level1(self, query: Level1Query) -> Result[Plan[Level1Data]]:
+        """Plan the best bid and ask."""
+        del query
+        return self._unsupported("get_level1_data")
+
     # Operations
 
     def get_current_price(self, coin_id: str, vs_currency: str = "usd") -> Result[CryptoPriceData]:
@@ -79,12 +106,7 @@ class BaseReader(FlowSource):
         """
         options = CurrentPricesOptions(vs_currencies=("usd", vs_currency))
         error = checks.coin_id(coin_id) or checks.currencies(options)
-        answer = self._ask(error, lambda: self._current_prices([coin_id], options))
-        if isinstance(answer, Failure):
-            return answer
-        if not answer.data:
-            return Failure(unknown_coin(coin_id, self.name))
-        return Success(answer.data[0])
+        return self._one_of(coin_id, self._ask(error, lambda: self._current_prices([coin_id], options)))
 
     def get_current_prices(
         self, coin_ids: Sequence[str], options: CurrentPricesOptions | None = None
@@ -97,13 +119,7 @@ class BaseReader(FlowSource):
         if error := checks.coin_ids(coin_ids) or checks.currencies(options):
             return Failure(error)
         once = list(dict.fromkeys(coin_ids))
-        answer = self._ask(None, lambda: self._current_prices(once, options))
-        if isinstance(answer, Failure):
-            return answer
-        if not answer.data:
-            return Failure(unknown_coin(", ".join(once[:5]), self.name))
-        order = {coin_id: place for place, coin_id in enumerate(once)}
-        return Success(sorted(answer.data, key=lambda price: order.get(price.coin_id, len(order))))
+        return self._in_order(once, self._ask(None, lambda: self._current_prices(once, options)))
 
     def get_available_tickers(self, limit: int | None = None) -> Result[list[str]]:
         """Answer the ids of the coins the source knows, the largest market cap first where it has one."""
@@ -112,6 +128,47 @@ class BaseReader(FlowSource):
     def get_market_analytics(self) -> Result[CryptoMarketAnalytics]:
         """Answer the state of the whole market: caps and volumes in US dollars, shares in percent."""
         return self._ask(None, self._market_analytics)
+
+    def get_current_ohlcv(self, coin_id: str, interval: str = "30m") -> Result[CryptoOHLCVData]:
+        """Answer the latest complete candle of one coin, in US dollars. Fails as `get_latest_ohlcv` does."""
+        error = checks.coin_id(coin_id) or checks.timeframe(interval)
+        return self._one_of(coin_id, self._ask(error, lambda: self._latest_ohlcv([coin_id], interval)))
+
+    def get_latest_ohlcv(self, coin_ids: Sequence[str], timeframe: str = "30m") -> Result[list[CryptoOHLCVData]]:
+        """Answer the latest complete candle of each coin, in US dollars, in the order asked.
+
+        Coins the source lacks are absent; `not_found` when it knows none of them. Fails with `bad_argument` for what
+        is no timeframe, `unsupported` for one the source has no candles of.
+        """
+        if error := checks.coin_ids(coin_ids) or checks.timeframe(timeframe):
+            return Failure(error)
+        once = list(dict.fromkeys(coin_ids))
+        return self._in_order(once, self._ask(None, lambda: self._latest_ohlcv(once, timeframe)))
+
+    def get_price_history(self, coin_id: str, days: int, vs_currency: str = "usd") -> Result[list[CryptoPriceData]]:
+        """Answer the prices of a coin over the last days, oldest first, as densely as the source has them."""
+        error = checks.coin_id(coin_id) or checks.days(days) or checks.history_currency(vs_currency)
+        answer = self._ask(error, lambda: self._price_history(coin_id, days))
+        if not isinstance(answer, Failure) and not answer.data:
+            return Failure(unknown_coin(coin_id, self.name))
+        return answer
+
+    def get_ohlcv_by_date_range(self, query: DateRangeOHLCVQuery) -> Result[OHLCVSeries]:
+        """Answer the candles whose open lies in the query's range, in order, and the gaps among them.
+
+        Fails with `bad_argument` for a range that ends before it starts or holds more than 10,000 candles,
+        `unsupported` for a timeframe or a past that the source has no candles of.
+        """
+        answer = self._ask(checks.date_range(query), lambda: self._ohlcv_by_date_range(query))
+        return answer if isinstance(answer, Failure) else Success(series(answer.data, query, self.clock.now()))
+
+    def get_level1_data(self, query: Level1Query) -> Result[Level1Data]:
+        """Answer the best bid and ask of a coin on the market asked for, else on the most traded one.
+
+        Prices are in the currency that `market` quotes (`BTC/USDT`: in USDT). `estimated` says that they were derived
+        from a last price and a spread. Fails with `not_found` where the coin is not traded so.
+        """
+        return self._ask(checks.level1(query), lambda: self._level1(query))
 
     # Messages
 
@@ -125,6 +182,16 @@ class BaseReader(FlowSource):
                 return self.get_available_tickers(limit)
             case GetMarketAnalytics():
                 return self.get_market_analytics()
+            case GetCurrentOHLCV(coin_id, interval):
+                return self.get_current_ohlcv(coin_id, interval)
+            case GetLatestOHLCV(coin_ids, timeframe):
+                return self.get_latest_ohlcv(coin_ids, timeframe)
+            case GetPriceHistory(coin_id, days, vs_currency):
+                return self.get_price_history(coin_id, days, vs_currency)
+            case GetOHLCVByDateRange(query):
+                return self.get_ohlcv_by_date_range(query)
+            case GetLevel1Data(query):
+                return self.get_level1_data(query)
             case _:
                 return super().receive(message)
 
@@ -139,6 +206,19 @@ class BaseReader(FlowSource):
         answer = plan.data.ask(self.context.stopping)
         self.count("failed_operations" if isinstance(answer, Failure) else "operations")
         return answer
+
+    def _one_of(self, coin_id: str, answer: Result[list[OfCoin]]) -> Result[OfCoin]:
+        if isinstance(answer, Failure):
+            return answer
+        return Success(answer.data[0]) if answer.data else Failure(unknown_coin(coin_id, self.name))
+
+    def _in_order(self, coin_ids: Sequence[str], answer: Result[list[OfCoin]]) -> Result[list[OfCoin]]:
+        if isinstance(answer, Failure):
+            return answer
+        if not answer.data:
+            return Failure(unknown_coin(", ".join(coin_ids[:5]), self.name))
+        order = {coin_id: place for place, coin_id in enumerate(coin_ids)}
+        return Success(sorted(answer.data, key=lambda record: order.get(record.coin_id, len(order))))
 
     def _unsupported(self, operation: str) -> Failure:
         return Failure(unsupported(operation, self.technology))

@@ -9,11 +9,22 @@ from dataplatform.base.agent import Context
 from dataplatform.dsl import checks
 from dataplatform.dsl.flow.batch import Rejection
 from dataplatform.dsl.flow.target import FlowTarget, TargetMessage, is_about_records
-from dataplatform.dsl.kinds import ANALYTICS, KINDS, PRICES, Kind
-from dataplatform.dsl.operations import Flush, PublishAnalytics, PublishPrice, PublishPrices, WritingOperation
+from dataplatform.dsl.kinds import ANALYTICS, KINDS, LEVEL1, OHLCV, PRICES, Kind
+from dataplatform.dsl.operations import (
+    Flush,
+    PublishAnalytics,
+    PublishBatch,
+    PublishLevel1,
+    PublishLevel1Batch,
+    PublishOHLCV,
+    PublishOHLCVBatch,
+    PublishPrice,
+    PublishPrices,
+    WritingOperation,
+)
 from dataplatform.dsl.parts import Connection, Part, TargetOptions
 from dataplatform.dsl.queries import BatchPublishResult, PublishResult, Refused
-from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoPriceData, Record
+from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoOHLCVData, CryptoPriceData, Level1Data, Record
 from dataplatform.errors import Permanent, Transient
 from dataplatform.result import Failure, Result, Success
 
@@ -59,6 +70,36 @@ class BaseWriter(FlowTarget):
         """
         return self._publish(PRICES, prices)
 
+    def publish_ohlcv(self, candle: CryptoOHLCVData) -> Result[PublishResult]:
+        """Write one candle. Fails as `publish_price` does."""
+        return self._publish_one(OHLCV, candle)
+
+    def publish_ohlcv_batch(self, candles: Sequence[CryptoOHLCVData]) -> Result[BatchPublishResult]:
+        """Write several candles. Answers and fails as `publish_prices` does."""
+        return self._publish(OHLCV, candles)
+
+    def publish_level1(self, level1: Level1Data) -> Result[PublishResult]:
+        """Write one best bid and ask. Fails as `publish_price` does."""
+        return self._publish_one(LEVEL1, level1)
+
+    def publish_level1_batch(self, level1s: Sequence[Level1Data]) -> Result[BatchPublishResult]:
+        """Write several best bids and asks. Answers and fails as `publish_prices` does."""
+        return self._publish(LEVEL1, level1s)
+
+    def publish_batch(self, records: Sequence[Record]) -> Result[BatchPublishResult]:
+        """Write records of several kinds, kind by kind. Answers and fails as `publish_prices` does."""
+        if error := checks.records(records):
+            return Failure(error)
+        refused: list[Refused] = []
+        for kind in KINDS:
+            places = [place for place, record in enumerate(records) if type(record) is kind.type]
+            answer = self._publish(kind, [records[place] for place in places]) if places else None
+            if isinstance(answer, Failure):
+                return answer
+            refused += [Refused(places[one.index], one.error) for one in answer.data.refused] if answer else []
+        refused.sort(key=lambda one: one.index)
+        return Success(BatchPublishResult(self.name, len(records) - len(refused), tuple(refused)))
+
     def publish_analytics(self, analytics: CryptoMarketAnalytics) -> Result[PublishResult]:
         """Write one state of the market. Fails as `publish_price` does."""
         return self._publish_one(ANALYTICS, analytics)
@@ -81,6 +122,16 @@ class BaseWriter(FlowTarget):
                 return self.publish_prices(prices)
             case PublishAnalytics(analytics):
                 return self.publish_analytics(analytics)
+            case PublishOHLCV(candle):
+                return self.publish_ohlcv(candle)
+            case PublishOHLCVBatch(candles):
+                return self.publish_ohlcv_batch(candles)
+            case PublishLevel1(level1):
+                return self.publish_level1(level1)
+            case PublishLevel1Batch(level1s):
+                return self.publish_level1_batch(level1s)
+            case PublishBatch(records):
+                return self.publish_batch(records)
             case Flush():
                 return self.flush()
             case _:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import count, takewhile
 
-from attrs import define, evolve, field, frozen
+from attrs import define, field, frozen
 
 from dataplatform.dsl.flow.account import RouteAccount
 from dataplatform.dsl.flow.batch import Batch, Deliver, Granted, Position, Rejected, Rejection, Written
@@ -133,10 +133,17 @@ class Outbox:
         return all(lane.open for lane in self._lanes.values())
 
     def routes(self) -> list[RouteAccount]:
-        """Return a copy of the accounts, safe to call from any thread."""
+        """Return a copy of the accounts, safe to call from any thread: `read` is copied last, so it is never short."""
         shipments = list(self._shipments.values())
         return [
-            evolve(account, batches_in_flight=len({id(s.entry) for s in shipments if account in s.accounts}))
+            RouteAccount(
+                account.source,
+                account.target,
+                batches_in_flight=len({id(s.entry) for s in shipments if account in s.accounts}),
+                written=account.written,
+                dead_lettered=account.dead_lettered,
+                read=account.read,
+            )
             for account in self._accounts.values()
         ]
 

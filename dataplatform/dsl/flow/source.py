@@ -124,7 +124,7 @@ class FlowSource(Agent):
 
     def _peer_restarted(self, name: str) -> None:
         if self.replayable and name in self._inputs and self._outbox is not None:
-            self._outbox.forget()  # the new client begins at the committed positions and reads it again
+            self._read_again()
 
     def _drain(self) -> None:
         self._drained_when_quiet()
@@ -181,7 +181,10 @@ class FlowSource(Agent):
         self._read_failed(state, answer.error)
 
     def _read_again(self) -> None:
-        """Go back to the committed positions: an answer that came too late held input that nobody has taken."""
+        """Go back to the committed positions, and forget what was read beyond them.
+
+        A new client begins there; one whose answer came too late has handed out input that nobody took.
+        """
         self._box.forget()
         self._rereadings += 1
 

@@ -1,0 +1,300 @@
+"""A whole flow of real agents under a real supervisor: a source, its targets, and clients that a test scripts."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from threading import Event
+from typing import Any
+
+from attrs import define, field
+
+from dataplatform.base.agent import AgentStatus, ChildSpec, Drain, Drained, GetStatus, Incident, Intensity, Link, Ready, Timer
+from dataplatform.base.agent.supervisor import StartDue
+from dataplatform.dsl.feeds import Crop
+from dataplatform.dsl.flow import Outbox, Position, RouteAccount
+from dataplatform.dsl.kinds import PRICES
+from dataplatform.dsl.types import CryptoPriceData, DeadLetter, Record
+from dataplatform.errors import PlatformError
+from dataplatform.result import Failure, Result, Success
+from tests.dsl.doubles import BareSource, BareTarget, Bomb, Commit, Double, FeedSpec, Read, ReplayableSource, Write
+from tests.dsl.records import prices
+from tests.support.agents import DEADLINE, Stage
+
+SOURCE, INPUT = "source", "input"
+
+
+@define(eq=False)
+class Stall:
+    """Holds a client up in the middle of a request, until it is told to go on."""
+
+    _reached: Event = field(factory=Event)
+    _opened: Event = field(factory=Event)
+
+    def __call__(self, _: object) -> None:
+        self._reached.set()
+        assert self._opened.wait(2 * DEADLINE)
+
+    def reached(self) -> None:
+        assert self._reached.wait(DEADLINE)
+
+    def open(self) -> None:
+        self._opened.set()
+
+
+Act = Callable[[Any], "Result[Any] | None"]
+
+
+def failing(error: PlatformError) -> Act:
+    return lambda _: Failure(error)
+
+
+@define(eq=False)
+class Script:
+    """How a client answers: by its next act, which may do nothing but hold it up, and else as it should."""
+
+    acts: deque[Act] = field(factory=deque)
+    asked: list[Any] = field(factory=list)
+
+    def answer(self, request: Any) -> Result[Any]:
+        self.asked.append(request)
+        act = self.acts.popleft() if self.acts else None
+        result = act(request) if act else None
+        return self._answer(request) if result is None else result
+
+    def opened(self) -> None:
+        """Take note that the client's agent has started."""
+
+    def _answer(self, request: Any) -> Result[Any]:
+        raise NotImplementedError
+
+    def stall(self) -> Stall:
+        stall = Stall()
+        self.acts.append(stall)
+        return stall
+
+
+@define(eq=False)
+class Poll(Script):
+    """An API: each reading brings the next crops, and when they are used up nothing."""
+
+    crops: deque[list[Crop]] = field(factory=deque)
+
+    def bring(self, *coin_ids: str) -> None:
+        """Have the next reading bring a batch of prices."""
+        self.crops.append([Crop(PRICES, prices(*coin_ids))])
+
+    def _answer(self, request: Read) -> Result[list[Crop]]:
+        return Success(self.crops.popleft() if self.crops else [])
+
+
+@define(eq=False)
+class Log(Script):
+    """A partition of a topic, read `size` records at a time from the committed offset on, by one reader at a time."""
+
+    coin_ids: list[str] = field(factory=list)
+    size: int = 2
+    committed: int = 0
+    commits: list[int] = field(factory=list)
+    _cursor: int = 0
+    _reader: str = ""
+
+    def opened(self) -> None:
+        self._reader = ""
+
+    def _answer(self, request: Read | Commit) -> Result[Any]:
+        if isinstance(request, Commit):
+            (position,) = request.positions
+            self.committed = position.next
+            self.commits.append(position.next)
+            return Success(None)
+        if request.reader != self._reader:
+            self._reader, self._cursor = request.reader, self.committed
+        first = self._cursor
+        taken = self.coin_ids[first : first + self.size]
+        self._cursor += len(taken)
+        where = Position("log", 0, first, self._cursor)
+        return Success([Crop(PRICES, prices(*taken), (where,))] if taken else [])
+
+    @property
+    def readers(self) -> list[str]:
+        """The readers that asked, each once."""
+        return list(dict.fromkeys(request.reader for request in self.asked if isinstance(request, Read)))
+
+
+@define(eq=False)
+class Store(Script):
+    """A table: takes rows, except those of the poisonous coins, which it refuses with the whole batch."""
+
+    poison: set[str] = field(factory=set)
+    rows: list[Record] = field(factory=list)
+
+    def _answer(self, request: Write) -> Result[int]:
+        bad = [one for one in request.records if isinstance(one, CryptoPriceData) and one.coin_id in self.poison]
+        if bad:
+            return Failure(rejected(bad[0].coin_id))
+        self.rows += request.records
+        return Success(len(request.records))
+
+    @property
+    def coins(self) -> list[str]:
+        return [row.coin_id for row in self.rows if isinstance(row, CryptoPriceData)]
+
+    @property
+    def letters(self) -> list[DeadLetter]:
+        return [row for row in self.rows if isinstance(row, DeadLetter)]
+
+    @property
+    def sizes(self) -> list[int]:
+        return [len(request.records) for request in self.asked]
+
+
+def rejected(coin_id: str) -> PlatformError:
+    from dataplatform.errors import Permanent
+
+    return Permanent("rejected", f"no row can hold {coin_id}")
+
+
+@define(eq=False)
+class Flow:
+    """One source and its targets on a stage. `bombs` are by agent; whatever is held up is let go at the end."""
+
+    stage: Stage
+    source: Script = field(init=False)
+    stores: dict[str, Store] = field(factory=dict)
+    bombs: dict[str, Bomb] = field(factory=dict)
+    outbox: Outbox = field(init=False)
+    _stalls: list[Stall] = field(factory=list)
+    _timers: list[Timer] = field(factory=list)
+
+    def start(
+        self,
+        source: Script,
+        *targets: str,
+        dead_letters: str | None = None,
+        feeds: Sequence[FeedSpec] = (FeedSpec(),),
+        credit: int = 4,
+        intensity: Intensity | None = None,
+    ) -> None:
+        """Start everything and wait until all of it is ready."""
+        self.source = source
+        letters = dead_letters or targets[-1]
+        self.outbox = Outbox(SOURCE, targets, letters)
+        names = list(dict.fromkeys([*targets, letters]))
+        cls = ReplayableSource if isinstance(source, Log) else BareSource
+        children = [
+            Double.child(INPUT, source.answer, source.opened, self._bomb(INPUT)),
+            *(child for name in names for child in self._target(name, credit)),
+            cls.child(SOURCE, INPUT, self.outbox, feeds, self._bomb(SOURCE), stage=2, drain_timeout=7.0),
+        ]
+        links = [Link(INPUT, SOURCE)]
+        links += [link for name in names for link in (Link(SOURCE, name), Link(name, f"{name}.client"))]
+        self.stage.supervise(*children, links=links, intensity=intensity)
+        self.stage.parent.expect(Ready)
+
+    def _target(self, name: str, credit: int) -> list[ChildSpec]:
+        store = self.store(name)
+        client = f"{name}.client"
+        return [
+            Double.child(client, store.answer, store.opened, self._bomb(client)),
+            BareTarget.child(name, client, credit, self._bomb(name), stage=1),
+        ]
+
+    def store(self, name: str) -> Store:
+        """Return the store of a target, which may be scripted before the start."""
+        return self.stores.setdefault(name, Store())
+
+    def plant(self, agent: str, *messages: type[object]) -> None:
+        """Have the agent crash over the next message of each of these types."""
+        self._bomb(agent).planted += messages
+
+    def _bomb(self, agent: str) -> Bomb:
+        return self.bombs.setdefault(agent, Bomb())
+
+    def stall(self, script: Script) -> Stall:
+        """Hold a client up at its next request."""
+        stall = script.stall()
+        self._stalls.append(stall)
+        return stall
+
+    # Watching
+
+    def account(self, target: str) -> RouteAccount:
+        (account,) = [route for route in self.outbox.routes() if route.target == target]
+        return account
+
+    def status(self, agent: str) -> AgentStatus:
+        status = self.stage.runtime.directory.status(agent)
+        assert status is not None
+        return status
+
+    def reason(self, agent: str) -> str | None:
+        """Why the agent is degraded, None when it is not."""
+        degraded = self.status(agent).degraded
+        return degraded.reason if degraded else None
+
+    @property
+    def incidents(self) -> list[Incident]:
+        return self.stage.runtime.journal.incidents()
+
+    def until(self, condition: Callable[[], object]) -> None:
+        """Let the agents work until the condition holds."""
+        due = time.monotonic() + DEADLINE
+        while not condition():
+            assert time.monotonic() < due, "it did not happen"
+            self.ask(SOURCE)
+
+    def ask(self, *agents: str) -> None:
+        """Wait until each of the agents in turn has handled what it was told so far."""
+        for agent in agents:
+            self.stage.runtime.directory.address(agent).ask(GetStatus(), DEADLINE)
+
+    def quiet(self, *held_up: str) -> None:
+        """Wait until nothing is left to do; clients that are held up are not waited for."""
+        targets = list(self.stores)
+        agents = [INPUT, SOURCE, *targets, *(f"{name}.client" for name in targets), *targets, SOURCE]
+        for _ in range(4):
+            self.ask(*(agent for agent in agents if agent not in held_up))
+
+    # Time
+
+    def timer(self, kind: type[object]) -> Timer:
+        """Wait until a timer with a message of this kind is set that is yet to come."""
+        while True:
+            for timer in self._timers:
+                if self._is_to_come(timer, kind):
+                    self._timers.remove(timer)
+                    return timer
+            self._timers.append(self.stage.scheduler.timers.next())
+
+    def _is_to_come(self, timer: Timer, kind: type[object]) -> bool:
+        return isinstance(timer.message, kind) and not timer.cancelled and timer.due > self.stage.clock.monotonic()
+
+    def wait_for(self, kind: type[object]) -> float:
+        """Let the time pass until the next timer of this kind is due; return how long that was."""
+        return self.stage.pass_timer(self.timer(kind))
+
+    def restart(self, agent: str, incarnation: int = 2) -> None:
+        """Let the time pass that a supervisor waits before it starts a crashed agent anew, and wait for that."""
+        self.wait_for(StartDue)
+        self.until(lambda: (s := self.status(agent)).restarts == incarnation - 1 and s.state == "running")
+        self.stage.settle()
+
+    def end(self) -> None:
+        for stall in self._stalls:
+            stall.open()
+
+
+def drain(flow: Flow) -> None:
+    """Begin the orderly stop of the whole flow."""
+    flow.stage.runtime.directory.address("root").tell(Drain())
+
+
+def drained(flow: Flow) -> None:
+    flow.stage.parent.until_type(Drained)
+
+
+def batches(coin_ids: Iterable[str], size: int = 2) -> list[list[str]]:
+    ids = list(coin_ids)
+    return [ids[start : start + size] for start in range(0, len(ids), size)]

@@ -1,0 +1,47 @@
+"""The kinds of record: what is said of each of them once, and derived everywhere else."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+from attrs import fields_dict
+
+from dataplatform.dsl.kinds import DEAD_LETTERS, KINDS, LEVEL1, PRICES, Kind, kind_named, kind_of
+from dataplatform.dsl.types import Record
+from tests.dsl.records import letter, price, prices, record
+
+by_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+
+
+def test_every_type_of_record_has_one_kind() -> None:
+    assert [kind.type for kind in KINDS] == list(get_args(Record))
+
+
+def test_names_tables_and_topics_are_each_used_once() -> None:
+    for names in ([kind.name for kind in KINDS], [kind.table for kind in KINDS], [kind.topic for kind in KINDS]):
+        assert len(set(names)) == len(KINDS)
+
+
+@by_kind
+def test_a_kind_is_found_by_a_record_and_by_its_name(kind: Kind) -> None:
+    assert kind_of(record(kind)) is kind
+    assert kind_named(kind.name) is kind
+
+
+def test_no_kind_has_an_unknown_name() -> None:
+    assert kind_named("tulips") is None
+
+
+@by_kind
+def test_keys_and_times_are_fields_of_the_type(kind: Kind) -> None:
+    assert {*kind.key, kind.time, kind.message_key} <= set(fields_dict(kind.type))
+    assert kind.time in kind.key
+    assert all(fields_dict(kind.type)[name].default is not None for name in kind.key), "a key is never unknown"
+
+
+def test_messages_are_keyed_so_that_each_coins_records_stay_in_order() -> None:
+    assert PRICES.keys(prices("bitcoin", "比特币")) == [b"bitcoin", "比特币".encode()]
+    assert LEVEL1.keys([record(LEVEL1)]) == [b"BTC/USD"]
+    assert DEAD_LETTERS.keys([letter(origin="topics")]) == [b"topics"]
+    assert PRICES.keys([price("a", exchange_id="kraken")]) == [b"a"]

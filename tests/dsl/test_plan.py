@@ -1,0 +1,72 @@
+"""Plans: requests put one after the other, and answers turned into what was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Event
+from typing import Any
+
+import pytest
+
+from dataplatform.base.agent import Address
+from dataplatform.dsl.plan import Plan, transformed
+from dataplatform.errors import Permanent, Transient
+from dataplatform.result import Failure, Result, Success
+from tests.dsl.doubles import Commit, Double
+from tests.support.agents import Stage
+
+OUTAGE = Transient("database", "the server is restarting", retry_after=3.0)
+
+
+def client(stage: Stage, answer: Callable[[Any], Result[Any]]) -> Address:
+    stage.start(Double, answer, name="client")
+    return stage.runtime.directory.address("client")
+
+
+def requests(count: int) -> list[Commit]:
+    return [Commit(positions=(), reader=str(number)) for number in range(count)]
+
+
+def test_answers_are_transformed_in_the_order_of_the_requests(stage: Stage) -> None:
+    address = client(stage, lambda request: Success(int(request.reader) * 10))
+    assert Plan(address, requests(3), sum).ask(Event()) == Success(30)
+    assert Plan(address, requests(3), list).ask(Event()) == Success([0, 10, 20])
+
+
+def test_a_plan_without_requests_transforms_nothing(stage: Stage) -> None:
+    assert Plan(client(stage, Success), [], len).ask(Event()) == Success(0)
+
+
+def test_the_first_failure_is_the_answer_and_nothing_more_is_asked(stage: Stage) -> None:
+    asked: list[str] = []
+
+    def answer(request: Commit) -> Result[int]:
+        asked.append(request.reader)
+        return Failure(OUTAGE) if request.reader == "1" else Success(1)
+
+    assert Plan(client(stage, answer), requests(3), sum).ask(Event()) == Failure(OUTAGE)
+    assert asked == ["0", "1"]
+
+
+def test_a_stop_ends_a_plan_between_two_requests(stage: Stage) -> None:
+    stopping = Event()
+
+    def answer(_: Commit) -> Result[int]:
+        stopping.set()
+        return Success(1)
+
+    error = Plan(client(stage, answer), requests(3), sum).ask(stopping)
+    assert isinstance(error, Failure)
+    assert (type(error.error), error.error.code) == (Transient, "stopping")
+
+
+def test_what_a_transform_refuses_is_a_failure_and_its_bugs_are_raised(stage: Stage) -> None:
+    error = Permanent("changed_shape", "no list")
+
+    def refuse(_: list[Any]) -> None:
+        raise error
+
+    plan = Plan(client(stage, Success), [], refuse)
+    assert transformed(plan, []) == Failure(error)
+    with pytest.raises(ZeroDivisionError):
+        transformed(Plan(plan.client, [], lambda _: 1 // 0), [])
