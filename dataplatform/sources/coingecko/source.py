@@ -10,11 +10,12 @@ from dataplatform.dsl.feeds import Crop, Feed
 from dataplatform.dsl.flow import letter_for_input
 from dataplatform.dsl.kinds import ANALYTICS, PRICES
 from dataplatform.dsl.plan import Plan
-from dataplatform.dsl.queries import CurrentPricesOptions
+from dataplatform.dsl.queries import CurrentPricesOptions, DateRangeOHLCVQuery, Level1Query
 from dataplatform.dsl.reader import BaseReader
-from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoPriceData
-from dataplatform.result import Result, Success
-from dataplatform.sources.coingecko import requests, transforms
+from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoOHLCVData, CryptoPriceData, Level1Data
+from dataplatform.errors import PlatformError
+from dataplatform.result import Failure, Result, Success
+from dataplatform.sources.coingecko import history, requests, tickers, transforms
 from dataplatform.sources.coingecko.options import CoinGeckoOptions, FeedOptions
 
 __all__ = ["CoinGeckoSource"]
@@ -55,6 +56,30 @@ class CoinGeckoSource(BaseReader):
 
     def _market_analytics(self) -> Result[Plan[CryptoMarketAnalytics]]:
         return Success(Plan(self.client, requests.global_data(), lambda answers: transforms.analytics(answers[0])))
+
+    def _latest_ohlcv(self, coin_ids: Sequence[str], timeframe: str) -> Result[Plan[list[CryptoOHLCVData]]]:
+        asked = history.ohlc(coin_ids, timeframe)
+        if isinstance(asked, PlatformError):
+            return Failure(asked)
+        return Success(Plan(self.client, asked, lambda answers: history.latest_candles(answers, coin_ids, timeframe)))
+
+    def _price_history(self, coin_id: str, days: int) -> Result[Plan[list[CryptoPriceData]]]:
+        def transform(answers: list[Any]) -> list[CryptoPriceData]:
+            coin = transforms.markets(answers[:1]).prices
+            return history.prices(answers[1], coin[0]) if coin else []
+
+        return Success(Plan(self.client, [*requests.markets_of([coin_id]), history.chart(coin_id, days)], transform))
+
+    def _ohlcv_by_date_range(self, query: DateRangeOHLCVQuery) -> Result[Plan[list[CryptoOHLCVData]]]:
+        asked = history.ohlc_in_range(query, self.clock.now())
+        if isinstance(asked, PlatformError):
+            return Failure(asked)
+        return Success(
+            Plan(self.client, asked, lambda answers: history.candles(answers[0], query.ticker, query.interval))
+        )
+
+    def _level1(self, query: Level1Query) -> Result[Plan[Level1Data]]:
+        return Success(Plan(self.client, [tickers.tickers(query)], lambda answers: tickers.level1(answers[0], query)))
 
     # Feeds
 

@@ -16,7 +16,7 @@ from dataplatform.base.http import Response
 from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoPriceData
 from dataplatform.errors import Permanent, Transient
 
-__all__ = ["Markets", "analytics", "coin_ids", "label", "markets", "with_other_currencies"]
+__all__ = ["ATTRIBUTION", "Markets", "analytics", "coin_ids", "decode", "label", "markets", "with_other_currencies"]
 
 T = TypeVar("T")
 ATTRIBUTION = {"coingecko": "Data provided by CoinGecko (https://www.coingecko.com)", "simulator": "Simulated data"}
@@ -89,7 +89,7 @@ def markets(responses: Sequence[Response]) -> Markets:
     unpriced: list[str] = []
     for response in responses:
         source = label(response)
-        for raw in _decode(response, list[msgspec.Raw]):
+        for raw in decode(response, list[msgspec.Raw]):
             try:
                 row = _DECODER.decode(raw)
                 if row.current_price is None or row.last_updated is None:
@@ -129,7 +129,7 @@ def with_other_currencies(prices: Sequence[CryptoPriceData], responses: Sequence
     """Add the prices in bitcoin and ether that `/simple/price` answered; unknown ones stay None."""
     other: dict[str, dict[str, float | None]] = {}
     for response in responses:
-        other |= _decode(response, dict[str, dict[str, float | None]])
+        other |= decode(response, dict[str, dict[str, float | None]])
     try:
         return [
             evolve(
@@ -145,12 +145,12 @@ def with_other_currencies(prices: Sequence[CryptoPriceData], responses: Sequence
 
 def coin_ids(responses: Sequence[Response]) -> list[str]:
     """Turn answers of `/coins/list` or `/coins/markets` into coin ids, each once, in their order."""
-    return list(dict.fromkeys(row.id for response in responses for row in _decode(response, list[CoinRow])))
+    return list(dict.fromkeys(row.id for response in responses for row in decode(response, list[CoinRow])))
 
 
 def analytics(response: Response) -> CryptoMarketAnalytics:
     """Turn the answer of `/global` into analytics: US dollars, shares and change in percent."""
-    data, source = _decode(response, Global).data, label(response)
+    data, source = decode(response, Global).data, label(response)
     try:
         return CryptoMarketAnalytics(
             timestamp=datetime.fromtimestamp(data.updated_at, UTC),
@@ -175,7 +175,7 @@ def _known(numbers: dict[str, float | None], name: str) -> float:
     return number
 
 
-def _decode(response: Response, type_: type[T]) -> T:
+def decode(response: Response, type_: type[T]) -> T:
     """Decode an answer as the type; anything else is refused with the path of what is wrong in it."""
     try:
         return msgspec.json.decode(response.body, type=type_)
