@@ -6,15 +6,14 @@ from typing import ClassVar
 
 from attrs import frozen
 
-from dataplatform.base.database import TableSpec, WriteRows, table_spec
-from dataplatform.dsl.kinds import KINDS, Kind
+from dataplatform.base.database import WriteRows
+from dataplatform.dsl.kinds import Kind
 from dataplatform.dsl.parts import TargetOptions
+from dataplatform.dsl.tables import TABLES
 from dataplatform.dsl.types import Record
 from dataplatform.dsl.writer import BaseWriter
 
-__all__ = ["TABLES", "TimescaleOptions", "TimescaleTarget"]
-
-TABLES: dict[str, TableSpec] = {kind.name: table_spec(kind.type, kind.table, kind.key, kind.time) for kind in KINDS}
+__all__ = ["TimescaleOptions", "TimescaleTarget"]
 
 
 @frozen(kw_only=True)

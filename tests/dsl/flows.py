@@ -275,6 +275,14 @@ class Flow:
         """Let the time pass until the next timer of this kind is due; return how long that was."""
         return self.stage.pass_timer(self.timer(kind))
 
+    def in_time(self, condition: Callable[[], object]) -> None:
+        """Let the time pass, second by second and each with all that it brings, until the condition holds."""
+        due = time.monotonic() + DEADLINE
+        while not condition():
+            assert time.monotonic() < due, "it did not happen"
+            self.stage.clock.advance(1.0)
+            self.quiet()
+
     def restart(self, agent: str, incarnation: int = 2) -> None:
         """Let the time pass that a supervisor waits before it starts a crashed agent anew, and wait for that."""
         self.wait_for(StartDue)

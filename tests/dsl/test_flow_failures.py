@@ -380,8 +380,7 @@ def test_a_crashed_client_of_a_source_reads_from_the_committed_position(flow: Fl
     flow.plant(INPUT, Read)
     stall.open()
     flow.restart(INPUT)
-    flow.wait_for(FeedDue)
-    flow.until(lambda: log.committed == 10)
+    flow.in_time(lambda: log.committed == 10)
     assert list(dict.fromkeys(flow.store("table").coins)) == COINS
     assert flow.account("table").in_flight == 0
     assert flow.status(SOURCE).restarts == 0
@@ -392,10 +391,7 @@ def test_a_client_that_crashes_over_a_commit_is_asked_again(flow: Flow) -> None:
     log = Log(coin_ids=COINS[:2])
     flow.start(log, "table")
     flow.restart(INPUT)
-    for _ in range(3):
-        flow.stage.clock.advance(60.0)
-        flow.quiet()
-    flow.until(lambda: log.committed == 2)
+    flow.in_time(lambda: log.committed == 2)
     assert set(flow.store("table").coins) == set(COINS[:2])
 
 
@@ -412,7 +408,7 @@ def test_a_restarted_client_gives_the_target_no_more_than_its_credit(flow: Flow)
     assert flow.status("table").counters["delivered"] == 2, "it still holds the batches that the source has forgotten"
     assert flow.account("table").read == 0
     stall.open()
-    flow.until(lambda: log.committed == 10)
+    flow.in_time(lambda: log.committed == 10)
     assert flow.account("table").read == flow.account("table").written == 10
 
 
@@ -420,8 +416,7 @@ def test_a_crashed_client_of_a_target_is_given_the_batch_again(flow: Flow) -> No
     flow.plant("table.client", Write)
     flow.start(Log(coin_ids=COINS), "table")
     flow.restart("table.client")
-    flow.wait_for(WriteDue)
-    written(flow, 10)
+    flow.in_time(lambda: flow.account("table").written == 10)
     assert flow.store("table").coins == COINS
 
 

@@ -3,6 +3,7 @@
 from dataplatform.base.database.client import TimescaleClient
 from dataplatform.base.database.requests import Probe, Query, Rows, RowsWritten, WriteRows
 from dataplatform.base.database.settings import TimescaleSettings
+from dataplatform.base.database.statements import as_query
 from dataplatform.base.database.tables import TableSpec, table_spec
 
 __all__ = [
@@ -14,5 +15,6 @@ __all__ = [
     "TimescaleClient",
     "TimescaleSettings",
     "WriteRows",
+    "as_query",
     "table_spec",
 ]

@@ -63,7 +63,14 @@ class TimescaleClient(Agent):
         match message:
             case WriteRows(spec, text, rows):
                 return self._write(conn, spec, text, rows)
-            case Query(sql, parameters, most):
+            case Query(sql, parameters, most, needs):
+                try:
+                    return self._query(conn, sql, parameters, most)
+                except psycopg2.errors.UndefinedTable:
+                    if not needs:
+                        raise
+                for spec in needs:
+                    self._create(conn, spec)
                 return self._query(conn, sql, parameters, most)
             case Probe():
                 return self._query(conn, "SHOW server_version", {}, 1).rows[0][0]

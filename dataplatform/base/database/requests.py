@@ -40,11 +40,15 @@ class Rows:
 
 @frozen
 class Query(Request[Rows]):
-    """Run one reading statement with bound parameters (`%(name)s`), in a read-only transaction."""
+    """Run one reading statement with bound parameters (`%(name)s`), in a read-only transaction.
+
+    Tables it `needs` are made, empty, where they turn out to be missing.
+    """
 
     sql: str
     parameters: Mapping[str, Any] = field(factory=dict)
     most: int = 10_000
+    needs: tuple[TableSpec, ...] = field(default=(), repr=False)
 
 
 @frozen

@@ -1,0 +1,25 @@
+"""SQLAlchemy Core statements as requests: parameters stay bound all the way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import psycopg2
+
+from dataplatform.base.database.requests import Query
+from dataplatform.base.database.tables import TableSpec
+
+__all__ = ["as_query"]
+
+DIALECT = psycopg2.dialect()  # type: ignore[no-untyped-call]
+
+
+def as_query(statement: sa.Select[Any], *, most: int = 10_000, needs: tuple[TableSpec, ...] = ()) -> Query:
+    """Return the request that runs a SELECT on the tables it needs, and answers at most `most` rows.
+
+    >>> as_query(sa.select(sa.literal("x").label("one"))).parameters
+    {'param_1': 'x'}
+    """
+    compiled = statement.compile(dialect=DIALECT)
+    return Query(str(compiled), dict(compiled.params), most, needs)
