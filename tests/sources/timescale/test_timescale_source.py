@@ -1,0 +1,187 @@
+"""The TimescaleDB source against a real PostgreSQL: what was written is what is read."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from attrs import evolve, frozen
+
+from dataplatform.base.agent import Ready, SystemClock
+from dataplatform.base.database import TimescaleClient, TimescaleSettings
+from dataplatform.base.embedded import EmbeddedPostgres, postgres_dsn
+from dataplatform.dsl.proxy import ReaderProxy, WriterProxy
+from dataplatform.dsl.queries import CurrentPricesOptions, DateRangeOHLCVQuery, Gap, Level1Query
+from dataplatform.dsl.timeframes import floor
+from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoOHLCVData, CryptoPriceData, Level1Data
+from dataplatform.result import Success, get_data
+from dataplatform.sources.timescale import TimescaleSource, TimescaleSourceOptions
+from dataplatform.targets.timescale import TimescaleOptions, TimescaleTarget
+from tests.support.solo import PATIENCE, failure, solo
+
+NOW = SystemClock().now().replace(microsecond=0)
+MIDNIGHT = floor(NOW, "1d")
+
+
+@frozen
+class Database:
+    """A reader of real data, one of simulated data, and a writer, on one PostgreSQL."""
+
+    reader: ReaderProxy
+    simulated: ReaderProxy
+    writer: WriterProxy
+
+    def write(self, *records: CryptoPriceData | CryptoOHLCVData | Level1Data | CryptoMarketAnalytics) -> None:
+        answer = get_data(self.writer.publish_batch(records).get(timeout=PATIENCE))
+        assert answer.refused == ()
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[Database]:
+    with tempfile.TemporaryDirectory(prefix="dp-", dir="/tmp") as folder, solo() as agents:
+        data = Path(folder)
+        agents.start("postgres", EmbeddedPostgres, data)
+        assert agents.parent.told(Ready, "postgres")
+        agents.start("client", TimescaleClient, TimescaleSettings(postgres_dsn(data)))
+        reader = agents.start("reader", TimescaleSource, TimescaleSourceOptions(client="client"), "client")
+        options = TimescaleSourceOptions(client="client", simulated=True)
+        simulated = agents.start("simulated", TimescaleSource, options, "client")
+        writer = agents.start("writer", TimescaleTarget, TimescaleOptions(client="client"), "client")
+        yield Database(ReaderProxy(reader), ReaderProxy(simulated), WriterProxy(writer))
+
+
+def price(coin_id: str, at: datetime = NOW, usd: float = 1.5, *, source: str = "coingecko") -> CryptoPriceData:
+    return CryptoPriceData(
+        coin_id=coin_id, symbol="x", usd_price=usd, market_cap=usd * 1e6, last_updated=at, source=source
+    )
+
+
+def candle(coin_id: str, opened: datetime, timeframe: str = "4h") -> CryptoOHLCVData:
+    return CryptoOHLCVData(
+        coin_id=coin_id, timestamp=opened, open=2, high=4, low=1, close=3, timeframe=timeframe, source="coingecko"
+    )
+
+
+def test_tables_that_nobody_has_written_to_are_empty_and_no_error(database: Database) -> None:
+    assert failure(database.reader.get_current_price("nowhere").get(timeout=PATIENCE)) == "not_found"
+    assert failure(database.reader.get_level1_data(Level1Query("nowhere")).get(timeout=PATIENCE)) == "not_found"
+
+
+def test_the_latest_price_is_the_one_with_the_latest_time_not_the_last_written(database: Database) -> None:
+    latest = price("late", NOW, 2.5)
+    database.write(latest, price("late", NOW - timedelta(hours=1), 9.0))
+
+    assert database.reader.get_current_price("late").get(timeout=PATIENCE) == Success(latest)
+
+
+def test_a_record_comes_back_as_it_was_written(database: Database) -> None:
+    whole = evolve(
+        price("whole"), name="Whole \\ coin\u2122", btc_price=1e-9, eth_price=0.0, change_24h=-3.25, volume_24h=7.0
+    )
+    database.write(whole)
+
+    options = CurrentPricesOptions(vs_currencies=("usd", "btc"))
+    assert database.reader.get_current_prices(["whole"], options).get(timeout=PATIENCE) == Success([whole])
+
+
+def test_prices_come_in_the_order_asked_and_unknown_coins_are_absent(database: Database) -> None:
+    first, second = price("order-1"), price("order-2")
+    database.write(first, second)
+
+    answer = database.reader.get_current_prices(["order-2", "unknown", "order-1"]).get(timeout=PATIENCE)
+
+    assert answer == Success([second, first])
+
+
+def test_simulated_and_real_rows_of_one_table_are_never_mixed(database: Database) -> None:
+    real, simulated = price("both"), price("both", NOW + timedelta(seconds=1), source="simulator")
+    database.write(real, simulated)
+
+    assert database.reader.get_current_price("both").get(timeout=PATIENCE) == Success(real)
+    assert database.simulated.get_current_price("both").get(timeout=PATIENCE) == Success(simulated)
+
+
+def test_tickers_come_by_market_cap_and_old_coins_are_left_out(database: Database) -> None:
+    database.write(
+        price("cap-small", usd=1e9, source="simulator"),
+        price("cap-large", usd=2e9, source="simulator"),
+        price("cap-gone", NOW - timedelta(days=30), usd=3e9, source="simulator"),
+    )
+
+    assert database.simulated.get_available_tickers(2).get(timeout=PATIENCE) == Success(["cap-large", "cap-small"])
+
+
+def test_a_history_holds_the_last_days_oldest_first(database: Database) -> None:
+    prices = [price("past", NOW - timedelta(days=age), usd=age) for age in (3, 2, 1)]
+    database.write(*reversed(prices))
+
+    assert database.reader.get_price_history("past", 2).get(timeout=PATIENCE) == Success(prices[-1:])
+    assert database.reader.get_price_history("past", 4).get(timeout=PATIENCE) == Success(prices)
+
+
+def test_stored_candles_come_with_the_gaps_among_them(database: Database) -> None:
+    opens = [MIDNIGHT - timedelta(days=2) + timedelta(hours=4 * place) for place in range(6)]
+    stored = [candle("gaps", opened) for opened in opens if opened not in opens[2:4]]
+    database.write(*stored)
+
+    query = DateRangeOHLCVQuery("gaps", opens[0], opens[-1] + timedelta(hours=4), "4h")
+    answer = get_data(database.reader.get_ohlcv_by_date_range(query).get(timeout=PATIENCE))
+
+    assert answer.candles == stored
+    assert answer.gaps == (Gap(opens[2], opens[4], 2),)
+
+
+def test_candles_nobody_stored_are_made_of_the_prices(database: Database) -> None:
+    start = floor(NOW - timedelta(hours=2), "1h")
+    moves = [5.0, 9.0, 2.0, 6.0]
+    database.write(*[price("made", start + timedelta(minutes=10 * place), usd) for place, usd in enumerate(moves)])
+
+    query = DateRangeOHLCVQuery("made", start, start + timedelta(hours=1), "1h")
+    (made,) = get_data(database.reader.get_ohlcv_by_date_range(query).get(timeout=PATIENCE)).candles
+
+    assert (made.open, made.high, made.low, made.close) == (5.0, 9.0, 2.0, 6.0)
+    assert (made.timestamp, made.timeframe, made.volume) == (start, "1h", None)
+
+
+def test_the_candle_that_is_still_open_is_not_answered(database: Database) -> None:
+    opened = floor(NOW, "1d")
+    database.write(price("open", opened, 1.0), price("open", opened - timedelta(hours=1), 2.0))
+
+    (latest,) = get_data(database.reader.get_latest_ohlcv(["open"], "1d").get(timeout=PATIENCE))
+
+    assert (latest.timestamp, latest.close) == (opened - timedelta(days=1), 2.0)
+
+
+def test_a_stored_candle_goes_before_one_made_of_prices(database: Database) -> None:
+    opened = floor(NOW, "4h") - timedelta(hours=4)
+    database.write(candle("prefer", opened), price("prefer", opened, 99.0))
+
+    assert database.reader.get_current_ohlcv("prefer", "4h").get(timeout=PATIENCE) == Success(candle("prefer", opened))
+
+
+def test_the_latest_level1_and_analytics_come_back(database: Database) -> None:
+    level1 = Level1Data(
+        ticker="bid", timestamp=NOW, best_bid=1, best_ask=2, spread=1, spread_percent=66.7,
+        exchange="binance", market="BID/USDT", source="coingecko",
+    )  # fmt: skip
+    analytics = CryptoMarketAnalytics(
+        timestamp=datetime.now(UTC), total_market_cap=1e12, total_volume=1e9, btc_dominance=55.5,
+        active_cryptocurrencies=17_000, markets=1_000, market_cap_change_24h=-1.5, source="coingecko",
+    )  # fmt: skip
+    database.write(level1, evolve(level1, timestamp=NOW - timedelta(hours=1)), analytics)
+
+    assert database.reader.get_level1_data(Level1Query("bid", "binance", "BID/USDT")).get(timeout=PATIENCE) == Success(
+        level1
+    )
+    assert failure(database.reader.get_level1_data(Level1Query("bid", "kraken")).get(timeout=PATIENCE)) == "not_found"
+    assert database.reader.get_market_analytics().get(timeout=PATIENCE) == Success(analytics)
+
+
+def test_hostile_text_is_a_value_and_never_sql(database: Database) -> None:
+    hostile = "x';drop-table--%(ids)s%s"
+
+    assert failure(database.reader.get_current_price(hostile).get(timeout=PATIENCE)) == "not_found"
+    assert failure(database.reader.get_price_history(hostile, 1).get(timeout=PATIENCE)) == "not_found"
