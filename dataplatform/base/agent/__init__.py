@@ -1,6 +1,6 @@
 """The agent kernel: actors that are supervised, addressed by name, and die cleanly."""
 
-from pykka import Future
+from pykka import Future, Timeout
 
 from dataplatform.base.agent.agent import Agent
 from dataplatform.base.agent.backoff import Backoff, BackoffPolicy
@@ -65,5 +65,6 @@ __all__ = [
     "Supervisor",
     "SystemClock",
     "Terminated",
+    "Timeout",
     "Timer",
 ]
