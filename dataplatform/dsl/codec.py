@@ -15,8 +15,9 @@ from dataplatform.dsl.kinds import KINDS, Kind
 from dataplatform.dsl.types import Record
 from dataplatform.errors import Permanent
 
-__all__ = ["Codec", "Undecodable", "codec"]
+__all__ = ["Codec", "Undecodable", "codec", "wire_struct"]
 
+VERSION = "schema_version"
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -32,7 +33,8 @@ class Codec:
     """Encodes and decodes one kind of record.
 
     The wire form is described by a msgspec struct made from the attrs class, so the type stays the only source of
-    truth. Times are RFC 3339, bytes are base64. Unknown fields are ignored, missing optional ones take their default.
+    truth. Times are RFC 3339, bytes are base64. What is written says its `schemaVersion`; what is read may be of an
+    older or a newer one: unknown fields are ignored, missing optional ones take their default.
 
     >>> from dataplatform.dsl.kinds import PRICES
     >>> codec(PRICES).decode(b'{"coinId": "bitcoin"}')
@@ -44,14 +46,15 @@ class Codec:
     def __init__(self, kind: Kind) -> None:
         self._type = kind.type
         self._builder = Builder(kind.type)
-        self._struct = _wire_struct(kind.type)
-        self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(self._struct).decode
-        self._values: Callable[[Any], Sequence[Any]] = attrgetter(*self._struct.__struct_fields__)
+        known = wire_struct(kind.type)
+        self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(known).decode
+        self._values: Callable[[Any], Sequence[Any]] = attrgetter(*known.__struct_fields__)
+        self._written = wire_struct(kind.type, version=kind.version)
         self._encoder = msgspec.json.Encoder()
 
     def encode(self, records: Iterable[Record]) -> list[bytes]:
         """Return one JSON object per record, UTF-8."""
-        encode, struct, values = self._encoder.encode, self._struct, self._values
+        encode, struct, values = self._encoder.encode, self._written, self._values
         return [encode(struct(*values(record))) for record in records]
 
     def decode(self, raw: bytes) -> Record:
@@ -88,7 +91,8 @@ class Codec:
         return records, failures
 
 
-def _wire_struct(cls: type[Any]) -> type[msgspec.Struct]:
+def wire_struct(cls: type[Any], version: int | None = None) -> type[msgspec.Struct]:
+    """Return the struct of a type as it stands on the wire, with its version where one is given."""
     hints = get_type_hints(cls)
     required, optional = [], []
     for attribute in fields(cls):
@@ -96,6 +100,8 @@ def _wire_struct(cls: type[Any]) -> type[msgspec.Struct]:
             optional.append((attribute.name, hints[attribute.name], attribute.default))
         else:
             required.append((attribute.name, hints[attribute.name]))
+    if version is not None:
+        optional.append((VERSION, int, version))
     return msgspec.defstruct(cls.__name__, [*required, *optional], rename=_camel_case, frozen=True, gc=False)
 
 

@@ -25,7 +25,8 @@ class Kind:
     """A type of record and where it lives.
 
     `key` are the columns that make a row the same row, `time` the column a hypertable is cut by, and `message_key`
-    the field whose value keys the messages of a topic, so that each coin's records stay in order.
+    the field whose value keys the messages of a topic, so that each coin's records stay in order. `version` counts the
+    changes of the type.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Kind:
     key: tuple[str, ...] = field(repr=False)
     time: str = field(repr=False)
     message_key: str = field(repr=False)
+    version: int = field(default=1, repr=False)
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ const DEFAULTS = {
 const REPORTED = [
   'server_version', 'server_encoding', 'client_encoding', 'DateStyle', 'IntervalStyle', 'TimeZone',
   'integer_datetimes', 'is_superuser', 'session_authorization', 'standard_conforming_strings',
-] // prettier-ignore
+]
 
 const REFUSED = wire.query(
   `DO $$ BEGIN RAISE feature_not_supported USING MESSAGE = 'COPY FROM STDIN must be the only statement here'; END $$`,

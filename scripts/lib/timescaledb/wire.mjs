@@ -8,7 +8,8 @@ const COPY_FROM_STDIN = /\bCOPY\b[^;]*\bFROM\s+STDIN\b/i
 export const NO_ENCRYPTION = Buffer.from('N')
 export const COPY_IN = message('G', Buffer.from([0, 0, 0]))
 
-// Yield each message of a client as { type, whole, body }: 'encryption' and 'startup' first, then the protocol's letters.
+// Yield each message of a client as { type, whole, body }: 'encryption' and 'startup' first, then the letters of the
+// protocol, such as 'Q' for a query.
 export async function* messages(socket) {
   const parts = []
   let size = 0
@@ -64,7 +65,8 @@ export function copyFromStdin(found) {
 // What a server says to a client that it lets in.
 export function welcome(parameters) {
   const statuses = Object.entries(parameters).map(([name, value]) => message('S', text(name, value)))
-  return Buffer.concat([message('R', int32(0)), ...statuses, message('K', Buffer.concat([int32(1), int32(1)])), message('Z', Buffer.from('I'))])
+  const key = Buffer.concat([int32(1), int32(1)])
+  return Buffer.concat([message('R', int32(0)), ...statuses, message('K', key), message('Z', Buffer.from('I'))])
 }
 
 // Return the session parameters of a startup message, those of its `options` (`-c name=value`) included.

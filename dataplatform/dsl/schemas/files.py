@@ -1,0 +1,76 @@
+"""Schemas derived from the types: JSON Schema of the wire, SQL of the table, settings of the topic.
+
+The files beside this module are written by `scripts/schemas`, for people and programs that do not run Python.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from dataplatform.base.streaming import TopicSpec
+from dataplatform.dsl.codec import wire_struct
+from dataplatform.dsl.kinds import KINDS, Kind
+from dataplatform.dsl.tables import TABLES
+
+__all__ = ["FOLDER", "schema_files", "write_schemas"]
+
+FOLDER = Path(__file__).parent
+
+
+def schema_files() -> dict[str, str]:
+    """Return the text of every schema file by its name."""
+    files = {}
+    for kind in KINDS:
+        files[f"{kind.name}.schema.json"] = _json(_json_schema(kind))
+        files[f"{kind.name}.sql"] = ";\n\n".join(TABLES[kind.name].create) + ";\n"
+        files[f"{kind.name}.topic.json"] = _json(_topic(kind))
+    return files
+
+
+def write_schemas(folder: Path = FOLDER) -> list[str]:
+    """Write the files that are missing or stale, delete those of kinds that are gone, and return their names."""
+    wanted = schema_files()
+    there = {
+        path.name: path.read_text(encoding="utf-8") for path in folder.iterdir() if path.suffix in {".json", ".sql"}
+    }
+    stale = [name for name, text in wanted.items() if there.get(name) != text]
+    for name in stale:
+        (folder / name).write_text(wanted[name], encoding="utf-8")
+    gone = sorted(set(there) - set(wanted))
+    for name in gone:
+        (folder / name).unlink()
+    return stale + gone
+
+
+def _json_schema(kind: Kind) -> dict[str, object]:
+    struct = wire_struct(kind.type, version=kind.version)
+    schema = msgspec.json.schema(struct)
+    (definition,) = schema["$defs"].values()
+    for wire, name in zip(struct.__struct_encode_fields__, struct.__struct_fields__, strict=True):
+        if struct.__annotations__[name] is datetime:
+            definition["properties"][wire]["format"] = "date-time"
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": kind.type.__name__,
+        "description": " ".join((kind.type.__doc__ or "").split(">>>", 1)[0].split()),
+        **{key: value for key, value in definition.items() if key != "title"},
+    }
+
+
+def _topic(kind: Kind) -> dict[str, object]:
+    spec = TopicSpec(kind.topic)
+    return {
+        "topic": spec.name,
+        "partitions": spec.partitions,
+        "key": kind.message_key,
+        "value": f"{kind.name}.schema.json",
+        "configs": spec.configs,
+    }
+
+
+def _json(document: dict[str, object]) -> str:
+    return json.dumps(document, indent=2) + "\n"
