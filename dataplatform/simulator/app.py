@@ -1,10 +1,12 @@
-"""The simulator as an ASGI application: CoinGecko's REST API under `/api/v3`, and the switch for faults beside it."""
+"""The simulator as an ASGI application: the REST API under `/api/v3`, MCP servers under `/mcp`, a switch for faults."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -14,13 +16,15 @@ from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dataplatform.simulator import history, markets
 from dataplatform.simulator.detail import coin_detail
-from dataplatform.simulator.faults import PREFIX, Faults, fault_from_json
+from dataplatform.simulator.faults import MCP_PREFIX, PREFIX, Faults, fault_from_json
 from dataplatform.simulator.market import Market
+from dataplatform.simulator.mcp.form import McpForm
+from dataplatform.simulator.mcp.late import LateApp
 from dataplatform.simulator.query import Query
 from dataplatform.simulator.refusals import RefusedError, unknown_path
 from dataplatform.simulator.sabotage import Sabotage, json_response
@@ -52,7 +56,7 @@ _Handler = Callable[[Request], Awaitable[Response]]
 
 @frozen
 class ServedRequest:
-    """One request to the API that was answered, rightly or by a fault.
+    """One request to the API that was answered, rightly or by a fault; also one that an MCP server made for a tool.
 
     Attributes:
         path: with the prefix, such as `/api/v3/ping`.
@@ -68,20 +72,32 @@ class ServedRequest:
     status: int
 
 
-def create_app(market: Market, faults: Faults | None = None, requests: deque[ServedRequest] | None = None) -> Starlette:
-    """Return the application, for embedding.
+def create_app(
+    market: Market,
+    faults: Faults | None = None,
+    requests: deque[ServedRequest] | None = None,
+    mcp: McpForm | None = None,
+) -> Starlette:
+    """Return the application, for embedding; the MCP servers need its lifespan.
 
     Args:
         market: where the numbers come from.
         faults: the switched-on faults, shared with whoever switches them; by default its own.
         requests: where served requests are recorded; by default nowhere else than in the application.
+        mcp: which form the MCP servers have.
 
     """
     faults = Faults() if faults is None else faults
     requests = deque(maxlen=REQUESTS_KEPT) if requests is None else requests
     routes = [Route(PREFIX + path, _endpoint(market, answer), methods=["GET"]) for path, answer in ENDPOINTS.items()]
+    servers = LateApp(partial(_mcp_servers, market, faults, requests, mcp or McpForm()))
     return Starlette(
-        routes=[*routes, Route(CONTROL, _control(faults), methods=["GET", "POST", "DELETE"])],
+        routes=[
+            *routes,
+            Route(CONTROL, _control(faults), methods=["GET", "POST", "DELETE"]),
+            Mount(MCP_PREFIX, app=servers),
+        ],
+        lifespan=lambda _: servers.running(),
         middleware=[
             Middleware(_Labels, requests=requests, now=market.now),
             Middleware(Sabotage, faults=faults, now=market.now),
@@ -99,6 +115,18 @@ def _endpoint(market: Market, answer: Callable[[Query], object]) -> _Handler:
             return json_response(refusal.body, refusal.status)
 
     return endpoint
+
+
+def _mcp_servers(
+    market: Market, faults: Faults, requests: deque[ServedRequest], form: McpForm
+) -> AbstractAsyncContextManager[ASGIApp]:
+    from dataplatform.simulator.mcp import api, endpoints, generations, server  # noqa: PLC0415  see `LateApp`
+
+    def record(path: str, query: str, status: int) -> None:
+        requests.append(ServedRequest(path, query, market.now().astimezone(UTC), status))
+
+    kinds = generations.generations(api.Api(market, faults, record), wrapped=form.wrapped, early=form.early)
+    return endpoints.serving({name: server.mcp_server(name, kinds, faults) for name in kinds}, form.host)
 
 
 async def _no_such_path(request: Request, error: Exception) -> Response:

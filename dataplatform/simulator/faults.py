@@ -9,9 +9,10 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 
 from attrs import Attribute, asdict, define, field, fields_dict, frozen, validators
 
-__all__ = ["PREFIX", "ArmedFault", "Fault", "FaultKind", "Faults", "fault_from_json"]
+__all__ = ["MCP_PREFIX", "PREFIX", "ArmedFault", "Fault", "FaultKind", "Faults", "fault_from_json"]
 
 PREFIX: Final = "/api/v3"
+MCP_PREFIX: Final = "/mcp"
 
 FaultKind: TypeAlias = Literal[
     "rate_limited",
@@ -22,6 +23,7 @@ FaultKind: TypeAlias = Literal[
     "html",
     "unauthorized",
     "changed_shape",
+    "changed_tools",
     "not_found",
 ]
 Shape: TypeAlias = Literal["wrapped", "strings"]
@@ -54,8 +56,11 @@ class Fault:
     Attributes:
         kind: `rate_limited` (429 with Retry-After), `server_error`, `slow` (the right answer, `delay` seconds late),
             `cut` (the connection ends in the middle of the body), `malformed_json`, `html` (a page of the kind
-            Cloudflare puts before a site), `unauthorized` (401), `changed_shape` (JSON of another shape), `not_found`.
-        path: the beginning of the paths it is for, below `/api/v3`: `/coins` is for `/coins/markets` too.
+            Cloudflare puts before a site), `unauthorized` (401), `changed_shape` (JSON of another shape), `not_found`;
+            `changed_tools` (an MCP server has the tools of the other generation).
+        path: the beginning of the paths it is for, below `/api/v3`: `/coins` is for `/coins/markets` too. The MCP
+            servers ask the same paths, and pass on how they are answered; `/mcp`, `/mcp/static` and `/mcp/code` are for
+            the servers' own answers.
         times: how many requests meet it; None: all, until it is cleared.
         status: the HTTP status, for `server_error` any from 500 to 599, for `html` 429, 403, 503 or 200.
         retry_after: whole seconds in the Retry-After header of a 429.
@@ -91,8 +96,9 @@ class Fault:
             raise ValueError(f"delay is {value}: it must be a number of seconds from 0")
 
     def is_for(self, path: str) -> bool:
-        """Tell whether requests of this path, below `/api/v3`, meet the fault."""
-        return self.path in ("/", path) or path.startswith(f"{self.path}/")
+        """Tell whether requests of this path, below `/api/v3` or of an MCP server, meet the fault."""
+        everything = self.path == "/" and not path.startswith(f"{MCP_PREFIX}/")
+        return everything or path == self.path or path.startswith(f"{self.path}/")
 
 
 def _range(allowed: tuple[int | None, ...]) -> str:
@@ -163,13 +169,21 @@ class Faults:
     def meet(self, path: str) -> list[ArmedFault]:
         """Return what a request of this path meets, and count it: all slow faults, and the first of another kind."""
         with self._lock:
-            met = [armed for armed in self._armed if armed.fault.is_for(path)]
+            met = [armed for armed in self._armed if armed.fault.is_for(path) and armed.fault.kind != "changed_tools"]
             slow = [armed for armed in met if armed.fault.kind == "slow"]
             others = [armed for armed in met if armed.fault.kind != "slow"]
-            applied = slow + others[:1]
-            for armed in applied:
-                armed.met.set()
-                if armed.remaining is not None:
-                    armed.remaining -= 1
-            self._armed = [armed for armed in self._armed if armed.remaining != 0]
+            return self._met(slow + others[:1])
+
+    def change_tools(self, path: str) -> bool:
+        """Tell whether the MCP server of this path has the other generation's tools, and count one use of them."""
+        with self._lock:
+            met = [armed for armed in self._armed if armed.fault.is_for(path) and armed.fault.kind == "changed_tools"]
+            return bool(self._met(met[:1]))
+
+    def _met(self, applied: list[ArmedFault]) -> list[ArmedFault]:
+        for armed in applied:
+            armed.met.set()
+            if armed.remaining is not None:
+                armed.remaining -= 1
+        self._armed = [armed for armed in self._armed if armed.remaining != 0]
         return applied

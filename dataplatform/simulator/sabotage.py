@@ -13,14 +13,14 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dataplatform.simulator import refusals
-from dataplatform.simulator.faults import PREFIX, ArmedFault, Fault, Faults
+from dataplatform.simulator.faults import MCP_PREFIX, PREFIX, ArmedFault, Fault, Faults
 
-__all__ = ["Sabotage", "json_response"]
+__all__ = ["PAGE", "Sabotage", "hold", "json_response", "refusal_of", "reshaped"]
 
 _GLANCE = 0.02
 """Seconds between two looks at whether a slow fault has been cleared."""
 
-_PAGE: Final = """<!DOCTYPE html>
+PAGE: Final = """<!DOCTYPE html>
 <html lang="en-US">
 <head><title>Access denied | api.coingecko.com used Cloudflare to restrict access</title></head>
 <body><h1>Error 1015</h1><h2>You are being rate limited</h2><p>A simulated page. Ray ID: 0000000000000000</p></body>
@@ -49,19 +49,20 @@ class Sabotage:
         self._now = now
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not scope["path"].startswith(f"{PREFIX}/"):
+        if scope["type"] != "http" or not scope["path"].startswith((f"{PREFIX}/", f"{MCP_PREFIX}/")):
             await self._app(scope, receive, send)
             return
         answering: Fault | None = None
         for armed in self._faults.meet(scope["path"].removeprefix(PREFIX)):
             if armed.fault.kind == "slow":
-                await _hold(armed)
+                await hold(armed)
             else:
                 answering = armed.fault
-        if answering is None:
-            await self._app(scope, receive, send)
-        elif response := self._instead(answering):
+        response = self._instead(answering) if answering else None
+        if response:
             await response(scope, receive, send)
+        elif answering is None or _is_endless(scope):
+            await self._app(scope, receive, send)
         else:
             answer = _Answer()
             await self._app(scope, receive, answer.take)
@@ -70,23 +71,33 @@ class Sabotage:
     def _instead(self, fault: Fault) -> Response | None:
         """Return the answer that replaces the right one, or None if the right one is needed to spoil it."""
         headers = {"Retry-After": str(fault.retry_after)} if fault.status == 429 else None  # noqa: PLR2004
-        match fault.kind:
-            case "html":
-                return Response(_PAGE, fault.status or 429, headers, "text/html")
-            case "rate_limited":
-                refusal = refusals.rate_limited()
-            case "server_error":
-                refusal = refusals.server_error(fault.status or 500)
-            case "unauthorized":
-                refusal = refusals.key_missing(self._now())
-            case "not_found":
-                refusal = refusals.coin_not_found()
-            case _:
-                return None
-        return json_response(refusal.body, refusal.status, headers)
+        if fault.kind == "html":
+            return Response(PAGE, fault.status or 429, headers, "text/html")
+        refusal = refusal_of(fault, self._now())
+        return json_response(refusal.body, refusal.status, headers) if refusal else None
 
 
-async def _hold(armed: ArmedFault) -> None:
+def refusal_of(fault: Fault, now: datetime) -> refusals.RefusedError | None:
+    """Return the API's own error that a fault stands for, if it does."""
+    match fault.kind:
+        case "rate_limited":
+            return refusals.rate_limited()
+        case "server_error":
+            return refusals.server_error(fault.status or 500)
+        case "unauthorized":
+            return refusals.key_missing(now)
+        case "not_found":
+            return refusals.coin_not_found()
+        case _:
+            return None
+
+
+def _is_endless(scope: Scope) -> bool:
+    """Tell whether the answer is a stream of events that ends when the client goes."""
+    return scope["method"] == "GET" and bool(scope["path"].endswith("/sse"))
+
+
+async def hold(armed: ArmedFault) -> None:
     """Wait for the fault's delay, or until it is cleared."""
     with anyio.move_on_after(armed.fault.delay):
         while not armed.cleared.is_set():  # noqa: ASYNC110 - an anyio event cannot be set from another thread
@@ -115,7 +126,7 @@ class _Answer:
             case "malformed_json":
                 await self._send(self.body[: len(self.body) * 2 // 3], send)
             case _:
-                await self._send(msgspec.json.encode(_reshaped(msgspec.json.decode(self.body), fault)), send)
+                await self._send(_reshaped_body(self.body, fault), send)
 
     async def _send(self, body: bytes, send: Send) -> None:
         kept = [(name, value) for name, value in self.start["headers"] if name.lower() != b"content-length"]
@@ -123,7 +134,15 @@ class _Answer:
         await send({"type": "http.response.body", "body": body})
 
 
-def _reshaped(document: Any, fault: Fault) -> Any:
+def _reshaped_body(body: bytes, fault: Fault) -> bytes:
+    try:
+        return msgspec.json.encode(reshaped(msgspec.json.decode(body), fault))
+    except msgspec.DecodeError:
+        return body
+
+
+def reshaped(document: Any, fault: Fault) -> Any:
+    """Return the document in the shape that a fault `changed_shape` gives it."""
     if fault.shape == "strings":
         return _numbers_as_strings(document)
     return {"data": document} if isinstance(document, list) else [document]

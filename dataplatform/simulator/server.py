@@ -9,14 +9,15 @@ from collections import deque
 from collections.abc import Callable
 from datetime import datetime
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 import uvicorn
 from attrs import field, frozen, validators
 
 from dataplatform.simulator.app import REQUESTS_KEPT, ServedRequest, create_app
-from dataplatform.simulator.faults import PREFIX, ArmedFault, Fault, Faults
+from dataplatform.simulator.faults import MCP_PREFIX, PREFIX, ArmedFault, Fault, Faults
 from dataplatform.simulator.market import Market, utc_now
+from dataplatform.simulator.mcp.form import McpForm
 
 __all__ = ["Simulator", "SimulatorSettings"]
 
@@ -35,6 +36,9 @@ class SimulatorSettings:
         seed: which of the possible markets it is.
         step: seconds between two refreshes of the prices.
         now: where it reads the time; a function that returns timezone-aware datetimes.
+        wrapped: whether the MCP server of the code generation wraps its answers, as CoinGecko's hosted one does.
+        early_tools: whether that of the static generation has the tools too that only its first releases had:
+            `get_ping`, `get_coins_list`, `get_coins_ohlc`, `get_coins_market_chart` and `get_coins_tickers`.
 
     """
 
@@ -43,6 +47,8 @@ class SimulatorSettings:
     seed: int = 1
     step: float = field(default=1.0, validator=validators.gt(0))
     now: Callable[[], datetime] = utc_now
+    wrapped: bool = True
+    early_tools: bool = True
 
 
 class _Server(uvicorn.Server):
@@ -95,10 +101,24 @@ class Simulator:
     @property
     def base_url(self) -> str:
         """The URL that stands for `https://api.coingecko.com/api/v3`; only while it is running."""
+        return self._origin + PREFIX
+
+    def mcp_url(self, generation: Literal["static", "code"], transport: Literal["mcp", "sse"] = "mcp") -> str:
+        """Return the URL that stands for `https://mcp.api.coingecko.com/mcp`; only while it is running.
+
+        Args:
+            generation: a tool for each operation, or one that is sent code.
+            transport: streamable HTTP, or the older one, as CoinGecko has them under these names.
+
+        """
+        return f"{self._origin}{MCP_PREFIX}/{generation}/{transport}"
+
+    @property
+    def _origin(self) -> str:
         if self._running is None:
             raise RuntimeError("the simulator has no URL: it has not been started, or has been stopped")
         host = f"[{self.settings.host}]" if ":" in self.settings.host else self.settings.host
-        return f"http://{host}:{self._running[2]}{PREFIX}"
+        return f"http://{host}:{self._running[2]}"
 
     def inject(self, fault: Fault) -> ArmedFault:
         """Switch a fault on; `simulator.inject(Fault("cut")).met.wait(5)` waits until a request has met it."""
@@ -117,12 +137,14 @@ class Simulator:
             return
         listener = _listen(self.settings.host, self.settings.port)
         port = int(listener.getsockname()[1])
-        app = create_app(self.market, self._faults, self.requests)
+        settings = self.settings
+        form = McpForm(host=settings.host, wrapped=settings.wrapped, early=settings.early_tools)
+        app = create_app(self.market, self._faults, self.requests, form)
         config = uvicorn.Config(
             app,
             http="h11",
             ws="none",
-            lifespan="off",
+            lifespan="on",
             log_config=None,
             log_level="warning",
             access_log=False,

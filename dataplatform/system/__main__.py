@@ -2,64 +2,106 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 from rich.console import Console
 
 from dataplatform.errors import PlatformError
 from dataplatform.system.check import unreachable, wiring
-from dataplatform.system.logs import configure_logs, secrets_of
+from dataplatform.system.logs import Redactor, configure_logs, secrets_of
 from dataplatform.system.platform import Platform
-from dataplatform.system.running import Run
-from dataplatform.system.topology import ConfigurationError, Topology, default_topology, load_topology
-from dataplatform.system.view import LineView, TableView, View
+from dataplatform.system.quantities import parse_duration
+from dataplatform.system.running import Run, Signals
+from dataplatform.system.servers import require_installed
+from dataplatform.system.table import TableView
+from dataplatform.system.topology import DEFAULT, ConfigurationError, Topology, load_topology, locate
+from dataplatform.system.view import LineView, View
 
 __all__ = ["main"]
 
 EXIT_USAGE = 2
+HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+EXAMPLES = """\b
+Examples:
+  python -m dataplatform.system                CoinGecko, a topic, a database
+  python -m dataplatform.system --demo         the same on simulated prices
+  python -m dataplatform.system my.toml --check
+"""
+EXAMPLE = """\b
+Example:
+  python -m dataplatform.system --demo --run-for 20 --report report.json
+"""
+
+
+class Duration(click.ParamType[float]):
+    """Seconds, also written as `30s` or `5m`."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            return parse_duration(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 class RunByDefault(click.Group):
     """A group whose command `run` may be left out."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if not args or (args[0] not in self.commands and args[0] not in {"--help", "-h"}):
+        if not args or (args[0] not in self.commands and args[0] not in ctx.help_option_names):
             args = ["run", *args]
         return super().parse_args(ctx, args)
 
 
-@click.group(cls=RunByDefault, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=RunByDefault, context_settings=HELP, epilog=EXAMPLES)
 def main() -> None:
     """Move cryptocurrency market data from sources to targets, and lose none of it.
 
-    Without a command it runs: see `run --help`.
+    The command `run` may be left out; its options are shown by `run --help`.
     """
 
 
-@main.command(
-    epilog="Example: python -m dataplatform.system --demo --run-for 20 --report report.json",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+@main.command(context_settings=HELP, epilog=EXAMPLE)
 @click.argument("topology", required=False, type=click.Path(path_type=Path))
 @click.option("--demo", is_flag=True, help="Use the simulator as CoinGecko; needs no network.")
 @click.option("--check", is_flag=True, help="Validate the topology, print its wiring, and run nothing.")
 @click.option("--connect", is_flag=True, help="With --check: also reach every server that is not embedded.")
-@click.option("--run-for", type=click.FloatRange(min=0), metavar="SECONDS", help="Drain and stop after so long.")
+@click.option(
+    "--run-for",
+    type=Duration(),
+    metavar="SECONDS",
+    help="Drain and stop so long after everything was ready; 30s and 5m will do too.",
+)
 @click.option(
     "--data-dir",
-    type=click.Path(path_type=Path, file_okay=True),
+    type=click.Path(path_type=Path),
+    metavar="DIR",
     help="Where embedded servers keep their data; by default the user's data directory, apart for --demo.",
 )
-@click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="Write the final account as JSON.")
-@click.option("--log-format", type=click.Choice(["console", "json"]), default="console", show_default=True)
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the final account as JSON, whatever the end is.",
+)
+@click.option(
+    "--log-format",
+    type=click.Choice(["console", "json"]),
+    default="console",
+    show_default=True,
+    help="For people, with a live table on a terminal, or an object of JSON a line, on standard error.",
+)
 @click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
     default="info",
     show_default=True,
+    help="The least important lines to show.",
 )
 def run(
     topology: Path | None,
@@ -78,45 +120,72 @@ def run(
     The built-in one reads CoinGecko, publishes to the topic crypto-prices, and stores in TimescaleDB, on embedded
     servers. The first Ctrl-C drains and stops, a second one stops at once.
 
-    Exit status: 0 drained and stopped, 1 the supervisor gave up, 2 wrong usage or configuration.
+    Exit status: 0 drained and stopped; 1 the supervisor gave up, or the report could not be written; 2 wrong usage or
+    configuration; 130 or 143 stopped at once by a second signal.
     """
     if connect and not check:
         raise click.UsageError("--connect goes with --check")
-    loaded = _load(topology)
+    file = topology or DEFAULT
+    loaded = _load(file)
     if check:
-        _check(loaded, str(topology or "default topology"), connect=connect)
+        _check(loaded, file, connect=connect, demo=demo)
         return
-    if report is not None and not report.absolute().parent.is_dir():
-        _refuse([f"--report: there is no directory {report.absolute().parent}"])
-    console = Console()
-    live = console.is_terminal and log_format == "console"
-    configure_logs(log_format, log_level, secrets_of(loaded), console.file if live else None)
-    try:
-        platform = Platform.start(loaded, demo=demo, data_dir=data_dir, wait=False)
-    except PlatformError as error:
-        _refuse([str(error)])
-    view: View = TableView(console) if live else LineView()
-    sys.exit(Run(platform, view, run_for, report).run())
+    if report is not None:
+        _require_folder(report)
+    secrets = secrets_of(loaded)
+    view = _view(log_format, log_level, secrets)
+    with Signals.watch() as signals:
+        try:
+            platform = Platform.start(loaded, demo=demo, data_dir=data_dir, wait=False)
+        except PlatformError as error:
+            _refuse([str(error)])
+        status = Run(platform, view, signals, Redactor(secrets), run_for, report).run()
+    sys.exit(status)
 
 
-def _load(path: Path | None) -> Topology:
+def _load(path: Path) -> Topology:
     try:
-        return load_topology(path) if path else default_topology()
+        return load_topology(path)
     except ConfigurationError as error:
         _refuse(error.lines)
 
 
-def _check(topology: Topology, name: str, *, connect: bool) -> None:
-    for line in wiring(topology):
+def _check(topology: Topology, file: Path, *, connect: bool, demo: bool) -> None:
+    for line in wiring(topology, demo=demo):
         click.echo(line)
+    try:
+        require_installed(topology)
+    except PlatformError as error:
+        _refuse([str(error)])
     if connect:
-        configure_logs("console", "error", secrets_of(topology))
-        if problems := unreachable(topology):
-            _refuse([f"{name}: client {client!r} cannot be reached: {reason}" for client, reason in problems])
-    click.echo(f"{name}: ok")
+        secrets = secrets_of(topology)
+        configure_logs("console", "error", secrets)
+        if problems := unreachable(topology, demo=demo):
+            _refuse(map(Redactor(secrets).clean, locate(file, problems)))
+    click.echo(f"{file}: ok")
 
 
-def _refuse(lines: list[str]) -> NoReturn:
+def _require_folder(report: Path) -> None:
+    """Refuse, before anything runs, a report that could not be written in the end."""
+    folder = report.absolute().parent
+    if not folder.is_dir():
+        _refuse([f"--report: there is no directory {folder}; create it, or choose another"])
+    if not os.access(folder, os.W_OK | os.X_OK):
+        _refuse([f"--report: the directory {folder} cannot be written; choose another"])
+
+
+def _view(log_format: str, log_level: str, secrets: set[str]) -> View:
+    """Return the live table on a terminal, else lines; and send the log where it does not disturb either."""
+    console = Console()
+    if log_format == "console" and console.is_terminal and not console.is_dumb_terminal:
+        table = TableView(console)
+        configure_logs(log_format, log_level, secrets, table if sys.stderr.isatty() else None)
+        return table
+    configure_logs(log_format, log_level, secrets)
+    return LineView()
+
+
+def _refuse(lines: Any) -> NoReturn:
     """Print what is wrong, a line each, and exit with status 2."""
     for line in lines:
         click.echo(line, err=True)

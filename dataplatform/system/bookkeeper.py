@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
+from math import inf
 from typing import Any, ClassVar, TypeAlias, assert_never
 
 from attrs import define, field, frozen
@@ -17,21 +18,29 @@ from dataplatform.result import Failure, Result
 
 __all__ = ["Bookkeeper", "Books", "LatestPrice"]
 
-EVERY = 2.0
+EVERY = 2.0  # seconds
+TOPICS_EVERY = 30.0  # their counts are shown at the end only, and the producer that is asked has better things to do
 SHARE = 20.0  # counting may take a twentieth of the time
-TIMEOUT = 2.0
+TIMEOUT = 5.0
 SHOWN = 25
-EXISTING = "SELECT table_name FROM information_schema.tables WHERE table_name = ANY(%(names)s)"
+RECENT = 2_000  # rows among which the latest price of each coin is looked for
+MANY = 5_000_000  # rows that PostgreSQL knows of, from which on its estimate stands for a count
+EXISTING = """
+    SELECT relname, reltuples::bigint FROM pg_class
+    WHERE relname = ANY(%(names)s) AND relkind IN ('r', 'p') AND pg_table_is_visible(oid)
+"""
 LATEST = f"""
-    SELECT coin_id, usd_price, change_24h, last_updated, source FROM {PRICES.table}
-    WHERE last_updated = (SELECT max(last_updated) FROM {PRICES.table})
-    ORDER BY market_cap DESC NULLS LAST LIMIT {SHOWN}
+    SELECT * FROM (
+        SELECT DISTINCT ON (coin_id) coin_id, usd_price, change_24h, last_updated, source, market_cap
+        FROM (SELECT * FROM {PRICES.table} ORDER BY last_updated DESC LIMIT {RECENT}) AS recent
+        ORDER BY coin_id, last_updated DESC
+    ) AS latest ORDER BY market_cap DESC NULLS LAST LIMIT {SHOWN}
 """  # noqa: S608  our own names
 
 
 @frozen
 class LatestPrice:
-    """A row of the price table, as the live view shows it."""
+    """The latest price of a coin in the price table, as the live view shows it."""
 
     coin_id: str
     usd_price: float
@@ -54,11 +63,24 @@ class CountDue:
     """It is time to count again."""
 
 
+@define(eq=False)
+class Count:
+    """One round of questions, and how many of them are open."""
+
+    begun: float
+    final: bool
+    open: int = 0
+
+
 Message: TypeAlias = CountDue
 
 
 class Bookkeeper(Agent):
-    """Asks the clients how much there is; on a drain, when sources and targets are done, once more."""
+    """Asks the clients how much there is; on a drain, when sources and targets are done, once more.
+
+    Of a table with more than five million rows it takes PostgreSQL's own estimate. What cannot be reached keeps its
+    last count: its client shows the outage.
+    """
 
     kind: ClassVar[str] = "service"
 
@@ -69,67 +91,67 @@ class Bookkeeper(Agent):
         self._books = books
         self._databases = databases
         self._producers = producers
-        self._waiting = 0
-        self._begun = 0.0
-        self._draining = False
+        self._topics_counted = -inf
 
     def _open(self) -> None:
         self.after(EVERY, CountDue())
 
-    def receive(self, message: Message) -> None:
+    def receive(self, message: Message) -> Result[Any] | None:
         match message:
             case CountDue():
-                self._count()
+                self._count(final=False)
             case _:
                 assert_never(message)
+        return None
 
     def _drain(self) -> None:
-        self._draining = True
-        self._count()
+        self._count(final=True)
 
-    def _count(self) -> None:
-        self._begun = self.clock.monotonic()
-        self._waiting = 1
+    def _count(self, *, final: bool) -> None:
+        count = Count(self.clock.monotonic(), final, open=1)
         for database in self._databases:
             names = [kind.table for kind in KINDS]
-            self._ask(database, Query(EXISTING, {"names": names}), partial(self._count_tables, database))
-        for producer, topics in self._producers.items():
-            self._ask(producer, CountRecords(topics), self._counted_topics)
-        self._done()
+            self._ask(count, database, Query(EXISTING, {"names": names}), partial(self._count_tables, count, database))
+        if final or count.begun - self._topics_counted >= TOPICS_EVERY:
+            self._topics_counted = count.begun
+            for producer, topics in self._producers.items():
+                self._ask(count, producer, CountRecords(topics), self._note_topics)
+        self._close_one(count)
 
-    def _ask(self, agent: str, request: Request[Any], then: Any) -> None:
-        self._waiting += 1
-        self.call(self.address(agent), request, partial(self._answered, then), timeout=TIMEOUT)
+    def _ask(self, count: Count, agent: str, request: Request[Any], then: Callable[[Any], None]) -> None:
+        count.open += 1
+        self.call(self.address(agent), request, partial(self._answered, count, then), timeout=TIMEOUT)
 
-    def _answered(self, then: Any, answer: Result[Any]) -> None:
-        """Keep the last count of what cannot be reached: its client shows the outage."""
+    def _answered(self, count: Count, then: Callable[[Any], None], answer: Result[Any]) -> None:
         if not isinstance(answer, Failure):
             then(answer.data)
-        self._done()
+        self._close_one(count)
 
-    def _done(self) -> None:
-        self._waiting -= 1
-        if self._waiting:
+    def _close_one(self, count: Count) -> None:
+        count.open -= 1
+        if count.open:
             return
-        if self._draining:
+        if count.final:
             self.drained()
         else:
-            taken = self.clock.monotonic() - self._begun
+            taken = self.clock.monotonic() - count.begun
             self.after(max(EVERY, SHARE * taken), CountDue())
 
-    def _count_tables(self, database: str, existing: Rows) -> None:
-        names = [row[0] for row in existing.rows]
-        if names:
-            counts = [f"SELECT '{name}', count(*) FROM \"{name}\"" for name in names]  # noqa: S608  our own names
-            self._ask(database, Query(" UNION ALL ".join(counts)), self._counted_tables)
-        if PRICES.table in names:
-            self._ask(database, Query(LATEST), self._read_prices)
+    def _count_tables(self, count: Count, database: str, existing: Rows) -> None:
+        sizes: dict[str, int] = dict(existing.rows)
+        self._note_tables({name: rows for name, rows in sizes.items() if rows > MANY})
+        counts = [f"SELECT '{name}', count(*) FROM \"{name}\"" for name, rows in sizes.items() if rows <= MANY]  # noqa: S608  our own names
+        if counts:
+            question = Query(" UNION ALL ".join(counts))
+            self._ask(count, database, question, lambda counted: self._note_tables(dict(counted.rows)))
+        if PRICES.table in sizes:
+            self._ask(count, database, Query(LATEST), self._read_prices)
 
-    def _counted_tables(self, counts: Rows) -> None:
-        self._books.tables |= dict(counts.rows)
+    def _note_tables(self, rows: dict[str, int]) -> None:
+        self._books.tables = self._books.tables | rows
 
-    def _counted_topics(self, counts: dict[str, int]) -> None:
-        self._books.topics |= counts
+    def _note_topics(self, records: dict[str, int]) -> None:
+        self._books.topics = self._books.topics | records
 
     def _read_prices(self, latest: Rows) -> None:
-        self._books.prices = [LatestPrice(*row) for row in latest.rows]
+        self._books.prices = [LatestPrice(*row[:-1]) for row in latest.rows]

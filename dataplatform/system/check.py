@@ -3,67 +3,90 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from dataplatform.base.agent import Context, Request, Runtime
+from dataplatform.base.agent import Context, Entry, Request, Runtime
 from dataplatform.base.database import Probe, TimescaleClient
 from dataplatform.base.http import Get, HttpClient
 from dataplatform.base.streaming import CountRecords, RedpandaProducer
-from dataplatform.result import Failure, Result
-from dataplatform.system.assembly import EMBEDDED
+from dataplatform.errors import PlatformError
+from dataplatform.result import Failure
+from dataplatform.system.servers import is_embedded, simulated
+from dataplatform.system.structure import Problem, Problems
 from dataplatform.system.topology import ClientSpec, Topology
 
 __all__ = ["unreachable", "wiring"]
 
-TIMEOUT = 15.0
+TIMEOUT = 8.0  # seconds; the clients' own time-outs are shorter unless a topology says otherwise
+PLACES = {
+    "http": ("base_url", "check base_url, and that this machine may reach it"),
+    "timescale": ("dsn", "check dsn, and that the server runs"),
+    "redpanda": ("brokers", "check brokers, and that they run"),
+}
+ANSWERED = {"not_found", "rate_limited", "blocked", "throttled"}  # a server said so
 
 
-def wiring(topology: Topology) -> Iterator[str]:
+def wiring(topology: Topology, *, demo: bool = False) -> Iterator[str]:
     """Yield the wiring, a line each."""
+    in_demo = simulated(topology) if demo else set()
     for name, client in topology.clients.items():
-        yield f"client  {name:<20} {client.kind}{' (embedded)' if _is_embedded(client) else ''}"
+        where = " (simulator)" if name in in_demo else " (embedded)" if is_embedded(client) else ""
+        yield f"client  {name:<20} {client.kind}{where}"
     for name, target in topology.targets.items():
         letters = ", takes dead letters" if name == topology.dead_letters else ""
         yield f"target  {name:<20} {target.cls.technology} through {target.options.client}{letters}"
     for name, source in topology.sources.items():
-        yield f"source  {name:<20} {source.cls.technology} through {source.options.client}"
-    for route in topology.routes:
-        yield f"route   {route.source} -> {', '.join(route.targets)}"
+        idle = "" if topology.targets_of(name) else ", on no route: it answers questions only"
+        yield f"source  {name:<20} {source.cls.technology} through {source.options.client}{idle}"
+    for name in topology.sources:
+        if targets := topology.targets_of(name):
+            yield f"route   {name} -> {', '.join(targets)}"
 
 
-def unreachable(topology: Topology) -> list[tuple[str, str]]:
-    """Return the clients that cannot be reached, and why; embedded servers are started by a run, and not asked."""
+def unreachable(topology: Topology, *, demo: bool = False) -> Problems:
+    """Return which clients cannot be reached, why, and what to do; all are tried at once.
+
+    Embedded servers and the simulator are started by a run, and not asked.
+    """
+    asked = {
+        name: spec
+        for name, spec in topology.clients.items()
+        if not (is_embedded(spec) or (demo and name in simulated(topology)))
+    }
     runtime = Runtime.start()
     try:
-        found = []
-        for name, spec in topology.clients.items():
-            if not _is_embedded(spec) and isinstance(answer := _probe(runtime, name, spec), Failure):
-                found.append((name, str(answer.error)))
-        return found
+        with ThreadPoolExecutor(max(1, len(asked))) as pool:
+            errors = pool.map(lambda item: _probe(runtime, *item), asked.items())
+            return [_problem(name, asked[name], error) for name, error in zip(asked, errors, strict=True) if error]
     finally:
         runtime.stop()
 
 
-def _is_embedded(spec: ClientSpec) -> bool:
-    return getattr(spec.settings, "dsn", "") == EMBEDDED or getattr(spec.settings, "brokers", ()) == (EMBEDDED,)
+def _problem(name: str, spec: ClientSpec, error: PlatformError) -> Problem:
+    key, remedy = PLACES[spec.kind]
+    what = f"client {name!r} cannot be reached: {error}"
+    return Problem(("clients", name, key), what if error.remedy else f"{what}; {remedy}")
 
 
-def _probe(runtime: Runtime, name: str, spec: ClientSpec) -> Result[object]:
+def _probe(runtime: Runtime, name: str, spec: ClientSpec) -> PlatformError | None:
+    """Start the client's agent, ask it for a sign of life, and stop it."""
     context = Context(name, runtime, _Nobody())
-    ref: Any
+    entry = Entry("client", 1, context.vitals)
+    runtime.directory.enter(name, entry)
     request: Request[Any]
     match spec.kind:
         case "http":
-            ref, request = HttpClient.start(context, spec.settings), Get("/ping")
+            entry.ref, request = HttpClient.start(context, spec.settings), Get("/ping")
         case "timescale":
-            ref, request = TimescaleClient.start(context, spec.settings), Probe()
+            entry.ref, request = TimescaleClient.start(context, spec.settings), Probe()
         case _:
-            ref, request = RedpandaProducer.start(context, spec.settings), CountRecords(())
-    try:
-        answer: Result[object] = ref.ask(request, block=True, timeout=TIMEOUT)
-        return answer
-    finally:
-        ref.stop(block=True, timeout=TIMEOUT)
+            entry.ref, request = RedpandaProducer.start(context, spec.settings), CountRecords(())
+    ref = entry.ref
+    answer = runtime.directory.address(name).ask(request, TIMEOUT)
+    context.stopping.set()
+    ref.stop(block=False)
+    return answer.error if isinstance(answer, Failure) and answer.error.code not in ANSWERED else None
 
 
 class _Nobody:

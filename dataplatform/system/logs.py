@@ -1,45 +1,69 @@
-"""Structured logs: for people or as JSON, on standard error, never with a secret in them."""
+"""Structured logs: a line for people or an object of JSON, never with a secret, and never a reason to fail."""
 
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from collections.abc import Iterable, MutableMapping
-from typing import IO, Any, TextIO, cast
-from urllib.parse import unquote, urlsplit
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any, Protocol, TextIO, cast
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import structlog
+from attrs import define, field
 
 from dataplatform.system.topology import Topology
 
-__all__ = ["configure_logs", "secrets_of"]
+__all__ = ["LogStream", "Redactor", "configure_logs", "secrets_of"]
 
 SHORTEST_SECRET = 4
 LIBRARIES_SILENCED = ("kafka", "pykka", "urllib3", "uvicorn", "asyncio")  # their agents report what went wrong
+PASSWORD = re.compile(r"\b(?:ssl)?password\s*=\s*(?:'((?:\\.|[^'\\])*)'|(\S+))", re.IGNORECASE)
+SENTENCES = ("reason", "error", "message", "meaning", "remedy")  # fields that go on where the event's name ends
+COLOURS = {"warning": "\x1b[33m", "error": "\x1b[31m", "critical": "\x1b[31m"}
+PLAIN = "\x1b[0m"
+
+Event = MutableMapping[str, Any]
 
 
-def configure_logs(format_: str, level: str, secrets: Iterable[str], stream: IO[str] | None = None) -> None:
-    """Send every log line of the platform to `stream`: `console` is for people, `json` an object a line."""
+class LogStream(Protocol):
+    """Where log lines go."""
+
+    def write(self, text: str, /) -> object: ...
+
+    def flush(self) -> object: ...
+
+    def isatty(self) -> bool: ...
+
+
+def configure_logs(format_: str, level: str, secrets: Iterable[str], stream: LogStream | None = None) -> None:
+    """Send every log line of the platform to `stream`, standard error by default.
+
+    `console` is for people: on a terminal with the time of day, elsewhere with the date, always UTC. `json` is an
+    object a line. A field `line` is the whole line for people, and is not in the JSON.
+    """
     for name in LIBRARIES_SILENCED:
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    out = cast("TextIO", stream or sys.stderr)
-    colors = out.isatty()
-    renderer: Any = (
-        structlog.processors.JSONRenderer()
+        logger = logging.getLogger(name)  # by its handlers: uvicorn sets the levels of its own loggers anew
+        logger.handlers, logger.propagate = [logging.NullHandler()], False
+    out = stream or sys.stderr
+    renderers: list[Any] = (
+        [_without_line, structlog.processors.JSONRenderer()]
         if format_ == "json"
-        else structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)
+        else [_ForPeople(on_terminal=out.isatty())]
     )
-    errors = [structlog.processors.format_exc_info] if format_ == "json" else []
     structlog.configure(
         processors=[
+            _with_agent,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *errors,
-            _Redactor(secrets),
-            renderer,
+            structlog.processors.format_exc_info,
+            Redactor(secrets),
+            *renderers,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.WriteLoggerFactory(file=out),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", _Lenient(out))),
         cache_logger_on_first_use=False,
     )
 
@@ -49,29 +73,103 @@ def secrets_of(topology: Topology) -> set[str]:
     found: set[str] = set()
     for spec in topology.clients.values():
         settings = spec.settings
-        for name in ("password", "api_key"):
-            found.add(getattr(settings, name, None) or "")
+        found |= {getattr(settings, name, None) or "" for name in ("password", "api_key")}
         found.update(getattr(settings, "secrets", ()))
-        if "://" in (dsn := getattr(settings, "dsn", "")):
-            password = urlsplit(dsn).password or ""
-            found |= {password, unquote(password)}
+        found |= _passwords_in(getattr(settings, "dsn", ""))
     return {secret for secret in found if len(secret) >= SHORTEST_SECRET}
 
 
-class _Redactor:
-    """Replaces known secrets in every value of a log line; the clients mask them already, this is the second lock."""
+def _passwords_in(dsn: str) -> set[str]:
+    """Return the passwords of a DSN, which is a URI or a text of key=value pairs."""
+    if "://" not in dsn:
+        return {word for match in PASSWORD.finditer(dsn) for word in match.groups(default="")}
+    parts = urlsplit(dsn)
+    query = parse_qs(parts.query)
+    given = [parts.password or "", *query.get("password", ()), *query.get("sslpassword", ())]
+    return {*given, *map(unquote, given)}
+
+
+class Redactor:
+    """Replaces known secrets in every text of a log line; the clients mask them already, this is the second lock.
+
+    >>> Redactor(["hunter2"]).clean("password=hunter2")
+    'password=***'
+    """
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        self._secrets = tuple(secrets)
+        self._secrets = sorted(secrets, key=len, reverse=True)  # one may be part of another
 
-    def __call__(self, _logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    def __call__(self, _logger: Any, _method: str, event: Event) -> Event:
         if self._secrets:
             for key, value in event.items():
-                event[key] = self._clean(value)
+                event[key] = self.clean(value)
         return event
 
-    def _clean(self, value: Any) -> Any:
+    def clean(self, value: Any) -> Any:
         if isinstance(value, str):
             for secret in self._secrets:
                 value = value.replace(secret, "***")
+        elif isinstance(value, dict):
+            return {key: self.clean(one) for key, one in value.items()}
+        elif isinstance(value, (list, tuple)):
+            return [self.clean(one) for one in value]
         return value
+
+
+def _with_agent(_logger: Any, _method: str, event: Event) -> Event:
+    event.setdefault("agent", "platform")
+    return event
+
+
+def _without_line(_logger: Any, _method: str, event: Event) -> Event:
+    event.pop("line", None)
+    return event
+
+
+class _ForPeople:
+    """Renders `18:00:05 WARNING coingecko: degraded: cannot reach api.example (next_try=18:00:07)`."""
+
+    def __init__(self, *, on_terminal: bool) -> None:
+        self._on_terminal = on_terminal
+
+    def __call__(self, _logger: Any, _method: str, event: Event) -> str:
+        time, level, agent = event.pop("timestamp"), event.pop("level"), event.pop("agent")
+        name, line, exception = event.pop("event"), event.pop("line", None), event.pop("exception", None)
+        rank = "" if level in {"info", "debug"} else f"{level.upper()} "
+        text = f"{self._time(time)} {rank}{agent}: {line or _sentence(name, event)}"
+        if self._on_terminal and level in COLOURS:
+            text = f"{COLOURS[level]}{text}{PLAIN}"
+        return f"{text}\n{exception}" if exception else text
+
+    def _time(self, stamp: str) -> str:
+        return stamp[11:19] if self._on_terminal else f"{stamp[:19]}Z"
+
+
+def _sentence(name: str, fields: Event) -> str:
+    told = [str(fields[key]) for key in SENTENCES if fields.get(key)]
+    rest = [f"{key}={_short(value)}" for key, value in fields.items() if key not in SENTENCES and value is not None]
+    return ": ".join([name, *(["; ".join(told)] if told else [])]) + (f" ({', '.join(rest)})" if rest else "")
+
+
+def _short(value: Any) -> str:
+    """Show a time of today by its time of day."""
+    with suppress(ValueError, TypeError):
+        moment = datetime.fromisoformat(value)
+        if moment.tzinfo is not None:
+            return f"{moment.astimezone(UTC):%H:%M:%S}Z"
+    return str(value)
+
+
+@define(eq=False)
+class _Lenient:
+    """A stream whose reader may go away: a line that cannot be written is lost, and no agent dies of it."""
+
+    _stream: LogStream = field()
+
+    def write(self, text: str) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.flush()

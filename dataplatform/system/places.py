@@ -14,7 +14,7 @@ __all__ = ["Path", "line_of"]
 Path = tuple[str | int, ...]
 
 TOKEN = re.compile(
-    r'(?P<text>"""(?:\\.|[^\\])*?"""(?!")|\'\'\'.*?\'\'\'(?!\')|"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\')'
+    r'(?P<quoted>"""(?:\\.|[^\\])*?"""(?!")|\'\'\'.*?\'\'\'(?!\')|"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\')'
     r"|(?P<skip>[ \t\r]+|#[^\n]*)|(?P<mark>[\n\[\]{}=,.])|(?P<bare>[^\s\[\]{}=,.#\"']+)",
     re.DOTALL,
 )
@@ -39,16 +39,15 @@ def line_of(text: str, path: Path) -> int:
 class _Token:
     text: str
     line: int
-    quoted: bool
 
 
 def _tokens(text: str) -> Iterator[_Token]:
     line = 1
     for match in TOKEN.finditer(text):
         if match.lastgroup != "skip":
-            yield _Token(match[0], line, quoted=match.lastgroup == "text")
+            yield _Token(match[0], line)
         line += match[0].count("\n")
-    yield _Token("\n", line, quoted=False)
+    yield _Token("\n", line)
 
 
 @define
@@ -78,7 +77,7 @@ class _Reader:
 
     def _takes(self, mark: str) -> bool:
         """Step over the mark if it comes next."""
-        if self._next.text != mark or self._next.quoted:
+        if self._next.text != mark:
             return False
         self._at += 1
         return True
@@ -132,7 +131,7 @@ class _Reader:
                 if not (self._takes(",") or self._takes("\n")):
                     self._pair(path)
         else:
-            while self._next.quoted or self._next.text not in ("\n", ",", "]", "}"):
+            while self._next.text not in {"\n", ",", "]", "}"}:
                 self._at += 1
 
     def _items(self, path: Path) -> None:
@@ -150,7 +149,5 @@ class _Reader:
 
 def _name(key: _Token) -> str:
     """Return a key without its quotes and escapes."""
-    if not key.quoted:
-        return key.text
     (name,) = tomllib.loads(f"{key.text} = 0")
     return name

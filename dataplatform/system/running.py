@@ -5,22 +5,59 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import NoReturn
 
+import structlog
 from attrs import define, field
 
+from dataplatform.system.logs import Redactor
 from dataplatform.system.platform import Platform
 from dataplatform.system.report import Outcome
 from dataplatform.system.view import View
 
-__all__ = ["EXIT_GAVE_UP", "Run"]
+__all__ = ["EXIT_GAVE_UP", "Run", "Signals"]
 
 EXIT_GAVE_UP = 1
 REFRESH = 0.5  # seconds
+AT_ONCE = 2  # the signal that ends the process, in good order if that is possible
+NO_MATTER_WHAT = 3
+
+
+@define(eq=False)
+class Signals:
+    """The requests to stop: each SIGINT and SIGTERM, in order. The third ends the process then and there."""
+
+    numbers: list[int] = field(factory=list)
+    came: threading.Event = field(factory=threading.Event)
+
+    @classmethod
+    @contextmanager
+    def watch(cls) -> Iterator[Signals]:
+        """Count signals within a block; to be called in the main thread."""
+        signals = cls()
+        before = {number: signal.signal(number, signals._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield signals
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        del frame
+        self.numbers.append(number)
+        self.came.set()
+        if len(self.numbers) >= NO_MATTER_WHAT:
+            os._exit(128 + number)
+
+    @property
+    def name(self) -> str | None:
+        """The name of the first signal, None while there was none."""
+        return signal.Signals(self.numbers[0]).name if self.numbers else None
 
 
 @define(eq=False)
@@ -29,29 +66,32 @@ class Run:
 
     platform: Platform
     view: View
-    run_for: float | None
-    report: Path | None
-    _signal: int | None = None
-    _woken: threading.Event = field(factory=threading.Event)
+    signals: Signals
+    redactor: Redactor
+    run_for: float | None = None
+    report: Path | None = None
 
     def run(self) -> int:
-        """Return the exit status: 0 when drained, 1 when the supervisor gave up. A second signal exits at once."""
-        self._watch_signals()
-        with self.view:
-            self._until_end()
-            outcome: Outcome = "signal" if self._signal else "gave_up" if self.platform.reason else "ok"
-            self._stop()
-            self.view.show(self.platform.status())
-        reason = self.platform.reason if outcome == "gave_up" else self._signal_name()
-        self._write(outcome, reason)
-        if outcome == "gave_up":
-            print(reason, file=sys.stderr)  # noqa: T201  the promised last line
-            return EXIT_GAVE_UP
-        return 0
+        """Return the exit status: 0 when drained, 1 when the supervisor gave up or no report could be written.
+
+        A second signal ends the process at once, with status 128 + its number.
+        """
+        try:
+            with self.view:
+                self._until_end()
+                self._stop()
+                self.view.show(self.platform.status())
+        finally:
+            self.platform.stop()
+        gave_up, signalled = self.platform.reason, self.signals.name
+        written = self._write("gave_up" if gave_up else "signal" if signalled else "ok", gave_up or signalled)
+        if gave_up:
+            structlog.get_logger().error("gave up", agent="platform", reason=gave_up)  # the promised last line
+        return EXIT_GAVE_UP if gave_up or not written else 0
 
     def _until_end(self) -> None:
         deadline = None
-        while self._signal is None:
+        while not self.signals.numbers:
             status = self.platform.status()
             self.view.show(status)
             if deadline is None and status.ready and self.run_for is not None:
@@ -59,37 +99,38 @@ class Run:
             left = REFRESH if deadline is None else min(REFRESH, deadline - status.uptime)
             if left <= 0 or self.platform.wait_end(0):
                 return
-            self._woken.wait(left)
+            self.signals.came.wait(left)
 
     def _stop(self) -> None:
-        """Stop in a thread of its own, so that a second signal is handled meanwhile."""
+        """Stop in another thread, so that this one can show how it goes and heed a second signal."""
         stopping = threading.Thread(target=self.platform.stop, name="stop", daemon=True)
         stopping.start()
         while stopping.is_alive():
-            stopping.join(REFRESH / 5)
-
-    def _watch_signals(self) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._on_signal)
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        del frame
-        if self._signal is not None:
-            self._exit_now(number)
-        self._signal = number
-        self._woken.set()
+            self.signals.came.clear()
+            if len(self.signals.numbers) >= AT_ONCE:
+                self._exit_now(self.signals.numbers[-1])
+            self.view.show(self.platform.status())
+            self.signals.came.wait(REFRESH / 5)
 
     def _exit_now(self, number: int) -> NoReturn:
         """Leave without draining; the guards of the embedded servers stop them when this process is gone."""
+        with suppress(Exception):
+            self.view.__exit__(None, None, None)
         self._write("signal", f"a second signal ({signal.Signals(number).name}) stopped it at once")
         os._exit(128 + number)
 
-    def _signal_name(self) -> str | None:
-        return signal.Signals(self._signal).name if self._signal else None
-
-    def _write(self, outcome: Outcome, reason: str | None) -> None:
-        if self.report is not None:
-            text: Any = json.dumps(self.platform.report(outcome, reason), indent=2)
-            partial = self.report.with_name(self.report.name + ".partial")
-            partial.write_text(text + "\n", encoding="utf-8")
+    def _write(self, outcome: Outcome, reason: str | None) -> bool:
+        """Write the report, whole or not at all; say so when that fails."""
+        if self.report is None:
+            return True
+        account = self.redactor.clean(self.platform.report(outcome, reason))
+        partial = self.report.with_name(f"{self.report.name}.partial")
+        try:
+            partial.write_text(json.dumps(account, indent=2) + "\n", encoding="utf-8")
             partial.replace(self.report)
+        except OSError as error:
+            failure = error.strerror
+        else:
+            return True
+        structlog.get_logger().error("report not written", agent="platform", path=str(self.report), error=failure)
+        return False

@@ -1,10 +1,9 @@
-"""From a table of a topology to an options class: every key checked, all problems found at once."""
+"""From a table of a topology to an options class: every key checked, all problems found at once, no secret shown."""
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 from types import SimpleNamespace, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -12,12 +11,20 @@ from typing import Any, get_args, get_origin, get_type_hints
 import attrs
 import msgspec
 
+from dataplatform.system.environment import Expansion, expand
 from dataplatform.system.places import Path
 from dataplatform.system.quantities import parse_duration, parse_size
+from dataplatform.system.refusals import refusal
 
-__all__ = ["Problem", "Problems", "structure", "suggestion"]
+__all__ = ["Problem", "Problems", "key_of", "structure", "suggestion"]
 
-VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+LARGEST = 1e9  # of a number with a fraction: as seconds some 31 years, beyond which timers overflow
+WORDS = {
+    str: "text",
+    int: "a whole number or a size like '64MiB'",
+    float: "a number or a duration like '30s', '5m' or '250ms'",
+    bool: "true or false",
+}
 
 
 @attrs.frozen
@@ -34,106 +41,189 @@ Problems = list[Problem]
 def structure(
     cls: type[Any], table: Any, path: Path, problems: Problems, environ: Mapping[str, str] = os.environ
 ) -> Any:
-    """Return an instance of the options class, or None after adding at least one problem."""
+    """Return an instance of the options class, or None where a value is wrong or missing; add all problems.
+
+    `${NAME}` and `${NAME:-default}` in texts are replaced by the environment's values, durations and sizes by numbers,
+    and a single text is taken for a list of one where a list is expected. The key of an option is its name, or its
+    metadata's `key`.
+    """
     if not isinstance(table, dict):
-        problems.append(Problem(path, f"expected a table, got {table!r:.60}"))
+        problems.append(Problem(path, f"expected a table, got {_kind_of(table)}"))
         return None
-    before = len(problems)
-    options = {option.name: option for option in attrs.fields(cls) if option.init}
-    problems.extend(
-        Problem((*path, key), f"unknown key {key!r}{suggestion(key, options)}") for key in table if key not in options
-    )
-    hints = get_type_hints(cls)
-    values: dict[str, Any] = {}
-    for name, option in options.items():
-        if name in table:
-            shown = f"{table[name]!r:.60}" if option.repr else "a secret"
-            values[name] = _value(hints[name], table[name], (*path, name), problems, environ, shown)
-        elif option.default is attrs.NOTHING:
-            problems.append(Problem(path, f"{name!r} is missing: {option.metadata.get('help', 'it is required')}"))
-    if len(problems) == before:
-        _validate(cls, values, path, problems)
-    return cls(**values) if len(problems) == before else None
+    return _Structurer(cls, path, problems, environ).structure(table)
 
 
-def suggestion(name: str, known: Any) -> str:
+def key_of(option: attrs.Attribute[Any]) -> str:
+    """Return the key of an option in a file; some, such as `from`, are words of Python's own."""
+    key: str = option.metadata.get("key", option.name)
+    return key
+
+
+def suggestion(name: str, known: Collection[str]) -> str:
     """Return `; did you mean …?`, or what there is to choose from.
 
     >>> suggestion("sorces", ["sources", "targets"])
     "; did you mean 'sources'?"
     """
-    close = get_close_matches(name, list(known), n=1, cutoff=0.5)
+    close = list(known) if len(known) == 1 else get_close_matches(name, sorted(known), n=1, cutoff=0.5)
     if close:
         return f"; did you mean {close[0]!r}?"
     return f"; there are {', '.join(sorted(known))}" if known else ""
 
 
-def _value(hint: Any, value: Any, path: Path, problems: Problems, environ: Mapping[str, str], shown: str) -> Any:
-    value = _expanded(value, path, problems, environ)
-    item = get_args(hint)[0] if get_origin(hint) is tuple else None
-    if item is not None and attrs.has(item) and isinstance(value, list):
-        return tuple(structure(item, one, (*path, n), problems, environ) for n, one in enumerate(value))
-    try:
-        return msgspec.convert(_written_by_people(hint, value), hint, strict=True)
-    except (msgspec.ValidationError, ValueError) as error:
-        problems.append(Problem(path, f"{path[-1]}: {_plain(error)}, got {shown}"))
-        return None
+@attrs.define
+class _Structurer:
+    """One table on its way to one options class."""
+
+    cls: type[Any]
+    path: Path
+    problems: Problems
+    environ: Mapping[str, str]
+    _options: dict[str, attrs.Attribute[Any]] = attrs.field(init=False)
+    _given: dict[str, Expansion] = attrs.field(factory=dict, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._options = {key_of(option): option for option in attrs.fields(self.cls) if option.init}
+
+    def structure(self, table: dict[str, Any]) -> Any:
+        for key in table:
+            if key not in self._options:
+                self._add(key, f"unknown key {key!r}{suggestion(key, self._options)}")
+        before = len(self.problems)
+        hints = get_type_hints(self.cls)
+        values: dict[str, Any] = {}
+        for key, option in self._options.items():
+            if key in table:
+                self._given[key] = expansion = expand(table[key], self.environ)
+                self._convert(key, option, hints[option.name], expansion, values)
+            elif option.default is attrs.NOTHING:
+                help_ = option.metadata.get("help", "it is required")
+                self.problems.append(Problem(self.path, f"{key!r} is missing: {help_}"))
+        self._validate(values)
+        return self._make(values) if len(self.problems) == before else None
+
+    def _convert(
+        self, key: str, option: attrs.Attribute[Any], hint: Any, given: Expansion, values: dict[str, Any]
+    ) -> None:
+        """Put the option's value among the `values`, unless it is of the wrong type."""
+        item = get_args(hint)[0] if get_origin(hint) is tuple else None
+        if item is not None and attrs.has(item) and isinstance(given.raw, list):
+            self._convert_tables(key, option, item, given.raw, values)
+            return
+        if given.unset:
+            for problem in given.unset:
+                self._add(key, problem)
+            return
+        try:
+            value = msgspec.convert(_written_by_people(hint, given.value), hint, strict=True)
+        except (msgspec.ValidationError, ValueError):
+            self._add(key, f"{key}: expected {_expected(hint)}{_got(option, given)}")
+            return
+        if isinstance(value, float) and not abs(value) < LARGEST:
+            self._add(key, f"{key}: must be below {LARGEST:,.0f}{_got(option, given)}")
+            return
+        values[option.name] = value
+
+    def _convert_tables(
+        self, key: str, option: attrs.Attribute[Any], cls: type[Any], tables: list[Any], values: dict[str, Any]
+    ) -> None:
+        path, before = (*self.path, key), len(self.problems)
+        made = [structure(cls, table, (*path, n), self.problems, self.environ) for n, table in enumerate(tables)]
+        if len(self.problems) == before:
+            values[option.name] = tuple(made)
+
+    def _validate(self, values: dict[str, Any]) -> None:
+        """Run every validator, so that all that is wrong is found, not only the first of it."""
+        made = SimpleNamespace(**self._defaults(), **values)
+        for key, option in self._options.items():
+            if not hasattr(made, option.name):
+                continue
+            try:
+                converter: Any = option.converter
+                if converter is not None:
+                    setattr(made, option.name, converter(getattr(made, option.name)))
+                if option.validator is not None:
+                    option.validator(made, option, getattr(made, option.name))
+            except AttributeError:  # it looks at another option too, which has a problem of its own
+                continue
+            except (ValueError, TypeError) as error:
+                delattr(made, option.name)
+                self._refused(key, option, error)
+
+    def _refused(self, key: str, option: attrs.Attribute[Any], error: ValueError | TypeError) -> None:
+        given = self._given.get(key)
+        if given is None:  # by its default it does not go with the others
+            self.problems.append(Problem(self.path, refusal(error, key, "")))
+            return
+        text = given.concealed(refusal(error, key, _got(option, given)))
+        if not _may_be_shown(option) and isinstance(given.raw, str):
+            text = text.replace(given.raw, "***")
+        self._add(key, text)
+
+    def _defaults(self) -> dict[str, Any]:
+        """Return the defaults of the options that are not given, as far as they have one that stands by itself."""
+        defaults = {}
+        for key, option in self._options.items():
+            default: Any = option.default
+            if key in self._given or default is attrs.NOTHING:
+                continue
+            if getattr(default, "takes_self", False):
+                continue  # made from the others
+            defaults[option.name] = default.factory() if hasattr(default, "factory") else default
+        return defaults
+
+    def _make(self, values: dict[str, Any]) -> Any:
+        aliases = {option.name: option.alias or option.name for option in self._options.values()}
+        try:
+            return self.cls(**{aliases[name]: value for name, value in values.items()})
+        except (ValueError, TypeError) as error:  # a check of the class as a whole
+            self.problems.append(Problem(self.path, refusal(error, "", "")))
+            return None
+
+    def _add(self, key: str, message: str) -> None:
+        self.problems.append(Problem((*self.path, key), message))
 
 
 def _written_by_people(hint: Any, value: Any) -> Any:
-    """Turn `"30s"` into seconds, `"64MiB"` into bytes, and a single text into a list where a list is expected."""
+    """Turn `"30s"` into seconds, `"64MiB"` into bytes, and a single text into a list where a list is expected.
+
+    What comes from the environment is always text, so `"true"` and `"8080"` do for a switch and a number too.
+    """
     kinds = set(get_args(hint)) if isinstance(hint, UnionType) else {hint}
     if isinstance(value, str) and str not in kinds:
         if float in kinds:
             return parse_duration(value)
         if int in kinds:
             return parse_size(value)
+        if bool in kinds:
+            return {"true": True, "false": False}.get(value, value)
         if get_origin(hint) is tuple:
             return [value]
     return value
 
 
-def _expanded(value: Any, path: Path, problems: Problems, environ: Mapping[str, str]) -> Any:
-    """Replace `${NAME}` and `${NAME:-default}` by the environment's values."""
+def _expected(hint: Any) -> str:
+    """Say in words what a type takes."""
+    if isinstance(hint, UnionType):
+        return " or ".join(_expected(kind) for kind in get_args(hint) if kind is not type(None))
+    if get_origin(hint) is tuple:
+        item = get_args(hint)[0]
+        return "a list of tables" if attrs.has(item) else f"a list, each item {_expected(item)}"
+    if isinstance(get_origin(hint), type) and issubclass(get_origin(hint), Mapping):
+        return f"a table, each value {_expected(get_args(hint)[1])}"
+    return WORDS.get(hint, getattr(hint, "__name__", str(hint)))
 
-    def replace(match: re.Match[str]) -> str:
-        found: str | None = environ.get(match[1], match[2])
-        if found is None:
-            problems.append(Problem(path, f"environment variable {match[1]} is not set; export {match[1]}=…"))
-            return ""
-        return found
 
-    if isinstance(value, str):
-        return VARIABLE.sub(replace, value)
+def _may_be_shown(option: attrs.Attribute[Any]) -> bool:
+    return option.repr is True  # a function there shows a part only: the rest is secret
+
+
+def _got(option: attrs.Attribute[Any], given: Expansion) -> str:
+    """Show a value as it stands in the file, so before `${NAME}` was replaced."""
+    return f", got {given.raw!r:.60}" if _may_be_shown(option) else "; its value is secret and not shown"
+
+
+def _kind_of(value: Any) -> str:
     if isinstance(value, list):
-        return [_expanded(one, path, problems, environ) for one in value]
-    if isinstance(value, dict):
-        return {key: _expanded(one, (*path, key), problems, environ) for key, one in value.items()}
-    return value
-
-
-def _validate(cls: type[Any], values: dict[str, Any], path: Path, problems: Problems) -> None:
-    """Run the validator of each given option, so that every bad one is found, not only the first."""
-    made = {
-        option.name: values.get(option.name, None if _is_factory(option.default) else option.default)
-        for option in attrs.fields(cls)
-    }
-    for option in attrs.fields(cls):
-        if option.name not in values:
-            continue
-        try:
-            converted = option.converter(values[option.name]) if callable(option.converter) else values[option.name]
-            if option.validator is not None:
-                option.validator(SimpleNamespace(**made), option, converted)
-        except (ValueError, TypeError) as error:
-            text = str(error.args[0]) if error.args else str(error)
-            problems.append(Problem((*path, option.name), f"{option.name}: {text.removeprefix(option.name + ': ')}"))
-
-
-def _is_factory(default: Any) -> bool:
-    return default is attrs.NOTHING or hasattr(default, "factory")
-
-
-def _plain(error: Exception) -> str:
-    text = str(error).split(" - at ", 1)[0].replace("`", "")
-    return re.sub(r", got .*$", "", text)[:1].lower() + re.sub(r", got .*$", "", text)[1:]
+        return "a list"
+    return WORDS[str] if isinstance(value, str) else str(value)

@@ -1,28 +1,23 @@
-"""What a person sees of a running platform: a live table on a terminal, a line now and then elsewhere."""
+"""What a person sees of a running platform where there is no terminal: a line now and then."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol, Self
 
 import structlog
 from attrs import define, field
-from rich.console import Console, Group
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
 
-from dataplatform.base.agent import AgentStatus
+from dataplatform.base.agent import AgentStatus, State
 from dataplatform.dsl.flow import RouteAccount
-from dataplatform.system.bookkeeper import LatestPrice
-from dataplatform.system.platform import PlatformStatus
+from dataplatform.system.bookkeeper import Books, LatestPrice
+from dataplatform.system.platform import Phase, PlatformStatus
 
-__all__ = ["LineView", "TableView", "View"]
+__all__ = ["LineView", "View", "account", "amount", "elapsed", "next_try", "troubled"]
 
-PRICES_IN_TABLE = 10
-LINE_EVERY = 5.0
-STUCK_AFTER = 30.0
-COLOURS = {"running": "green", "degraded": "yellow", "failed": "red", "stopped": "dim"}
+OFTEN, SELDOM = 5.0, 60.0  # seconds between two lines, in the first minute and later
+SHOWN = 3
 
 
 class View(Protocol):
@@ -37,19 +32,41 @@ class View(Protocol):
 
 @define(eq=False)
 class LineView:
-    """Logs a line every five seconds: for pipes, files and services."""
+    """Logs how things stand when the platform is ready, every five seconds, from a minute on once a minute, and at
+    the end: for pipes, files and services."""  # noqa: D205, D209  one sentence
 
-    _last: float = -LINE_EVERY
+    _due: float = 0.0
+    _phase: Phase = Phase.STARTING
     _log: Any = field(factory=lambda: structlog.get_logger().bind(agent="platform"))
 
     def show(self, status: PlatformStatus) -> None:
-        if not status.ready or status.uptime - self._last < LINE_EVERY:
-            return
-        self._last = status.uptime
-        troubled = {agent.name: agent.shown for agent in status.agents if agent.shown != "running"}
-        routes = {f"{r.source}->{r.target}": f"{r.written}/{r.read}" for r in status.routes}
+        changed, self._phase = status.phase is not self._phase, status.phase
+        match status.phase:
+            case Phase.RUNNING if changed:
+                self._due = status.uptime + OFTEN
+                took, agents = elapsed(status.uptime), len(status.agents)
+                self._log.info("ready", line=f"ready in {took}: {agents} agents", took_s=round(status.uptime, 3))
+            case Phase.RUNNING if status.uptime >= self._due:
+                self._due = status.uptime + (OFTEN if status.uptime < SELDOM else SELDOM)
+                self._say("status", status, [*account(status), *_latest(status.books.prices), *_troubles(status)])
+            case Phase.DRAINING if changed:
+                line = "draining: waiting for what is in flight; a second signal stops at once"
+                self._log.info("draining", line=line)
+            case Phase.STOPPED if changed:
+                self._say("stopped", status, [f"stopped after {elapsed(status.uptime)}", *account(status)])
+
+    def _say(self, event: str, status: PlatformStatus, words: Iterable[str]) -> None:
+        books = status.books
         self._log.info(
-            "status", written_of_read=routes, rows=status.books.tables, latest=_latest(status.books.prices), **troubled
+            event,
+            line="; ".join(words),
+            uptime_s=round(status.uptime, 3),
+            routes=[_route(route) for route in status.routes],
+            tables=books.tables,
+            topics=books.topics,
+            coins=len(books.prices),
+            latest={price.coin_id: price.usd_price for price in books.prices[:SHOWN]},
+            troubled={agent.name: _trouble(agent) for agent in troubled(status)} if event == "status" else {},
         )
 
     def __enter__(self) -> Self:
@@ -59,96 +76,92 @@ class LineView:
         return
 
 
-@define(eq=False)
-class TableView:
-    """A live table of agents, routes and prices, below the log lines."""
-
-    console: Console
-    _rates: dict[tuple[str, str], tuple[float, int, float]] = field(factory=dict)
-    _live: Live = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._live = Live(console=self.console, auto_refresh=False, transient=False)
-
-    def show(self, status: PlatformStatus) -> None:
-        parts: list[Any] = [_agents(status), self._routes(status)]
-        if status.books.prices:
-            parts.append(_prices(status))
-        self._live.update(Group(*parts), refresh=True)
-
-    def __enter__(self) -> Self:
-        self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._live.stop()
-
-    def _routes(self, status: PlatformStatus) -> Table:
-        table = Table("route", title="Routes", title_justify="left", expand=False)
-        for name in ("read", "written", "dead letters", "in flight", "records/s"):
-            table.add_column(name, justify="right")
-        for route in status.routes:
-            table.add_row(
-                f"{route.source} → {route.target}",
-                f"{route.read:,}",
-                f"{route.written:,}",
-                Text(f"{route.dead_lettered:,}", style="red" if route.dead_lettered else ""),
-                str(route.batches_in_flight),
-                f"{self._rate(route, status.uptime):,.0f}",
-            )
-        return table
-
-    def _rate(self, route: RouteAccount, now: float) -> float:
-        """Return records written a second, averaged over about five seconds."""
-        key = (route.source, route.target)
-        then, written, rate = self._rates.get(key, (now, route.written, 0.0))
-        if now - then >= LINE_EVERY:
-            rate = (route.written - written) / (now - then)
-            then, written = now, route.written
-        self._rates[key] = (then, written, rate)
-        return rate
+def account(status: PlatformStatus) -> list[str]:
+    """Say what was written on each route and is in each table."""
+    routes = [
+        f"{route.source} → {route.target} {route.written:,} of {amount(route.read, 'record')}"
+        + (f", {amount(route.dead_lettered, 'dead letter')}" if route.dead_lettered else "")
+        for route in status.routes
+    ]
+    incidents = [amount(len(status.incidents), "incident")] if status.incidents else []
+    return [*routes, *tables(status.books), *incidents]
 
 
-def _agents(status: PlatformStatus) -> Table:
-    title = f"Agents, up {status.uptime:.0f} s" + ("" if status.ready else ", starting")
-    table = Table("agent", "kind", "state", title=title, title_justify="left", expand=False)
-    table.add_column("restarts", justify="right")
-    table.add_column("what it says", overflow="fold", max_width=80)
-    for agent in status.agents:
-        table.add_row(
-            agent.name, agent.kind, Text(agent.shown, style=COLOURS.get(agent.shown, "cyan")), str(agent.restarts),
-            _says(agent),
-        )  # fmt: skip
-    return table
+def tables(books: Books) -> list[str]:
+    """Say how many rows the tables hold."""
+    rows = ", ".join(f"{name} {amount(count, 'row')}" for name, count in sorted(books.tables.items()))
+    return [rows] if rows else []
 
 
-def _says(agent: AgentStatus) -> str:
-    if agent.degraded is not None:
-        due = agent.degraded.next_try
-        wait = f"; next try in {max(0.0, (due - datetime.now(UTC)).total_seconds()):.0f} s" if due else ""
-        return agent.degraded.reason + wait
-    if agent.busy_s > STUCK_AFTER:
-        return f"busy with one message for {agent.busy_s:.0f} s: stuck?"
-    return ", ".join(f"{name} {value:,}" for name, value in sorted(agent.counters.items()))
+def troubled(status: PlatformStatus) -> list[AgentStatus]:
+    """Return the agents that are not as they should be."""
+    usual = {str(State.RUNNING), str(State.STARTING)} if not status.ready else {str(State.RUNNING)}
+    return [agent for agent in status.agents if agent.shown not in usual]
 
 
-def _prices(status: PlatformStatus) -> Table:
-    prices = status.books.prices
-    rows = ", ".join(f"{name} {count:,} rows" for name, count in sorted(status.books.tables.items()))
-    title = f"Arrived in the database: {rows}; the largest of the latest {len(prices)} prices"
-    table = Table("coin", title=title, title_justify="left", expand=False)
-    for name in ("price in USD", "24 h"):
-        table.add_column(name, justify="right")
-    table.add_column("last updated (UTC)")
-    table.add_column("source")
-    for price in prices[:PRICES_IN_TABLE]:
-        change = "" if price.change_24h is None else f"{price.change_24h:+.2f} %"
-        table.add_row(
-            price.coin_id, f"{price.usd_price:,.6g}", change, f"{price.last_updated:%Y-%m-%d %H:%M:%S}", price.source
-        )
-    return table
+def next_try(agent: AgentStatus) -> str:
+    """Say when a degraded agent tries again, nothing where that is not known."""
+    due = agent.degraded.next_try if agent.degraded else None
+    return f"next try in {elapsed(max(0.0, (due - datetime.now(UTC)).total_seconds()))}" if due else ""
 
 
-def _latest(prices: list[LatestPrice]) -> str:
-    shown = ", ".join(f"{price.coin_id} {price.usd_price:,.6g}" for price in prices[:3])
-    return f"{shown}, … {len(prices)} coins ({prices[0].source})" if prices else "nothing yet"
+def amount(number: int, what: str) -> str:
+    """Return a number and what there is of it.
+
+    >>> amount(1, "row"), amount(1200, "row")
+    ('1 row', '1,200 rows')
+    """
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def elapsed(seconds: float) -> str:
+    """Return a duration in the two largest units that tell something.
+
+    >>> elapsed(0.42), elapsed(75.2), elapsed(7500.0), elapsed(200_000.0)
+    ('0.4 s', '1 min 15 s', '2 h 5 min', '2 d 7 h')
+    """
+    if seconds < 10:  # noqa: PLR2004
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    for size, name, part, part_name in ((86_400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if whole >= size:
+            return f"{whole // size} {name} {whole % size // part} {part_name}"
+    return f"{whole} s"
+
+
+def _route(route: RouteAccount) -> dict[str, Any]:
+    return {
+        "source": route.source,
+        "target": route.target,
+        "read": route.read,
+        "written": route.written,
+        "dead_lettered": route.dead_lettered,
+    }
+
+
+def _trouble(agent: AgentStatus) -> dict[str, Any]:
+    degraded = agent.degraded
+    due = degraded.next_try if degraded else None
+    reason = degraded.reason if degraded else agent.last_error
+    return {"state": agent.shown, "reason": reason, "next_try": due.isoformat() if due else None}
+
+
+def _latest(prices: Sequence[LatestPrice]) -> list[str]:
+    if not prices:
+        return []
+    shown = ", ".join(f"{price.coin_id} {price.usd_price:,.6g}" for price in prices[:SHOWN])
+    return [f"{len(prices)} coins such as {shown} USD ({', '.join(sorted({price.source for price in prices}))})"]
+
+
+def _troubles(status: PlatformStatus) -> list[str]:
+    """Say which agents are not well; those with the same reason, such as a client and its source, in one."""
+    alike: dict[tuple[str, str], list[AgentStatus]] = {}
+    for agent in troubled(status):
+        alike.setdefault((agent.shown, agent.degraded.reason if agent.degraded else ""), []).append(agent)
+    return [_in_words(state, reason, agents) for (state, reason), agents in alike.items()]
+
+
+def _in_words(state: str, reason: str, agents: Sequence[AgentStatus]) -> str:
+    when = next(filter(None, map(next_try, agents)), "")
+    words = f"{' and '.join(agent.name for agent in agents)} {state}{f', {when}' if when else ''}"
+    return f"{words} ({reason})" if reason else words

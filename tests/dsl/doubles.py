@@ -94,9 +94,7 @@ class FeedSpec:
 class BareSource(FlowSource):
     """A source with feeds and nothing else; its client's answers to the pages of a reading are crops."""
 
-    def __init__(
-        self, context: Context, client: str, outbox: Outbox, feeds: Sequence[FeedSpec], bomb: Bomb
-    ) -> None:
+    def __init__(self, context: Context, client: str, outbox: Outbox, feeds: Sequence[FeedSpec], bomb: Bomb) -> None:
         super().__init__(context, client, outbox)
         self._specs = feeds
         self._bomb = bomb

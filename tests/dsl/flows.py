@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from threading import Event
 from typing import Any
 
 from attrs import define, field
 
-from dataplatform.base.agent import AgentStatus, ChildSpec, Drain, Drained, GetStatus, Incident, Intensity, Link, Ready, Timer
+from dataplatform.base.agent import (
+    AgentStatus,
+    ChildSpec,
+    Drain,
+    Drained,
+    GetStatus,
+    Incident,
+    Link,
+    Ready,
+    Timer,
+)
 from dataplatform.base.agent.supervisor import StartDue
 from dataplatform.dsl.feeds import Crop
 from dataplatform.dsl.flow import Outbox, Position, RouteAccount
 from dataplatform.dsl.kinds import PRICES
 from dataplatform.dsl.types import CryptoPriceData, DeadLetter, Record
-from dataplatform.errors import PlatformError
+from dataplatform.errors import Permanent, PlatformError
 from dataplatform.result import Failure, Result, Success
 from tests.dsl.doubles import BareSource, BareTarget, Bomb, Commit, Double, FeedSpec, Read, ReplayableSource, Write
 from tests.dsl.records import prices
@@ -151,8 +161,6 @@ class Store(Script):
 
 
 def rejected(coin_id: str) -> PlatformError:
-    from dataplatform.errors import Permanent
-
     return Permanent("rejected", f"no row can hold {coin_id}")
 
 
@@ -175,22 +183,34 @@ class Flow:
         dead_letters: str | None = None,
         feeds: Sequence[FeedSpec] = (FeedSpec(),),
         credit: int = 4,
-        intensity: Intensity | None = None,
     ) -> None:
-        """Start everything and wait until all of it is ready."""
+        """Start a bare source on a scripted input, and everything else."""
         self.source = source
+        cls = ReplayableSource if isinstance(source, Log) else BareSource
+        self.run(
+            Double.child(INPUT, source.answer, source.opened, self._bomb(INPUT)),
+            lambda outbox: cls.child(SOURCE, INPUT, outbox, feeds, self._bomb(SOURCE), stage=2, drain_timeout=7.0),
+            *targets,
+            dead_letters=dead_letters,
+            credit=credit,
+        )
+
+    def run(
+        self,
+        client: ChildSpec,
+        source: Callable[[Outbox], ChildSpec],
+        *targets: str,
+        dead_letters: str | None = None,
+        credit: int = 4,
+    ) -> None:
+        """Start a source called `source`, its client called `input`, and the targets; wait until all are ready."""
         letters = dead_letters or targets[-1]
         self.outbox = Outbox(SOURCE, targets, letters)
         names = list(dict.fromkeys([*targets, letters]))
-        cls = ReplayableSource if isinstance(source, Log) else BareSource
-        children = [
-            Double.child(INPUT, source.answer, source.opened, self._bomb(INPUT)),
-            *(child for name in names for child in self._target(name, credit)),
-            cls.child(SOURCE, INPUT, self.outbox, feeds, self._bomb(SOURCE), stage=2, drain_timeout=7.0),
-        ]
+        children = [client, *(child for name in names for child in self._target(name, credit)), source(self.outbox)]
         links = [Link(INPUT, SOURCE)]
         links += [link for name in names for link in (Link(SOURCE, name), Link(name, f"{name}.client"))]
-        self.stage.supervise(*children, links=links, intensity=intensity)
+        self.stage.supervise(*children, links=links)
         self.stage.parent.expect(Ready)
 
     def _target(self, name: str, credit: int) -> list[ChildSpec]:
@@ -286,12 +306,23 @@ class Flow:
     def restart(self, agent: str, incarnation: int = 2) -> None:
         """Let the time pass that a supervisor waits before it starts a crashed agent anew, and wait for that."""
         self.wait_for(StartDue)
-        self.until(lambda: (s := self.status(agent)).restarts == incarnation - 1 and s.state == "running")
-        self.stage.settle()
+        running(self.stage, agent, incarnation)
 
     def end(self) -> None:
         for stall in self._stalls:
             stall.open()
+
+
+def running(stage: Stage, agent: str, incarnation: int) -> None:
+    """Wait until this incarnation of an agent runs, and its supervisor has told its peers."""
+    due = time.monotonic() + DEADLINE
+    while (status := stage.runtime.directory.status(agent)) is None or (status.restarts, status.state) != (
+        incarnation - 1,
+        "running",
+    ):
+        assert time.monotonic() < due, f"{agent} does not run"
+        stage.settle()
+    stage.settle()
 
 
 def drain(flow: Flow) -> None:
@@ -301,8 +332,3 @@ def drain(flow: Flow) -> None:
 
 def drained(flow: Flow) -> None:
     flow.stage.parent.until_type(Drained)
-
-
-def batches(coin_ids: Iterable[str], size: int = 2) -> list[list[str]]:
-    ids = list(coin_ids)
-    return [ids[start : start + size] for start in range(0, len(ids), size)]

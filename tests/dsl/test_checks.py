@@ -80,7 +80,7 @@ def test_options_of_another_type_are_refused(bad: object) -> None:
 
 def test_a_single_text_is_no_list_of_currencies() -> None:
     with pytest.raises(TypeError, match="a list of texts"):
-        CurrentPricesOptions(vs_currencies="usd")  # type: ignore[arg-type]
+        CurrentPricesOptions(vs_currencies="usd")
     assert CurrentPricesOptions(vs_currencies=["usd", "btc"]).vs_currencies == ("usd", "btc")
 
 
@@ -104,7 +104,7 @@ def test_no_limit_is_a_limit_too(good: int | None) -> None:
         (price(), "expected a list"),
         ([price(), None], "index 1"),
         ([price(), "bitcoin"], "index 1"),
-        ([Dearer(**{"coin_id": "a", "symbol": "a", "usd_price": 1, "last_updated": price().last_updated, "source": "t"})],
+        ([Dearer(coin_id="a", symbol="a", usd_price=1, last_updated=price().last_updated, source="t")],
          "index 0"),
     ],
 )  # fmt: skip

@@ -86,6 +86,7 @@ def test_names_are_camel_case_with_their_numbers_attached() -> None:
         "lastUpdated",
         "source",
         "attribution",
+        "schemaVersion",
     }
     analytics = json.loads(codec(ANALYTICS).encode([record(ANALYTICS)])[0])
     assert {"marketCapChange24h", "activeCryptocurrencies", "totalMarketCap"} < set(analytics)
@@ -219,9 +220,10 @@ def decode_or_refuse(kind: Kind, raw: bytes) -> Record | str:
     try:
         return codec(kind).decode(raw)
     except Permanent as error:
-        assert error.code in {"malformed", "invalid"}
-        assert error.message
-        return error.code
+        refused = error
+    assert refused.code in {"malformed", "invalid"}
+    assert refused.message
+    return refused.code
 
 
 @by_kind
@@ -300,7 +302,7 @@ def test_a_decoded_record_is_as_good_as_a_made_one() -> None:
 def test_building_by_column_runs_the_rules_of_the_type() -> None:
     wires: list[Any] = [price("a"), price("b")]
     assert Builder(CryptoPriceData).build(wires) == wires
-    with pytest.raises(ValueError, match="last_updated|time zone"):
+    with pytest.raises(ValueError, match="time zone"):
         Builder(CryptoPriceData).build([_Changed(price(), last_updated=price().last_updated.replace(tzinfo=None))])
     for name, wrong in (("coin_id", ""), ("usd_price", -1.0), ("change_7d", float("-inf")), ("name", "a\0b")):
         with pytest.raises(ValueError, match=name):

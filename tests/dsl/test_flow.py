@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from dataplatform.base.agent import State
+from dataplatform.dsl.feeds import Crop
 from dataplatform.dsl.flow import Batch, Deliver, Position
 from dataplatform.dsl.flow.source import CommitDue, FeedDue, Pause, Resume
-from dataplatform.dsl.feeds import Crop
 from dataplatform.dsl.kinds import PRICES
 from dataplatform.errors import Transient
 from dataplatform.result import Failure, Success

@@ -21,7 +21,7 @@ from dataplatform.errors import Permanent, Transient
 from dataplatform.result import Failure, Result
 from tests.dsl.doubles import Commit, FeedSpec, Read, Write
 from tests.dsl.flows import INPUT, SOURCE, Flow, Log, Poll, drain, drained, failing
-from tests.dsl.records import letter, price, prices
+from tests.dsl.records import letter, price
 
 COINS = [f"coin-{number}" for number in range(10)]
 OUTAGE = Transient("database", "the server is restarting")
@@ -454,7 +454,9 @@ def test_what_several_targets_wait_for_is_counted_once_and_told_for_each(flow: F
     drain(flow)
     flow.stage.pass_limit(SOURCE, Phase.DRAINING)
     flow.until(lambda: flow.status(SOURCE).state is State.STOPPED)
-    assert [(incident.records, "3 for one, 3 for two" in incident.message) for incident in flow.incidents] == [(3, True)]
+    assert [(incident.records, "3 for one, 3 for two" in incident.message) for incident in flow.incidents] == [
+        (3, True)
+    ]
 
 
 def test_a_stop_with_undelivered_batches_of_a_topic_is_none(flow: Flow) -> None:

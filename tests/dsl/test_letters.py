@@ -41,7 +41,13 @@ def test_the_same_input_has_the_same_id_each_time_and_other_input_another() -> N
         return letter_for_input(raw, MALFORMED, origin=origin, at=NOON, stream="s", place=place).id
 
     assert letter_id() == letter_id()
-    others = [letter_id(b"["), letter_id(origin="b"), letter_id(place=(0, 2)), letter_id(place=(1, 1)), letter_id(place=None)]
+    others = [
+        letter_id(b"["),
+        letter_id(origin="b"),
+        letter_id(place=(0, 2)),
+        letter_id(place=(1, 1)),
+        letter_id(place=None),
+    ]
     assert len({letter_id(), *others}) == 6
 
 

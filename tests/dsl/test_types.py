@@ -110,7 +110,7 @@ def test_a_time_of_another_zone_is_converted_to_utc(minutes: int, time: datetime
 @pytest.mark.parametrize("hours", [-5, 5])
 def test_a_time_that_utc_cannot_hold_is_refused_as_a_value(hours: int) -> None:
     zone = timezone(timedelta(hours=hours))
-    edge = (datetime.max if hours < 0 else datetime.min).replace(tzinfo=zone)
+    edge = datetime.max.replace(tzinfo=zone) if hours < 0 else datetime.min.replace(tzinfo=zone)
     with pytest.raises(ValueError, match="years 1 to 9999"):
         price(last_updated=edge)
 
@@ -261,7 +261,7 @@ def test_a_bid_is_not_above_its_ask() -> None:
     touching = record(LEVEL1, best_bid=100, best_ask=100)
     assert isinstance(touching, Level1Data)
     assert not touching.estimated
-    with pytest.raises(ValueError, match="best_bid <= best_ask, got 101.0 and 100.0"):
+    with pytest.raises(ValueError, match=r"best_bid <= best_ask, got 101\.0 and 100\.0"):
         record(LEVEL1, best_bid=101, best_ask=100)
 
 

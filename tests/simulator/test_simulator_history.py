@@ -74,7 +74,7 @@ def test_the_open_of_a_candle_is_the_close_of_the_one_before(get: Get) -> None:
         (30, "daily", DAY, 31),
     ],
 )
-def test_charts_are_as_fine_as_coingecko_chooses_and_end_now(  # noqa: PLR0917 - cases of four numbers
+def test_charts_are_as_fine_as_coingecko_chooses_and_end_now(
     simulator: Simulator, get: Get, days: float, interval: str, spacing: int, count: int
 ) -> None:
     chart = get("/coins/ethereum/market_chart", vs_currency="eur", days=days, interval=interval).json()

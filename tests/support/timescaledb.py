@@ -46,7 +46,8 @@ BEGIN
     FOR statement IN
         SELECT format(
             'DROP %s IF EXISTS public.%I CASCADE',
-            CASE relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END,
+            CASE relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' WHEN 'S' THEN 'SEQUENCE'
+                ELSE 'TABLE' END,
             relname
         )
         FROM pg_class AS relation
@@ -126,13 +127,11 @@ def installed() -> Path:
 def _install() -> tuple[int, str]:
     """Return the script's exit status, and the last line it wrote: the folder, or the reason."""
     try:
-        done = subprocess.run(
-            [SCRIPTS / "timescaledb"], check=False, capture_output=True, text=True, timeout=INSTALL
-        )
+        done = subprocess.run([SCRIPTS / "timescaledb"], check=False, capture_output=True, text=True, timeout=INSTALL)
     except subprocess.TimeoutExpired:
         return FAILED, f"npm did not install it within {INSTALL:.0f} s"
     lines = (done.stdout if done.returncode == 0 else done.stderr).splitlines()
-    return done.returncode, lines[-1] if lines else ""
+    return done.returncode, lines[-1].removeprefix("timescaledb: ") if lines else ""
 
 
 def _first_line(process: subprocess.Popen[str]) -> str:

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
-from io import StringIO
+from io import BytesIO
 from typing import Any, ClassVar, TypeAlias, assert_never
 
 import psycopg2
-from psycopg2.extensions import TRANSACTION_STATUS_IDLE, connection
+from psycopg2.errors import DuplicateTable, ReadOnlySqlTransaction, UndefinedTable, UniqueViolation
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE, connection, parse_dsn
 
 from dataplatform.base.agent import Agent, Context
 from dataplatform.base.database.errors import explain
 from dataplatform.base.database.requests import Probe, Query, Rows, RowsWritten, WriteRows
 from dataplatform.base.database.settings import TimescaleSettings
 from dataplatform.base.database.tables import TableSpec
-from dataplatform.errors import PlatformError
+from dataplatform.errors import Permanent, PlatformError
 from dataplatform.result import Failure, Result, Success
 
 __all__ = ["TimescaleClient"]
 
 Message: TypeAlias = WriteRows | Query | Probe
 SCHEMA_LOCK = 0x64617461  # an advisory lock of our own, so that two connections do not create one table at once
+CURSOR = "query"
+VERSION = "SELECT current_setting('server_version')"
 
 
 class TimescaleClient(Agent):
@@ -42,7 +46,9 @@ class TimescaleClient(Agent):
         try:
             answer = self._run(self._connected(), message)
         except psycopg2.Error as error:
-            return self._failed(explain(error))
+            return self._failed(explain(error, writing=isinstance(message, WriteRows)))
+        except ValueError as error:  # text that is none: half a surrogate pair, NUL
+            return self._failed(Permanent("rejected", f"not to be sent to PostgreSQL: {error}"))
         self.recover()
         return Success(answer)
 
@@ -63,42 +69,61 @@ class TimescaleClient(Agent):
         match message:
             case WriteRows(spec, text, rows):
                 return self._write(conn, spec, text, rows)
-            case Query(sql, parameters, most, needs):
-                try:
-                    return self._query(conn, sql, parameters, most)
-                except psycopg2.errors.UndefinedTable:
-                    if not needs:
-                        raise
-                for spec in needs:
-                    self._create(conn, spec)
-                return self._query(conn, sql, parameters, most)
+            case Query():
+                return self._read(conn, message)
             case Probe():
-                return self._query(conn, "SHOW server_version", {}, 1).rows[0][0]
+                return self._query(conn, VERSION).rows[0][0]
             case _:
                 assert_never(message)
 
     def _write(self, conn: connection, spec: TableSpec, text: str, rows: int) -> RowsWritten:
+        encoded = BytesIO(text.encode())
         if spec.name not in self._known:
-            self._create(conn, spec)
+            self._ensure(conn, spec)
+            with conn, conn.cursor() as cursor:
+                cursor.execute(spec.stage)
         with conn, conn.cursor() as cursor:
-            cursor.copy_expert(spec.copy, StringIO(text))
+            cursor.copy_expert(spec.copy, encoded)
             cursor.execute(spec.upsert)
         self._known.add(spec.name)
         self.count("rows", rows)
         return RowsWritten(spec.name, rows)
 
+    def _read(self, conn: connection, query: Query) -> Rows:
+        try:
+            return self._query(conn, query.sql, query.parameters, query.most)
+        except UndefinedTable:
+            if not query.needs:
+                raise
+        with suppress(ReadOnlySqlTransaction):  # then the table is missing still
+            for spec in query.needs:
+                self._ensure(conn, spec)
+        return self._query(conn, query.sql, query.parameters, query.most)
+
+    def _ensure(self, conn: connection, spec: TableSpec) -> None:
+        """Make a table where it is missing; to ask for it takes no right, to try does."""
+        with conn, conn.cursor() as cursor:
+            cursor.execute("SELECT to_regclass(%s)", (spec.quoted_name,))
+            missing = cursor.fetchall() == [(None,)]
+        if missing:
+            with suppress(UniqueViolation, DuplicateTable):  # another program was faster, without our lock
+                self._create(conn, spec)
+
     def _create(self, conn: connection, spec: TableSpec) -> None:
         with conn, conn.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", (SCHEMA_LOCK,))
-            for statement in (*spec.create, spec.stage):
+            for statement in spec.create:
                 cursor.execute(statement)
 
-    def _query(self, conn: connection, sql: str, parameters: Any, most: int) -> Rows:
-        with conn, conn.cursor() as cursor:
-            cursor.execute("SET TRANSACTION READ ONLY")
-            cursor.execute(sql, parameters or None)
-            columns = tuple(column.name for column in cursor.description or ())
-            return Rows(columns, cursor.fetchmany(most) if columns else [])
+    def _query(self, conn: connection, sql: str, parameters: Mapping[str, Any] | None = None, most: int = 1) -> Rows:
+        """Read through a cursor on the server, which sends no more rows than are asked for."""
+        with conn:
+            with conn.cursor() as plain:
+                plain.execute("SET TRANSACTION READ ONLY")
+            with conn.cursor(CURSOR) as cursor:
+                cursor.execute(sql, parameters or None)
+                rows = cursor.fetchmany(most)
+                return Rows(tuple(column.name for column in cursor.description or ()), rows)
 
     def _connected(self) -> connection:
         if self._connection is None or self._connection.closed:
@@ -117,11 +142,12 @@ class TimescaleClient(Agent):
             "lock_timeout": settings.lock_timeout,
             "idle_in_transaction_session_timeout": 10 * settings.statement_timeout,
         }
+        ours = [f"-c {name}={round(value * 1000)}" for name, value in milliseconds.items()]
         return {
             "connect_timeout": max(2, round(settings.connect_timeout)),
             "application_name": f"{settings.application_name} {self.name}",
-            "options": " ".join(f"-c {name}={round(value * 1000)}" for name, value in milliseconds.items())
-            + " -c timezone=UTC",
+            "client_encoding": "UTF8",
+            "options": " ".join([parse_dsn(settings.dsn).get("options", ""), *ours, "-c timezone=UTC"]).strip(),
             "keepalives_idle": 2,
             "keepalives_interval": 1,
             "keepalives_count": 3,

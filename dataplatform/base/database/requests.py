@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import field, frozen
+from attrs import field, frozen, validators
 
 from dataplatform.base.agent import Request
 from dataplatform.base.database.tables import TableSpec
@@ -40,14 +40,14 @@ class Rows:
 
 @frozen
 class Query(Request[Rows]):
-    """Run one reading statement with bound parameters (`%(name)s`), in a read-only transaction.
+    """Run one SELECT with bound parameters (`%(name)s`), in a read-only transaction; answers at most `most` rows.
 
-    Tables it `needs` are made, empty, where they turn out to be missing.
+    Tables it `needs` are made, empty, where they turn out to be missing. Without parameters a `%` stands for itself.
     """
 
     sql: str
     parameters: Mapping[str, Any] = field(factory=dict)
-    most: int = 10_000
+    most: int = field(default=10_000, validator=validators.ge(1))
     needs: tuple[TableSpec, ...] = field(default=(), repr=False)
 
 

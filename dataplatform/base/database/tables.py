@@ -46,10 +46,18 @@ class TableSpec:
     def name(self) -> str:
         return self.table.name
 
+    @property
+    def quoted_name(self) -> str:
+        return _quoted(self.table.name)
+
     def copy_text(self, records: Iterable[Any]) -> str:
-        """Return the records as COPY text: a line each, columns separated by tabs."""
-        rows = list(map(attrgetter(*self.columns), records))
-        columns = [map(format_, column) for format_, column in zip(self._formats, zip(*rows, strict=True), strict=True)]
+        """Return the records as COPY text: a line each, columns separated by tabs; "" for none."""
+        rows = list(records)
+        if not rows:
+            return ""
+        columns = [
+            map(format_, map(attrgetter(name), rows)) for name, format_ in zip(self.columns, self._formats, strict=True)
+        ]
         return "\n".join(map("\t".join, zip(*columns, strict=True))) + "\n"
 
 
@@ -109,6 +117,8 @@ def _upsert(table: sa.Table, names: tuple[str, ...], key: tuple[str, ...]) -> st
     )
     insert = postgresql.insert(table).from_select(list(names), latest)
     rest = {name: insert.excluded[name] for name in names if name not in key}
+    if not rest:
+        return _sql(insert.on_conflict_do_nothing(index_elements=list(key)))
     return _sql(insert.on_conflict_do_update(index_elements=list(key), set_=rest))
 
 

@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from concurrent.futures import FIRST_COMPLETED, Future
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -83,7 +84,26 @@ class LoopThread:
         return self._portal
 
 
+class _Resolver(ThreadPoolExecutor):
+    """Runs each call on a daemon thread: asyncio asks name servers so, and a silent one must hold up no exit."""
+
+    def submit(self, function: Callable[..., T], /, *args: Any, **options: Any) -> Future[T]:
+        future = Future[T]()
+        threading.Thread(target=_fulfil, args=(future, lambda: function(*args, **options)), daemon=True).start()
+        return future
+
+
+def _fulfil(future: Future[T], call: Callable[[], T]) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        future.set_result(call())
+    except BaseException as error:  # noqa: BLE001  raised again where it is waited for
+        future.set_exception(error)
+
+
 async def _serve(opened: Future[BlockingPortal]) -> None:
+    asyncio.get_running_loop().set_default_executor(_Resolver())
     async with BlockingPortal() as portal:
         opened.set_result(portal)
         await portal.sleep_until_stopped()

@@ -25,6 +25,10 @@ def _can_be_sent(_call: CallTool, option: Attribute[Any], value: object) -> None
         raise TypeError(f"{option.name} of a CallTool is no JSON: {error}") from None
 
 
+def _copied(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(arguments)
+
+
 def _is_name(_call: CallTool, _option: Attribute[Any], name: str) -> None:
     if not isinstance(name, str) or not name:
         raise TypeError(f"{name!r} is not the name of a tool")
@@ -77,7 +81,7 @@ class CallTool(Request[ToolAnswer]):
     """
 
     name: str = field(validator=[_is_name, _can_be_sent])
-    arguments: Mapping[str, Any] = field(factory=dict, converter=dict[str, Any], validator=_can_be_sent)
+    arguments: Mapping[str, Any] = field(factory=dict, converter=_copied, validator=_can_be_sent)
 
 
 @frozen

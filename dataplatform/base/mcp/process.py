@@ -10,8 +10,9 @@ import os
 import signal
 import subprocess
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from typing import TypeAlias
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -32,8 +33,10 @@ INSISTENCE = 0.5  # seconds more for it and its children when they were asked to
 MOURNING = 1.0  # seconds for the system to take a killed process down
 GLANCE = 0.01  # seconds between looks at whether a process has ended
 
-Incoming = MemoryObjectSendStream[SessionMessage | Exception]
-Outgoing = MemoryObjectReceiveStream[SessionMessage]
+Incoming: TypeAlias = MemoryObjectSendStream[SessionMessage | Exception]
+Outgoing: TypeAlias = MemoryObjectReceiveStream[SessionMessage]
+Received: TypeAlias = MemoryObjectReceiveStream[SessionMessage | Exception]
+Sent: TypeAlias = MemoryObjectSendStream[SessionMessage]
 
 
 @define(eq=False)
@@ -41,7 +44,7 @@ class ServerProcess:
     """The process, in a session and process group of its own, so that Ctrl-C passes it by and a kill takes it whole.
 
     What it writes to its standard error, and whatever on its standard output is no message, is kept in `said`: the
-    latest 20 lines, each cut to 300 characters. A message of more than `limit` bytes ends the connection, and
+    latest 20 lines, each cut to 300 characters, without secrets. A message of more than `limit` bytes ends the connection, and
     `too_large` tells why.
     """
 
@@ -62,34 +65,34 @@ class ServerProcess:
         end = "" if status is None else f"it exited with status {status}"
         if status is not None and status < 0:
             end = f"it was killed by {_signal_name(-status)}"
-        said = f"it said: {shown_text(self.said[-1], self.settings.secrets)}" if self.said else ""
+        said = f"it said: {self.said[-1]}" if self.said else ""
         return "; ".join(part for part in (end, said) if part)
 
+    def kill(self) -> None:
+        """Kill it with its children; from any thread."""
+        if self._process is not None and self._process.poll() is None:
+            _signal(self._process, signal.SIGKILL)
+
     @asynccontextmanager
-    async def connect(
-        self,
-    ) -> AsyncIterator[tuple[MemoryObjectReceiveStream[SessionMessage | Exception], MemoryObjectSendStream[SessionMessage]]]:
+    async def connect(self) -> AsyncIterator[tuple[Received, Sent]]:
         """Start the process and give the streams of its messages; it is gone, with its children, when this ends."""
         process = self._process = self._start()
+        assert process.stdin and process.stdout and process.stderr  # noqa: PT018  for the type checker
         incoming, received = anyio.create_memory_object_stream[SessionMessage | Exception](0)
         sent, outgoing = anyio.create_memory_object_stream[SessionMessage](0)
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._read, process, incoming)
-            tasks.start_soon(self._write, process, outgoing, incoming)
-            tasks.start_soon(self._listen, process)
-            try:
-                yield received, sent
-            finally:
-                received.close()
-                sent.close()
-                with anyio.CancelScope(shield=True):
-                    await _end(process)
-                tasks.cancel_scope.cancel()
-        for stream in (incoming, outgoing):
-            stream.close()
-        for pipe in (process.stdout, process.stderr):
-            assert pipe
-            pipe.close()
+        with process.stdin, process.stdout, process.stderr, incoming, received, sent, outgoing:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._read, process.stdout.fileno(), incoming)
+                tasks.start_soon(self._write, process.stdin.fileno(), outgoing, incoming)
+                tasks.start_soon(self._listen, process.stderr.fileno())
+                try:
+                    yield received, sent
+                finally:
+                    received.close()
+                    sent.close()
+                    with anyio.CancelScope(shield=True):
+                        await _end(process)
+                    tasks.cancel_scope.cancel()
 
     def _start(self) -> subprocess.Popen[bytes]:
         settings = self.settings
@@ -108,12 +111,11 @@ class ServerProcess:
             os.set_blocking(pipe.fileno(), False)
         return process
 
-    async def _read(self, process: subprocess.Popen[bytes], incoming: Incoming) -> None:
+    async def _read(self, pipe: int, incoming: Incoming) -> None:
         """Deliver its messages; the end of `incoming` tells the session that there will be no more."""
-        assert process.stdout
         line = bytearray()
-        async with incoming:
-            async for chunk in _chunks(process.stdout.fileno()):
+        with incoming:
+            while chunk := await _some(pipe):
                 *ends, rest = chunk.split(b"\n")
                 for end in ends:
                     await self._deliver(bytes(line + end), incoming)
@@ -132,39 +134,35 @@ class ServerProcess:
         with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):  # the session has gone
             await incoming.send(SessionMessage(message))
 
-    async def _write(self, process: subprocess.Popen[bytes], outgoing: Outgoing, incoming: Incoming) -> None:
-        assert process.stdin
-        async with outgoing:
-            with suppress(OSError, ValueError, anyio.ClosedResourceError):  # its input was closed, by it or by us
-                async for sent in outgoing:
-                    line = sent.message.model_dump_json(by_alias=True, exclude_unset=True)
-                    await _send(process.stdin.fileno(), line.encode() + b"\n")
-                return
+    async def _write(self, pipe: int, outgoing: Outgoing, incoming: Incoming) -> None:
+        with suppress(OSError, anyio.ClosedResourceError):  # its input was closed, by it or by us
+            async for sent in outgoing:
+                line = sent.message.model_dump_json(by_alias=True, exclude_unset=True)
+                await _send(pipe, line.encode() + b"\n")
+            return
         incoming.close()  # it reads no more, so it will not answer either
 
-    async def _listen(self, process: subprocess.Popen[bytes]) -> None:
+    async def _listen(self, pipe: int) -> None:
         """Take what it writes to its standard error, so that neither our terminal is garbled nor its pipe is full."""
-        assert process.stderr
         line = b""
-        async for chunk in _chunks(process.stderr.fileno()):
+        while chunk := await _some(pipe):
             *whole, line = (line + chunk).split(b"\n")
-            for said in (*whole, line) if len(line) > CHUNK else whole:
+            for said in whole:
                 self._note(said)
-            line = b"" if len(line) > CHUNK else line
+            line = line[:CHUNK]
         self._note(line)
 
     def _note(self, line: bytes) -> None:
-        if text := shown_text(line[:CHUNK].decode(errors="replace")):
+        if text := shown_text(line[:CHUNK].decode(errors="replace"), self.settings.secrets):
             self.said.append(text)
 
 
-async def _chunks(pipe: int) -> AsyncIterator[bytes]:
+async def _some(pipe: int) -> bytes:
+    """Return what there is to read, once there is something; nothing when that was all."""
     while True:
         await anyio.wait_readable(pipe)
         with suppress(BlockingIOError):
-            if not (chunk := os.read(pipe, CHUNK)):
-                return
-            yield chunk
+            return os.read(pipe, CHUNK)
 
 
 async def _send(pipe: int, data: bytes) -> None:
@@ -189,7 +187,7 @@ async def _end(process: subprocess.Popen[bytes]) -> None:
 
 async def _ended(process: subprocess.Popen[bytes], seconds: float) -> bool:
     with anyio.move_on_after(seconds):
-        while process.poll() is None:
+        while process.poll() is None:  # noqa: ASYNC110  nothing tells of a death of which pipes stay open
             await anyio.sleep(GLANCE)
     return process.poll() is not None
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from attrs import field, frozen
 from attrs.validators import and_, deep_iterable, ge, gt, in_, instance_of, le, optional
@@ -60,6 +60,14 @@ def _are_variables(_settings: McpSettings, _option: Attribute[Any], variables: M
             raise ValueError(f"env: the value of {name} is no text, or holds a null character")
 
 
+def _copied(values: Mapping[str, str]) -> dict[str, str]:
+    return dict(values)
+
+
+def _as_tuple(arguments: Iterable[str]) -> tuple[str, ...]:
+    return tuple(arguments)
+
+
 def _names_only(values: Mapping[str, str]) -> str:
     return f"<{', '.join(sorted(values)) or 'none'}>"
 
@@ -95,7 +103,7 @@ class McpSettings:
     )
     headers: Mapping[str, str] = field(
         factory=dict,
-        converter=dict[str, str],
+        converter=_copied,
         validator=_are_headers,
         repr=_names_only,
         metadata={"help": "headers sent with every request by http or sse; their values are taken for secrets"},
@@ -107,14 +115,14 @@ class McpSettings:
     )
     args: tuple[str, ...] = field(
         default=(),
-        converter=tuple[str, ...],
+        converter=_as_tuple,
         validator=deep_iterable(instance_of(str)),
         repr=_number_only,
-        metadata={"help": "the program's arguments"},
+        metadata={"help": "the program's arguments; keys belong into env"},
     )
     env: Mapping[str, str] = field(
         factory=dict,
-        converter=dict[str, str],
+        converter=_copied,
         validator=_are_variables,
         repr=_names_only,
         metadata={
@@ -140,11 +148,12 @@ class McpSettings:
 
     @property
     def longest(self) -> float:
-        """Seconds after which any request is answered: for connecting, for asking, and for reporting a failure."""
-        return self.connect_timeout + self.call_timeout + 5.0
+        """Seconds after which any request is answered: for connecting, asking, and looking into a failure."""
+        return self.connect_timeout + 2 * self.call_timeout + 5.0
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What must never be shown: the values of headers and variables, whole and by their long words."""
-        values = (*self.headers.values(), *self.env.values())
+        """What must never be shown: the values of headers, variables and the URL's query, and their long words."""
+        query = [value for _, value in parse_qsl(urlsplit(self.url or "").query)]
+        values = (*self.headers.values(), *self.env.values(), *query)
         return tuple(part for value in values for part in (value, *value.split()) if len(part) >= TELLING)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Mapping
+import ssl
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
+from functools import cache
 
 import httpx2
 from attrs import define, field, frozen
@@ -13,6 +15,7 @@ from dataplatform.base.mcp.settings import McpSettings
 __all__ = ["Refusal", "Watch"]
 
 SUCCESS = range(200, 300)
+ERRORS_TOO = {400, 404}  # what errors of the protocol come with, which the SDK understands
 ERROR_BODY = 64 * 1024  # bytes of an error's body that are read, to be quoted from
 
 
@@ -29,40 +32,57 @@ class Refusal:
 class Watch:
     """Notes the refusal that the latest request met, if it did, and whether an answer had more than `limit` bytes.
 
-    The streams of events are not counted here: their events are limited one by one, and they may be open for as long
-    as the session. Nor does the offer to listen for notifications count, which a server may well turn down.
+    What is got is not counted: such a stream of events may be open for as long as the session. Nor is it a refusal
+    when a server turns down the offer to listen for notifications. `refused` is called when a refusal was noted.
     """
 
     settings: McpSettings
     limit: int
+    refused: Callable[[], None]
     refusal: Refusal | None = field(default=None, init=False)
     too_large: bool = field(default=False, init=False)
 
-    def client(self, headers: Mapping[str, str] | None = None) -> httpx2.AsyncClient:
+    def client(
+        self,
+        headers: dict[str, str] | None = None,
+        timeout: httpx2.Timeout | None = None,
+        auth: httpx2.Auth | None = None,
+    ) -> httpx2.AsyncClient:
         """Return a client that is watched; whoever waits for its answers limits the time."""
-        settings = self.settings
+        del headers, timeout, auth  # the SDK offers its own
         return httpx2.AsyncClient(
-            headers={"Accept-Encoding": "identity", **settings.headers, **(headers or {})},  # count what memory holds
-            timeout=httpx2.Timeout(None, connect=settings.connect_timeout),
-            event_hooks={"response": [self._look_at]},
+            headers={"Accept-Encoding": "identity", **self.settings.headers},  # what is counted is what memory holds
+            timeout=httpx2.Timeout(None, connect=self.settings.connect_timeout),
+            verify=_trusted(),
+            event_hooks={"request": [self._forget], "response": [self._look_at]},
         )
 
+    async def _forget(self, request: httpx2.Request) -> None:
+        if request.method == "POST":
+            self.refusal = None
+
     async def _look_at(self, response: httpx2.Response) -> None:
-        method, stream = response.request.method, response.stream
-        assert isinstance(stream, httpx2.AsyncByteStream)
+        asks = response.request.method == "POST" or self.settings.transport == "sse"
+        assert isinstance(response.stream, httpx2.AsyncByteStream)
         if response.status_code not in SUCCESS:
-            if method == "POST" or self.settings.transport == "sse":
+            if asks:
                 self.refusal = Refusal(response.status_code, {}, b"")  # already, should the body not come
-            body = await _beginning(stream)
+            body = await _beginning(response.stream)
             response.stream = httpx2.ByteStream(body)
-            if self.refusal:
+            if response.status_code in ERRORS_TOO and b'"jsonrpc"' in body:
+                self.refusal = None
+            elif asks:
                 headers = {name.lower(): value for name, value in response.headers.items()}
                 self.refusal = Refusal(response.status_code, headers, body)
-            return
-        if method == "POST":
-            self.refusal = None
-        if "event-stream" not in response.headers.get("content-type", ""):
-            response.stream = _Counted(stream, self)
+                self.refused()
+        elif response.request.method == "POST":
+            response.stream = _Counted(response.stream, self)
+
+
+@cache
+def _trusted() -> ssl.SSLContext:
+    """Load the certificates that are trusted; it takes most of the time of a reconnection."""
+    return httpx2.create_ssl_context()
 
 
 class _Counted(httpx2.AsyncByteStream):
@@ -89,7 +109,9 @@ async def _beginning(stream: httpx2.AsyncByteStream) -> bytes:
     """Read what an error says, as far as it comes; its status says more than a body that breaks off."""
     body = bytearray()
     with suppress(httpx2.TransportError):
-        async for chunk in _until(stream, body):
+        async for chunk in stream:
             body += chunk
+            if len(body) >= ERROR_BODY:
+                break
     await stream.aclose()
     return bytes(body)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from typing import Any, ClassVar, TypeAlias, TypeVar, assert_never
 
-from attrs import field, frozen, validators
+from attrs import frozen
 from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
 from kafka.errors import (
     CommitFailedError,
@@ -14,65 +13,25 @@ from kafka.errors import (
     LogTruncationError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
+    RebalanceInProgressError,
 )
-from kafka.structs import OffsetAndMetadata
 
-from dataplatform.base.agent import Agent, Context, Incident, Request
+from dataplatform.base.agent import Agent, Context, Incident
+from dataplatform.base.streaming.connection import close_consumer, connect
 from dataplatform.base.streaming.errors import explain
-from dataplatform.base.streaming.settings import RedpandaSettings, TopicSpec
+from dataplatform.base.streaming.positions import Positions
+from dataplatform.base.streaming.requests import CommitOffsets, Fetch, Slice
+from dataplatform.base.streaming.settings import RedpandaSettings, Subscription
 from dataplatform.base.streaming.topics import ensure_topics
-from dataplatform.base.streaming.trail import LogReader, Trail, fingerprint
 from dataplatform.errors import PlatformError, Transient
 from dataplatform.result import Failure, Result, Success
 
-__all__ = ["CommitOffsets", "Fetch", "RedpandaConsumer", "Slice", "Subscription"]
+__all__ = ["RedpandaConsumer"]
 
 PROVE_EVERY = 2.0
 KEEP_ALIVE = 1.0
+JOINING = 1000  # milliseconds that a poll may wait for the group
 T = TypeVar("T")
-
-
-@frozen
-class Subscription:
-    """Which topics are read, by which group, and where a group that has committed nothing begins."""
-
-    topics: tuple[TopicSpec, ...]
-    group: str
-    instance_id: str | None = None
-    start: str = field(default="earliest", validator=validators.in_(("earliest", "latest")))
-    session_timeout: float = field(default=30.0, validator=validators.gt(0.0))
-    isolation: str = field(default="read_committed", validator=validators.in_(("read_committed", "read_uncommitted")))
-
-
-@frozen
-class Slice:
-    """Messages of one partition, in order, as columns. `next` is the offset to commit when they are dealt with."""
-
-    topic: str
-    partition: int
-    first: int
-    next: int
-    offsets: list[int] = field(repr=False)
-    keys: list[bytes | None] = field(repr=False)
-    values: list[bytes | None] = field(repr=lambda values: f"{len(values)} messages")
-
-
-@frozen
-class Fetch(Request[list[Slice]]):
-    """Answers what has come, an empty list when nothing has.
-
-    `reader` names one life of the asker: when it changes, reading goes back to the committed offsets.
-    """
-
-    reader: str
-    most: int = 5_000
-
-
-@frozen
-class CommitOffsets(Request[None]):
-    """Commit the next offset per topic and partition."""
-
-    offsets: tuple[tuple[str, int, int], ...]
 
 
 @frozen
@@ -81,6 +40,7 @@ class KeepAlive:
 
 
 Message: TypeAlias = Fetch | CommitOffsets | KeepAlive
+Polled: TypeAlias = dict[TopicPartition, list[Any]]
 
 
 class RedpandaConsumer(Agent):
@@ -97,12 +57,10 @@ class RedpandaConsumer(Agent):
         self._settings = settings
         self._subscription = subscription
         self._consumer: KafkaConsumer | None = None
-        self._trail = Trail()
-        self._next: dict[TopicPartition, int] = {}  # the offset after the last message handed out
-        self._membership = Membership(self._next)
+        self._membership = Membership()
+        self._positions = Positions(settings, subscription.start, self._report)
         self._reader = ""
         self._polled = self._proved = 0.0  # when the group, and when the broker, last heard and answered
-        self._doubtful = False
 
     def _open(self) -> None:
         self.after(KEEP_ALIVE, KeepAlive())
@@ -120,16 +78,13 @@ class RedpandaConsumer(Agent):
                 assert_never(message)
 
     def _close(self) -> None:
-        if self._consumer is not None:
-            with suppress(KafkaError, OSError):
-                self._consumer.close(autocommit=False, timeout_ms=1000)
-        self._consumer = None
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            close_consumer(consumer)
 
     def _peer_restarted(self, name: str) -> None:
-        if self.kind_of(name) != "server":
-            return
-        self.log.info("checking the log", because=f"{name} restarted")
-        self._doubtful = True
+        if self.kind_of(name) == "server":
+            self._doubt(f"{name} restarted")
 
     # Requests
 
@@ -146,68 +101,76 @@ class RedpandaConsumer(Agent):
     def _failed(self, error: PlatformError, cause: BaseException | None) -> Failure:
         self.count("failed")
         self.degrade(error)
-        if isinstance(cause, KafkaError) and not cause.retriable and not isinstance(cause, CommitFailedError):
+        if isinstance(cause, KafkaError) and not cause.retriable and not isinstance(cause, REBALANCING):
             self._close()  # the group may have thrown it out: the next request joins anew
         return Failure(error)
 
     def _fetch(self, consumer: KafkaConsumer, reader: str, most: int) -> list[Slice]:
         if reader != self._reader:
-            self._rewind(consumer)
+            self._positions.rewind()
+            self._membership.seated = False
             self._reader = reader
-        if self._doubtful:
-            self._verify(consumer)
         consumer.resume(*consumer.paused())
         slices = [self._slice(tp, messages) for tp, messages in self._poll(consumer, most).items()]
         if slices:
             self._proved = self.clock.monotonic()
-        else:
+        elif self._consumer is consumer:
             self._prove(consumer)
-        self._measure_lag(consumer)
+        if self._consumer is consumer and self._membership.seated:
+            self._measure_lag(consumer)
         return slices
 
-    def _commit(self, consumer: KafkaConsumer, offsets: tuple[tuple[str, int, int], ...]) -> None:
-        """Commit what is still ours and not beyond where reading stands, which a lost tail may have set back."""
-        mine = consumer.assignment()
-        chosen = {
-            TopicPartition(topic, partition): OffsetAndMetadata(offset, "", -1)
-            for topic, partition, offset in offsets
-            if (tp := TopicPartition(topic, partition)) in mine and offset <= self._next.get(tp, 0)
-        }
-        if chosen:
-            consumer.commit(chosen, timeout_ms=self._milliseconds)
+    def _commit(self, consumer: KafkaConsumer, offsets: Iterable[tuple[str, int, int]]) -> None:
+        if not self._membership.joined:
+            raise self._outside()
+        self._positions.commit(consumer, offsets)
 
     # Polling
 
-    def _poll(self, consumer: KafkaConsumer, most: int) -> dict[TopicPartition, list[Any]]:
+    def _poll(self, consumer: KafkaConsumer, most: int) -> Polled:
+        """Return what has come; nothing from an assignment in which reading has just been seated."""
         self._polled = self.clock.monotonic()
-        wait = self._patience(consumer)
+        messages: Polled = {}
         try:
-            messages: dict[TopicPartition, list[Any]] = consumer.poll(wait, max_records=most)
-        except (NoOffsetForPartitionError, OffsetOutOfRangeError, LogTruncationError):
-            self._verify(consumer)
-            return {}
-        return messages
+            messages = consumer.poll(self._patience(), max_records=most)
+        except NoOffsetForPartitionError:
+            self._membership.seated = False
+        except (OffsetOutOfRangeError, LogTruncationError) as error:
+            if self._membership.seated:
+                self._doubt(str(error))
+                return {}
+        if self._membership.seated:
+            return messages
+        if self._membership.joined:
+            self._seat(consumer)
+        return {}
 
-    def _patience(self, consumer: KafkaConsumer) -> int:
+    def _seat(self, consumer: KafkaConsumer) -> None:
+        """Begin to read an assignment; what kafka-python itself has begun to read of it does not count."""
+        if self._membership.lost:
+            self._positions.doubt()
+        self._positions.find(consumer)
+        self._membership.seated, self._membership.lost = True, False
+        self.gauge("partitions", len(consumer.assignment()))
+
+    def _patience(self) -> int:
         """Return how many milliseconds a poll may wait.
 
         Joining a group takes a while, and a poll that cannot wait begins it anew each time. Once joined, the light
         broker answers an empty fetch at once, so that a poll that waits would burn a core.
         """
-        if not consumer.assignment():
-            return 1000
+        if not self._membership.joined:
+            return JOINING
         return 0 if self._settings.light else 100
 
     def _slice(self, tp: TopicPartition, messages: list[Any]) -> Slice:
-        last = messages[-1]
-        self._next[tp] = last.offset + 1
-        self._trail.mark(tp, last.offset + 1, fingerprint(last.timestamp, last.key, last.value))
+        self._positions.hand_out(tp, messages)
         self.count("messages", len(messages))
         return Slice(
             tp.topic,
             tp.partition,
             first=messages[0].offset,
-            next=last.offset + 1,
+            next=messages[-1].offset + 1,
             offsets=[message.offset for message in messages],
             keys=[message.key for message in messages],
             values=[message.value for message in messages],
@@ -217,13 +180,13 @@ class RedpandaConsumer(Agent):
         """Find out, now and then while nothing comes, whether the broker is there and its log as long as it was."""
         if self.clock.monotonic() - self._proved < PROVE_EVERY:
             return
+        if not self._membership.seated:
+            raise self._outside()
         assigned = consumer.assignment()
-        if assigned:
-            ends = consumer.end_offsets(list(assigned), timeout_ms=self._milliseconds)
-            self._doubtful = any(ends[tp] < self._next.get(tp, 0) for tp in assigned)
-        elif not self._membership.joined:
-            raise Transient("broker", f"not yet a member of the group {self._subscription.group!r}")
+        ends = consumer.end_offsets(assigned, timeout_ms=self._settings.milliseconds) if assigned else {}
         self._proved = self.clock.monotonic()
+        if any(end < self._positions.next(tp) for tp, end in ends.items()):
+            self._doubt("a log is shorter than what was read of it")
 
     def _keep_alive(self) -> None:
         """Poll with all partitions paused when nobody fetched for a while, so that the group keeps its member."""
@@ -233,70 +196,31 @@ class RedpandaConsumer(Agent):
             return
         try:
             consumer.pause(*consumer.assignment())
-            for tp, messages in consumer.poll(self._patience(consumer)).items():
-                consumer.seek(tp, messages[0].offset)  # assigned in this very poll: not asked for yet
-            self._polled = self.clock.monotonic()
-        except (KafkaError, OSError) as error:
+            self._poll(consumer, 1)
+        except (KafkaError, OSError, PlatformError) as error:
             self.log.debug("keep-alive failed", error=str(error))
 
     def _measure_lag(self, consumer: KafkaConsumer) -> None:
+        """Count what is there and not handed out, as far as fetches have told."""
         lag = 0
         for tp in consumer.assignment():
-            high = consumer.highwater(tp)
-            lag += max(0, high - self._next.get(tp, high)) if high is not None else 0
+            if (high := consumer.highwater(tp)) is not None:
+                lag += max(0, high - self._positions.next(tp))
         self.gauge("lag", lag)
 
-    # Positions
+    # Incidents
 
-    def _rewind(self, consumer: KafkaConsumer) -> None:
-        """Go back to the committed offsets: what was handed out beyond them died with the reader before."""
-        for tp in self._next:
-            if tp in consumer.assignment():
-                self._place(consumer, tp)
-        self._next = {tp: offset for tp, offset in self._next.items() if tp in consumer.assignment()}
+    def _doubt(self, because: str) -> None:
+        """Have the log compared with what was read of it, and forget what was fetched ahead of the reader."""
+        self.log.info("checking the log", because=because)
+        self._positions.doubt()
+        self._close()
 
-    def _place(self, consumer: KafkaConsumer, tp: TopicPartition) -> None:
-        """Seek to the committed offset, or to where a group without one begins."""
-        offset = consumer.committed(tp, timeout_ms=self._milliseconds)
-        if offset is None:
-            bounds = consumer.end_offsets if self._subscription.start == "latest" else consumer.beginning_offsets
-            offset = bounds([tp], timeout_ms=self._milliseconds)[tp]
-            consumer.commit({tp: OffsetAndMetadata(offset, "", -1)}, timeout_ms=self._milliseconds)
-        self._seek(consumer, tp, offset)
-
-    def _seek(self, consumer: KafkaConsumer, tp: TopicPartition, offset: int) -> None:
-        consumer.seek(tp, offset)
-        self._next[tp] = offset
-        self._trail.cut(tp, offset)
-
-    def _verify(self, consumer: KafkaConsumer) -> None:
-        """Compare the log with what was read of it, partition by partition, and go on where they part."""
-        assigned = list(consumer.assignment())
-        firsts = consumer.beginning_offsets(assigned, timeout_ms=self._milliseconds)
-        ends = consumer.end_offsets(assigned, timeout_ms=self._milliseconds)
-        with LogReader(self._settings) as log:
-            for tp in assigned:
-                if tp not in self._next:
-                    self._place(consumer, tp)
-                self._compare(consumer, tp, firsts[tp], ends[tp], log)
-        self._doubtful = False
-
-    def _compare(self, consumer: KafkaConsumer, tp: TopicPartition, first: int, end: int, log: LogReader) -> None:
-        position = self._next[tp]
-        parting = self._trail.parting(tp, first, end, lambda offset: log.fingerprint_at(tp, offset))
-        if parting is None:
-            parting = min(max(position, first), end)
-        if parting < position:
-            self._report(tp, "log_truncated", parting, position,
-                         "the broker lost offsets {0} to {1}, which had been read; reading goes on at {0}")  # fmt: skip
-        elif parting > position:
-            self._report(tp, "expired", position, parting,
-                         "offsets {0} to {1} expired before they were read; reading goes on after them")  # fmt: skip
-        self._seek(consumer, tp, parting)
-
-    def _report(self, tp: TopicPartition, kind: str, first: int, after: int, text: str) -> None:
-        message = f"{tp.topic}/{tp.partition}: " + text.format(first, after - 1)
-        self.incident(Incident(self.clock.now(), self.name, kind, tp.topic, tp.partition, first, after, message))
+    def _report(self, kind: str, partition: TopicPartition, first: int, after: int, text: str) -> None:
+        message = f"{partition.topic}/{partition.partition}: {text}"
+        self.incident(
+            Incident(self.clock.now(), self.name, kind, partition.topic, partition.partition, first, after, message)
+        )
 
     # Connection
 
@@ -304,13 +228,15 @@ class RedpandaConsumer(Agent):
         if self._consumer is None:
             if error := ensure_topics(self._settings, self._subscription.topics):
                 raise error
-            self._consumer = KafkaConsumer(**self._options())
-            self._next.clear()
-            self._membership = Membership(self._next)
-            topics = [topic.name for topic in self._subscription.topics]
-            self._consumer.subscribe(topics, listener=self._membership)
+            self._membership = Membership()
+            self._consumer = connect(KafkaConsumer, **self._options())
+            self._consumer.subscribe([topic.name for topic in self._subscription.topics], listener=self._membership)
+            self._proved = self.clock.monotonic()
             self.count("connections")
         return self._consumer
+
+    def _outside(self) -> Transient:
+        return Transient("broker", f"not a member of the group {self._subscription.group!r} at the moment")
 
     def _options(self) -> dict[str, Any]:
         subscription = self._subscription
@@ -321,29 +247,33 @@ class RedpandaConsumer(Agent):
             "heartbeat_interval_ms": min(3000, round(subscription.session_timeout * 1000 / 3)),
             "isolation_level": subscription.isolation,
             "enable_auto_commit": False,
-            "auto_offset_reset": "none",  # where to begin is decided here, and only once
+            "auto_offset_reset": "none",  # where to begin is decided by `Positions`, and only once
             "allow_auto_create_topics": False,
             "max_partition_fetch_bytes": 4 * 1024 * 1024,
+            "fetch_max_wait_ms": min(500, self._settings.milliseconds // 2),
         }
 
-    @property
-    def _milliseconds(self) -> int:
-        return round(self._settings.request_timeout * 1000)
+
+REBALANCING = (CommitFailedError, RebalanceInProgressError)
 
 
 class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python is untyped
-    """Knows whether the group has taken this member in, and forgets the positions of partitions it took away."""
+    """What the group did to this member: told by kafka-python's own thread, while the agent waits in a poll."""
 
-    def __init__(self, positions: dict[TopicPartition, int]) -> None:
-        self._positions = positions
+    def __init__(self) -> None:
         self.joined = False
+        self.seated = False  # reading has been placed in this assignment; set by the agent
+        self.lost = False  # thrown out rather than asked to leave: the broker may have lost more than this member
 
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        self.joined = False
-        for tp in revoked:
-            self._positions.pop(tp, None)
+        del revoked
+        self.joined = self.seated = False
+
+    def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
+        self.on_partitions_revoked(lost)
+        self.lost = True
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Positions are looked up when the first fetch finds them missing; there may be more members than partitions."""
+        """Take note; there may be more members than partitions, and so nothing assigned."""
         del assigned
         self.joined = True

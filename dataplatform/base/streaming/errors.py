@@ -8,33 +8,58 @@ from dataplatform.errors import Permanent, PlatformError, Transient
 
 __all__ = ["explain"]
 
-TOO_LARGE = (kafka.MessageSizeTooLargeError, kafka.RecordListTooLargeError, kafka.InvalidRecordError)
-NOT_ALLOWED = (kafka.AuthorizationError, kafka.SaslAuthenticationFailedError)
-MISCONFIGURED = (
-    kafka.KafkaConfigurationError,
-    kafka.InvalidTopicError,
-    kafka.InvalidReplicationFactorError,
-    kafka.InvalidPartitionsError,
-    kafka.PolicyViolationError,
-    kafka.UnsupportedSaslMechanismError,
-)
+ABOUT_RECORDS = (kafka.MessageSizeTooLargeError, kafka.RecordListTooLargeError, kafka.InvalidRecordError)
+REMEDIES = {
+    "check the user, the password and its rights at the broker": (
+        kafka.AuthorizationError,
+        kafka.SaslAuthenticationFailedError,
+        kafka.IllegalSaslStateError,
+        kafka.SecurityDisabledError,
+    ),
+    "check the topic's and the client's settings": (
+        kafka.KafkaConfigurationError,
+        kafka.InvalidTopicError,
+        kafka.InvalidPartitionsError,
+        kafka.InvalidReplicationFactorError,
+        kafka.InvalidReplicationAssignmentError,
+        kafka.InvalidConfigurationError,
+        kafka.InvalidRequiredAcksError,
+        kafka.InvalidTimestampError,
+        kafka.InvalidGroupIdError,
+        kafka.InvalidSessionTimeoutError,
+        kafka.PolicyViolationError,
+        kafka.UnsupportedSaslMechanismError,
+        kafka.UnsupportedCompressionTypeError,
+        kafka.UnsupportedForMessageFormatError,
+    ),
+    "give each process a group or an instance_id of its own": (
+        kafka.FencedInstanceIdError,
+        kafka.UnreleasedInstanceIdError,
+        kafka.InconsistentGroupProtocolError,
+        kafka.GroupMaxSizeReachedError,
+    ),
+    "use a broker that kafka-python speaks with": (kafka.UnsupportedVersionError, kafka.UnrecognizedBrokerVersion),
+    "install the Python package of the codec that the topic's messages are compressed with": (
+        kafka.UnsupportedCodecError,
+    ),
+}
 
 
 def explain(error: BaseException, where: str) -> PlatformError:
-    """Return what an error of kafka-python means; `where` is the topic or the brokers it is about.
+    """Return what an error of kafka-python, or of the network under it, means; `where` is the topic or the brokers.
 
-    `Permanent("rejected")` is the record's fault; rights and settings are Permanent with another code; anything else
-    is an outage.
+    `Permanent("rejected")` is the record's fault; rights, settings and versions are Permanent with another code and a
+    remedy; anything else is an outage.
     """
-    text = f"{where}: {type(error).__name__}: {_one_line(error)}"
-    if isinstance(error, TOO_LARGE):
+    text = f"{where}: {_one_line(error)}"
+    if isinstance(error, ABOUT_RECORDS):
         return Permanent("rejected", text)
-    if isinstance(error, NOT_ALLOWED):
-        return Permanent("broker", text, remedy="check the user, the password and its rights at the broker")
-    if isinstance(error, MISCONFIGURED):
-        return Permanent("broker", text, remedy="check the topic's and the client's settings")
+    for remedy, kinds in REMEDIES.items():
+        if isinstance(error, kinds):
+            return Permanent("broker", text, remedy=remedy)
     return Transient("broker", text)
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300]
+    name, text = type(error).__name__, " ".join(str(error).split())[:300]
+    return text if name in text else f"{name}: {text}"

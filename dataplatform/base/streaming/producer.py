@@ -2,68 +2,48 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import time
+from collections.abc import Iterator
+from itertools import groupby
 from typing import Any, ClassVar, TypeAlias, assert_never
 
-from attrs import define, field, frozen
+from attrs import define, field
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
-from dataplatform.base.agent import Agent, Context, Incident, Request
+from dataplatform.base.agent import Agent, Context, Incident
+from dataplatform.base.streaming.connection import close_producer, connect
 from dataplatform.base.streaming.errors import explain
+from dataplatform.base.streaming.requests import CountRecords, Produce, Produced
 from dataplatform.base.streaming.settings import RedpandaSettings, TopicSpec
-from dataplatform.base.streaming.topics import count_records, ensure_topics
-from dataplatform.errors import PlatformError
-from dataplatform.result import Failure, Result, Success
+from dataplatform.base.streaming.topics import count_records, largest_message
+from dataplatform.errors import PlatformError, Transient
+from dataplatform.result import Failure, Result, Success, is_failure
 
-__all__ = ["CountRecords", "Produce", "Produced", "RedpandaProducer"]
+__all__ = ["RedpandaProducer"]
 
 LONGEST_REQUEST = 16 * 1024 * 1024
-REMEMBERED = 8
-
-
-@frozen
-class Produced:
-    """All replicas acknowledged all messages but the `refused` ones (index and why), which they never will."""
-
-    topic: str
-    refused: tuple[tuple[int, PlatformError], ...] = ()
-
-
-@frozen(eq=False)
-class Produce(Request[Produced]):
-    """Publish messages, given as keys and values, to a topic, in order per key.
-
-    When it fails it may be put again: what was acknowledged the first time is not sent twice.
-    """
-
-    topic: TopicSpec
-    keys: list[bytes] = field(repr=False)
-    values: list[bytes] = field(repr=lambda values: f"{len(values)} messages")
-
-
-@frozen
-class CountRecords(Request[dict[str, int]]):
-    """Answers how many records each of the topics holds."""
-
-    topics: tuple[str, ...]
-
+LONGEST_BATCH = 256 * 1024
+LINGER = 5  # milliseconds; `flush` would send at once, but waits without bound for batches that were split or hang
+REMEMBERED = 8  # requests that may be put again
 
 Message: TypeAlias = Produce | CountRecords
 
 
 @define
 class Attempt:
-    """What is still to be sent of a request, and what was refused of it."""
+    """What is still to be sent of a request, what was refused of it, and what was in a batch that was refused."""
 
     left: list[int]
     refused: list[tuple[int, PlatformError]] = field(factory=list)
+    suspects: set[int] = field(factory=set)
 
 
 class RedpandaProducer(Agent):
     """Idempotent, `acks=all`, one request at a time and so bounded in flight.
 
-    kafka-python buffers without bound while a broker is down; here at most one batch waits, for `delivery_timeout`.
+    kafka-python buffers without bound while a broker is down; here at most one request waits, for `delivery_timeout`.
+    A message that may be too large for its topic goes alone: kafka-python fails whatever else is under way with it.
     """
 
     kind: ClassVar[str] = "client"
@@ -72,9 +52,9 @@ class RedpandaProducer(Agent):
         super().__init__(context)
         self._settings = settings
         self._producer: KafkaProducer | None = None
-        self._topics: set[str] = set()
+        self._limits: dict[str, int] = {}  # bytes of the largest message, of topics that exist
         self._attempts: dict[Produce, Attempt] = {}
-        self._ends: dict[tuple[str, int], int] = {}
+        self._ends: dict[tuple[str, int], int] = {}  # the offset after the last one acknowledged
 
     def receive(self, message: Message) -> Result[Any]:
         match message:
@@ -86,11 +66,8 @@ class RedpandaProducer(Agent):
                 assert_never(message)
 
     def _close(self) -> None:
-        if self._producer is not None:
-            with suppress(KafkaError, OSError):
-                self._producer.close(timeout=0.5)
-        self._producer = None
-        self._topics.clear()
+        self._disconnect()
+        self._limits.clear()
 
     def _peer_restarted(self, name: str) -> None:
         if self.kind_of(name) != "server":
@@ -99,88 +76,121 @@ class RedpandaProducer(Agent):
         self._close()  # the broker may have forgotten the topics and this producer's sequence numbers
 
     def _produce(self, request: Produce) -> Result[Produced]:
-        attempt = self._attempts.pop(request, None) or Attempt(list(range(len(request.values))))
-        error = self._ready_for(request.topic) or self._send(request, attempt)
-        if error is not None:
-            self._remember(request, attempt)
+        attempt = self._attempt(request)
+        if error := self._send(request, attempt):
             self._close()  # its state may be at odds with the broker's: the next attempt begins with a new one
             self.count("failed")
             self.degrade(error)
             return Failure(error)
         self.recover()
-        self.count("messages", len(request.values) - len(attempt.refused))
         return Success(Produced(request.topic.name, tuple(attempt.refused)))
 
-    def _remember(self, request: Produce, attempt: Attempt) -> None:
+    def _attempt(self, request: Produce) -> Attempt:
+        """Return what was done of a request before; the latest few are remembered, done ones too."""
+        attempt = self._attempts.pop(request, None) or Attempt(list(range(len(request.values))))
         self._attempts[request] = attempt
         while len(self._attempts) > REMEMBERED:
             del self._attempts[next(iter(self._attempts))]
+        return attempt
+
+    # Sending
+
+    def _send(self, request: Produce, attempt: Attempt) -> PlatformError | None:
+        """Send what is left, part by part; answers the outage that kept some of it from being acknowledged."""
+        begun = time.monotonic()
+        while attempt.left:
+            if time.monotonic() - begun > self._settings.delivery_timeout:
+                return Transient("broker", f"{request.topic.name}: {len(attempt.left)} messages are still to be sent")
+            if error := self._ready_for(request.topic):
+                return error
+            if error := self._send_part(request, attempt, next(self._parts(request, attempt))):
+                return error
+        return None
+
+    def _parts(self, request: Produce, attempt: Attempt) -> Iterator[list[int]]:
+        """Yield what to send together: runs of messages that surely fit, and each one that may not, alone."""
+        fits = _batch_size(min(self._limits[request.topic.name], LONGEST_REQUEST))
+
+        def goes_alone(index: int) -> bool:
+            return index in attempt.suspects or len(request.keys[index]) + len(request.values[index]) > fits
+
+        for alone, run in groupby(attempt.left, goes_alone):
+            indices = list(run)
+            yield indices[:1] if alone else indices
+
+    def _send_part(self, request: Produce, attempt: Attempt, part: list[int]) -> PlatformError | None:
+        acknowledged, failed = self._publish(request, part)
+        attempt.left = [index for index in attempt.left if index not in acknowledged]
+        self.count("messages", len(acknowledged))
+        if not failed:
+            return None
+        rejected = [index for index, error in failed.items() if error.code == "rejected"]
+        if not rejected:
+            return next(iter(failed.values()))
+        if len(part) > 1:
+            attempt.suspects.update(rejected)
+            return Transient("broker", f"{request.topic.name}: a batch was refused; its messages go one by one now")
+        attempt.refused.append((part[0], failed[part[0]]))
+        attempt.left.remove(part[0])
+        self._disconnect()  # after this kafka-python's producer fails for good
+        return None
+
+    def _publish(self, request: Produce, part: list[int]) -> tuple[set[int], dict[int, PlatformError]]:
+        """Send messages and wait for them; answers the acknowledged, and the failed (those not tried are neither)."""
+        producer, name = self._producer, request.topic.name
+        assert producer is not None
+        pending: list[tuple[int, Any]] = []
+        acknowledged: set[int] = set()
+        failed: dict[int, PlatformError] = {}
+        try:
+            pending.extend((i, producer.send(name, key=request.keys[i], value=request.values[i])) for i in part)
+        except (KafkaError, OSError) as error:
+            failed[part[len(pending)]] = explain(error, name)
+        deadline = time.monotonic() + self._settings.delivery_timeout + 1.0  # by then kafka-python should have given up
+        for index, future in pending:
+            try:
+                self._acknowledge(future.get(timeout=max(0.0, deadline - time.monotonic())))
+                acknowledged.add(index)
+            except (KafkaError, OSError) as error:
+                failed[index] = explain(error, name)
+        return acknowledged, failed
+
+    def _acknowledge(self, message: Any) -> None:
+        """Report an acknowledged offset below one acknowledged before: the broker has lost what lay between."""
+        topic, partition, offset = message.topic, message.partition, message.offset
+        if offset < 0:
+            return  # stored by an earlier try, at an offset that the broker does not tell
+        end = self._ends.get((topic, partition), 0)
+        if offset < end:
+            lost = f"{topic}/{partition}: the broker lost offsets {offset} to {end - 1}, which it had acknowledged"
+            self.incident(
+                Incident(self.clock.now(), self.name, "acknowledged_lost", topic, partition, offset, end, lost)
+            )
+        self._ends[topic, partition] = offset + 1
+
+    # Connection
 
     def _ready_for(self, topic: TopicSpec) -> PlatformError | None:
         """Connect and create the topic, where that is still to be done."""
-        if topic.name not in self._topics:
-            if error := ensure_topics(self._settings, [topic]):
-                return error
-            self._topics.add(topic.name)
+        if topic.name not in self._limits:
+            limit = largest_message(self._settings, topic)
+            if is_failure(limit):
+                return limit.error
+            if limit.data < min(self._limits.values(), default=0):
+                self._disconnect()  # its batches may be too large for this topic
+            self._limits[topic.name] = limit.data
         if self._producer is None:
             try:
-                self._producer = KafkaProducer(**self._options())
+                self._producer = connect(KafkaProducer, **self._options())
             except (KafkaError, OSError) as error:
                 return explain(error, ", ".join(self._settings.brokers))
             self.count("connections")
         return None
 
-    def _send(self, request: Produce, attempt: Attempt) -> PlatformError | None:
-        """Send what is left and wait for its acknowledgements; answers the outage that kept some from coming."""
-        assert self._producer is not None
-        name = request.topic.name
-        left: list[int] = []
-        pending: list[tuple[int, Any]] = []
-        offsets: dict[int, list[int]] = {}
-        outage: PlatformError | None = None
-        for index in attempt.left:
-            try:
-                if outage is None:
-                    key, value = request.keys[index], request.values[index]
-                    pending.append((index, self._producer.send(name, key=key, value=value)))
-                else:
-                    left.append(index)
-            except (KafkaError, OSError) as error:
-                outage = self._judge(index, explain(error, name), attempt, left)
-        self._flush()
-        for index, future in pending:
-            try:
-                acknowledged = future.get(timeout=0)
-                offsets.setdefault(acknowledged.partition, []).append(acknowledged.offset)
-            except (KafkaError, OSError) as error:
-                outage = self._judge(index, explain(error, name), attempt, left) or outage
-        attempt.left = sorted(left)
-        self._check_order(name, offsets)
-        return outage
-
-    def _check_order(self, topic: str, offsets: dict[int, list[int]]) -> None:
-        """Report an acknowledged offset below one acknowledged before: the broker has lost what lay between."""
-        for partition, acknowledged in offsets.items():
-            first, end = min(acknowledged), self._ends.get((topic, partition), 0)
-            if 0 <= first < end:
-                lost = f"{topic}/{partition}: the broker lost offsets {first} to {end - 1}, which it had acknowledged"
-                self.incident(
-                    Incident(self.clock.now(), self.name, "acknowledged_lost", topic, partition, first, end, lost)
-                )
-            self._ends[topic, partition] = max(acknowledged) + 1
-
-    def _judge(self, index: int, error: PlatformError, attempt: Attempt, left: list[int]) -> PlatformError | None:
-        """Sort one failed message: refused for ever, or left for the next attempt because of an outage."""
-        if error.code == "rejected":
-            attempt.refused.append((index, error))
-            return None
-        left.append(index)
-        return error
-
-    def _flush(self) -> None:
-        assert self._producer is not None
-        with suppress(KafkaError):  # what was not sent in time says so in its own future
-            self._producer.flush(timeout=self._settings.delivery_timeout + 1.0)
+    def _disconnect(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            close_producer(producer)
 
     def _options(self) -> dict[str, Any]:
         settings = self._settings
@@ -188,10 +198,15 @@ class RedpandaProducer(Agent):
             "acks": "all",
             "enable_idempotence": True,
             "compression_type": None if settings.compression == "none" else settings.compression,
-            "linger_ms": 20,
-            "batch_size": 256 * 1024,
+            "linger_ms": LINGER,
+            "batch_size": min(LONGEST_BATCH, _batch_size(min(self._limits.values()))),
             "max_request_size": LONGEST_REQUEST,
-            "max_block_ms": round(settings.request_timeout * 1000),
+            "max_block_ms": settings.milliseconds,
             "delivery_timeout_ms": round(settings.delivery_timeout * 1000),
             "request_timeout_ms": round(min(settings.request_timeout, settings.delivery_timeout / 2) * 1000),
         }
+
+
+def _batch_size(limit: int) -> int:
+    """Return how many bytes of messages fit into a batch of `limit` bytes, whatever compression makes of them."""
+    return max(1, limit - limit // 16 - 128)

@@ -6,7 +6,7 @@ from typing import Any
 
 from attrs import field, frozen, validators
 
-__all__ = ["RedpandaSettings", "TopicSpec"]
+__all__ = ["RedpandaSettings", "Subscription", "TopicSpec"]
 
 PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
@@ -33,9 +33,13 @@ class RedpandaSettings:
     delivery_timeout: float = field(default=4.0, validator=validators.gt(0.0))
     light: bool = False
 
+    @property
+    def milliseconds(self) -> int:
+        """The request time-out as kafka-python takes it."""
+        return round(self.request_timeout * 1000)
+
     def common(self, client_id: str) -> dict[str, Any]:
         """Return the settings that every kafka-python client takes."""
-        milliseconds = round(self.request_timeout * 1000)
         return {
             "bootstrap_servers": list(self.brokers),
             "client_id": client_id,
@@ -46,8 +50,8 @@ class RedpandaSettings:
             "ssl_cafile": self.ca_file,
             "ssl_certfile": self.cert_file,
             "ssl_keyfile": self.key_file,
-            "bootstrap_timeout_ms": milliseconds,
-            "request_timeout_ms": milliseconds,
+            "bootstrap_timeout_ms": self.milliseconds,
+            "request_timeout_ms": self.milliseconds,
             "reconnect_backoff_max_ms": 1000,
             "receive_message_max_bytes": MOST_BYTES,
         }
@@ -69,3 +73,19 @@ class TopicSpec:
             "retention.ms": str(round(self.retention * 1000)),
             "max.message.bytes": str(self.max_message_bytes),
         }
+
+
+@frozen
+class Subscription:
+    """Which topics are read, by which group, and where a group that has committed nothing begins.
+
+    `instance_id` makes a static member of the group: after a restart within `session_timeout` seconds it gets its
+    partitions back at once. Two processes must not share one.
+    """
+
+    topics: tuple[TopicSpec, ...]
+    group: str
+    instance_id: str | None = None
+    start: str = field(default="earliest", validator=validators.in_(("earliest", "latest")))
+    session_timeout: float = field(default=30.0, validator=validators.gt(0.0))
+    isolation: str = field(default="read_committed", validator=validators.in_(("read_committed", "read_uncommitted")))

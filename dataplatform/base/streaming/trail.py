@@ -1,71 +1,101 @@
-"""The trail of a consumer: fingerprints of what it read, by which it knows a log again after a loss."""
+"""The trail of a consumer: fingerprints of what it read of late, by which it knows a log again after a loss."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
-from typing import Self, TypeAlias
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Self
 from zlib import crc32
 
-from attrs import define, field, frozen
-from kafka import KafkaConsumer
-from kafka.errors import KafkaError
+from attrs import define, field
+from kafka import KafkaConsumer, TopicPartition
 
+from dataplatform.base.streaming.connection import close_consumer, connect
 from dataplatform.base.streaming.settings import RedpandaSettings
+from dataplatform.errors import Transient
 
-__all__ = ["Fingerprint", "LogReader", "Trail", "fingerprint"]
+__all__ = ["LogReader", "Trail", "fingerprint"]
 
-KEPT = 512
-Partition: TypeAlias = tuple[str, int]
-
-
-@frozen
-class Fingerprint:
-    """The last message of a reading: the offset after it, and what it was."""
-
-    next: int
-    what: int
+KEPT = 50_000  # messages of each partition
+WORD = 0xFFFF_FFFF
 
 
-def fingerprint(timestamp: int, key: bytes | None, value: bytes | None) -> int:
-    """Return a number that another message hardly has."""
-    return hash((timestamp, crc32(key or b""), crc32(value or b"")))
+def fingerprint(message: Any) -> int:
+    """Return 32 bits that another message at the same offset hardly has: of its time and its value."""
+    return crc32(message.value or message.key or b"", message.timestamp & WORD)
+
+
+@define(eq=False)
+class Marks:
+    """Offsets, ascending, and the fingerprints of the messages there."""
+
+    offsets: array[int] = field(factory=lambda: array("q"))
+    prints: array[int] = field(factory=lambda: array("I"))
+
+    def cut(self, begin: int | None, end: int | None) -> None:
+        del self.offsets[begin:end]
+        del self.prints[begin:end]
 
 
 @define(eq=False)
 class Trail:
-    """The fingerprints of the latest 512 readings of each partition, oldest first."""
+    """The latest 50,000 messages that were read of each partition, and at most twice as many."""
 
-    _marks: dict[Partition, deque[Fingerprint]] = field(factory=dict)
+    _read: dict[TopicPartition, Marks] = field(factory=dict)
 
-    def mark(self, partition: Partition, next_offset: int, what: int) -> None:
-        self._marks.setdefault(partition, deque(maxlen=KEPT)).append(Fingerprint(next_offset, what))
+    def add(self, partition: TopicPartition, messages: Sequence[Any]) -> None:
+        """Note messages that follow each other; what was read from there on before is forgotten."""
+        self.cut(partition, messages[0].offset)
+        marks = self._read.setdefault(partition, Marks())
+        marks.offsets.extend([message.offset for message in messages])
+        marks.prints.extend([fingerprint(message) for message in messages])
+        if len(marks.offsets) > 2 * KEPT:
+            marks.cut(None, -KEPT)
 
-    def cut(self, partition: Partition, offset: int) -> None:
+    def cut(self, partition: TopicPartition, offset: int) -> None:
         """Forget what was read at `offset` and after."""
-        marks = self._marks.get(partition, deque())
-        while marks and marks[-1].next > offset:
-            marks.pop()
+        if marks := self._read.get(partition):
+            marks.cut(bisect_left(marks.offsets, offset), None)
 
-    def parting(self, partition: Partition, first: int, end: int, at: Callable[[int], int | None]) -> int | None:
-        """Return the offset up to which the log [first, end) is the one that was read; None if nothing tells.
+    def keep(self, partitions: Collection[TopicPartition]) -> None:
+        """Forget all other partitions."""
+        self._read = {partition: marks for partition, marks in self._read.items() if partition in partitions}
 
-        `at(offset)` is the fingerprint of the message there now. Nothing tells when all that was marked has expired
-        from the log, or nothing was read yet; `first` is answered when no mark is known again.
+    def end(self, partition: TopicPartition) -> int:
+        """Return the offset after the last message that is noted, 0 if none is."""
+        marks = self._read.get(partition)
+        return marks.offsets[-1] + 1 if marks and marks.offsets else 0
+
+    def seal(self, partition: TopicPartition, offset: int) -> str:
+        """Return `OFFSET:FINGERPRINT` of the last message that is noted before `offset`, "" if none is."""
+        marks = self._read.get(partition, Marks())
+        index = bisect_left(marks.offsets, offset) - 1
+        return f"{marks.offsets[index]}:{marks.prints[index]}" if index >= 0 else ""
+
+    def parting(
+        self, partition: TopicPartition, first: int, end: int, read: Callable[[int, int], Mapping[int, int]]
+    ) -> int | None:
+        """Return the offset up to which the log [first, end) is the one that was read, None if nothing tells.
+
+        `read(first, end)` are the fingerprints in the log now. Nothing tells when nothing was read yet, or all of it
+        has expired from the log; `first` is answered when nothing that is noted is known again.
         """
-        candidates = [mark for mark in reversed(self._marks.get(partition, ())) if mark.next > first]
-        if not candidates:
+        marks = self._read.get(partition, Marks())
+        begin = bisect_left(marks.offsets, first)
+        known, prints = marks.offsets[begin:], marks.prints[begin:]
+        if not known:
             return None
-        for mark in candidates:
-            if mark.next <= end and at(mark.next - 1) == mark.what:
-                return mark.next
-        return first
+        there = read(known[0], min(end, known[-1] + 1))
+        for index, offset in enumerate(known):
+            if there.get(offset) != prints[index]:
+                return min(offset, end) if index else first
+        return known[-1] + 1
 
 
 @define(eq=False)
 class LogReader:
-    """Reads single messages of a log, outside of any group."""
+    """Reads a log back, outside of any group; connects when first used."""
 
     _settings: RedpandaSettings
     _consumer: KafkaConsumer | None = None
@@ -75,17 +105,29 @@ class LogReader:
 
     def __exit__(self, *_: object) -> None:
         if self._consumer is not None:
-            with suppress(KafkaError, OSError):
-                self._consumer.close(autocommit=False, timeout_ms=500)
+            close_consumer(self._consumer)
 
-    def fingerprint_at(self, partition: Partition, offset: int) -> int | None:
-        """Return the fingerprint of the message at `offset`, None if there is none there."""
+    def prints(self, partition: TopicPartition, first: int, end: int) -> dict[int, int]:
+        """Return the fingerprints of the messages in [first, end), by offset; raises `Transient` when it stalls."""
+        found: dict[int, int] = {}
+        if first >= end:
+            return found
+        consumer = self._connected()
+        consumer.assign([partition])
+        consumer.seek(partition, first)
+        while consumer.position(partition) < end:
+            messages = consumer.poll(self._settings.milliseconds).get(partition, [])
+            if not messages and consumer.position(partition) < end:
+                raise Transient("broker", f"{partition.topic}/{partition.partition} could not be read back in time")
+            found |= {message.offset: fingerprint(message) for message in messages if message.offset < end}
+        return found
+
+    def _connected(self) -> KafkaConsumer:
         if self._consumer is None:
-            self._consumer = KafkaConsumer(**self._settings.common("dataplatform-log"), group_id=None)
-        self._consumer.assign([partition])
-        self._consumer.seek(partition, offset)
-        polled = self._consumer.poll(round(self._settings.request_timeout * 1000), max_records=1)
-        for message in polled.get(partition, ()):
-            if message.offset == offset:
-                return fingerprint(message.timestamp, message.key, message.value)
-        return None
+            options = self._settings.common("dataplatform-log") | {
+                "group_id": None,
+                "auto_offset_reset": "none",
+                "fetch_max_wait_ms": min(500, self._settings.milliseconds // 2),
+            }
+            self._consumer = connect(KafkaConsumer, **options)
+        return self._consumer

@@ -188,7 +188,7 @@ class Outbox:
         if shipment is None:
             return lane.fill(self.source)
         lane.waiting.pop(message.batch_id, None)  # an earlier incarnation's answer came late
-        pass
+        shipment.entry.out -= 1
         for account in shipment.accounts:
             if shipment.dead:
                 account.dead_lettered += len(shipment.batch.records)

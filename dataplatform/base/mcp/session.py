@@ -1,0 +1,192 @@
+"""One connection to a server: opened once, used until it fails, closed once. A lost one never recovers in the SDK."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import CancelledError, Future, wait
+from contextlib import asynccontextmanager, suppress
+from importlib.metadata import version
+from typing import Any, Literal, TypeVar
+
+import anyio
+from attrs import define, field
+from mcp import Client, MCPError
+from mcp.client import Transport
+from mcp.client.sse import sse_client
+from mcp.client.streamable_http import streamable_http_client
+from mcp.types import CONNECTION_CLOSED, INVALID_REQUEST, PARSE_ERROR, REQUEST_TIMEOUT, Implementation
+
+from dataplatform.base.mcp import failures
+from dataplatform.base.mcp.loop import Interrupted, LoopThread, Overdue
+from dataplatform.base.mcp.messages import ServerIdentity
+from dataplatform.base.mcp.process import ServerProcess
+from dataplatform.base.mcp.settings import McpSettings
+from dataplatform.base.mcp.watch import Watch
+from dataplatform.errors import PlatformError, Transient
+from dataplatform.result import Failure, Result, Success
+
+__all__ = ["Session"]
+
+T = TypeVar("T")
+GRACE = 0.25  # seconds that the loop gets to report a time-out of its own
+FAREWELL = 1.0  # seconds for taking leave of a server over HTTP
+INQUEST = 0.5  # seconds for the connection to say why it was lost
+WRAPPING = 4  # times the size of a text that its message may have: quoted, escaped, and once more as structured content
+SELF = Implementation(name="dataplatform", version=version("dataplatform"))
+BROKEN = {CONNECTION_CLOSED, REQUEST_TIMEOUT, PARSE_ERROR, INVALID_REQUEST}  # codes after which a session is of no use
+
+logging.getLogger("mcp").addHandler(logging.NullHandler())  # what it reports is in our failures; not on the terminal
+
+
+@define(eq=False)
+class Session:
+    """A connection that is held by a task on the loop, and used from the agent's thread, one request at a time.
+
+    `mode` says whether to ask for the newer protocol first, or begin with the older one's handshake. `ended` is done
+    when it is closed and its child process is dead, with what went wrong.
+    """
+
+    settings: McpSettings
+    loop: LoopThread
+    mode: Literal["auto", "legacy"] = "auto"
+    identity: ServerIdentity = field(init=False)
+    ended: Future[tuple[BaseException, ...]] = field(factory=Future, init=False)
+    _watch: Watch = field(init=False)
+    _process: ServerProcess = field(init=False)
+    _scope: anyio.CancelScope = field(init=False)
+    _leaving: anyio.Event = field(factory=anyio.Event, init=False)
+    _left: bool = field(default=False, init=False)
+    _opened: Future[Client] = field(factory=Future, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        limit = WRAPPING * self.settings.max_text
+        self._watch = Watch(self.settings, limit, refused=self._refused)
+        self._process = ServerProcess(self.settings, limit)
+
+    @property
+    def lost(self) -> bool:
+        """Whether it is known to be of no use any more; not every loss is noticed before the next request."""
+        return self._left or self.ended.done() or self._process.ended
+
+    def open(self) -> PlatformError | None:
+        """Connect, and return the error if that fails; in `connect_timeout`, or 0.1 s after `stopping` was set."""
+        self.loop.start(self._hold)
+        limit = self.settings.connect_timeout
+        try:
+            self.loop.wait([self._opened, self.ended], limit)
+        except Interrupted:
+            self.leave()
+            return _stopping(self.loop)
+        except Overdue:
+            return self._failed(TimeoutError(), limit)
+        if not self._opened.done():
+            return self._failed(None, limit)
+        client = self._opened.result()
+        info = client.server_info or Implementation(name="", version="")
+        self.identity = ServerIdentity(info.name, info.version, client.protocol_version)
+        return None
+
+    def ask(self, call: Callable[[Client], Awaitable[T]]) -> Result[T]:
+        """Answer what the call returns; a failure that leaves the session unusable also begins to close it."""
+        limit = self.settings.call_timeout
+        asked = self.loop.start(self._within, limit, call)
+        try:
+            return Success(self.loop.wait([asked], limit + GRACE).result())
+        except Interrupted:
+            asked.cancel()
+            return Failure(_stopping(self.loop))
+        except Overdue:
+            asked.cancel()
+            return Failure(self._failed(TimeoutError(), limit))
+        except CancelledError:
+            return Failure(self._failed(None, limit))
+        except MCPError as error:
+            if self._watch.refusal is None and error.code not in BROKEN:
+                return Failure(failures.of_evidence(failures.Evidence((error,)), self.settings, limit))
+            return Failure(self._failed(error, limit))
+        except Exception as error:  # noqa: BLE001  whatever the SDK raises is about what the server did
+            return Failure(self._failed(error, limit))
+
+    def leave(self) -> None:
+        """Begin to close: politely what is open, at once what is still being opened."""
+        self._left = True
+        if not self.ended.done():
+            self.loop.start(self._leave)
+
+    def gone(self, seconds: float) -> bool:
+        """Wait until it is closed, and tell whether it is; unlike with `ended`, a stop does not end the wait."""
+        return bool(wait([self.ended], seconds).done)
+
+    def kill(self) -> None:
+        """Kill the child process, if there is one, from any thread."""
+        self._process.kill()
+
+    # On the loop
+
+    async def _hold(self) -> None:
+        """Keep the connection open until it is left or lost; the SDK wants it closed by the task that opened it."""
+        errors: list[BaseException] = []
+        try:
+            with anyio.CancelScope() as self._scope:
+                async with Client(self._transport(), mode=self.mode, cache=None, client_info=SELF) as client:
+                    self._opened.set_result(client)
+                    await self._leaving.wait()
+                    self._scope.deadline = anyio.current_time() + FAREWELL
+        except Exception as error:  # noqa: BLE001  likewise
+            errors.append(error)
+        finally:
+            self.ended.set_result(tuple(errors))
+
+    async def _leave(self) -> None:
+        self._leaving.set()
+        if not self._opened.done():
+            self._scope.cancel()
+
+    def _refused(self) -> None:
+        """Break off where the SDK would wait for the answer to a request that was refused."""
+        if self.settings.transport == "sse":
+            self._scope.cancel()
+
+    async def _within(self, seconds: float, call: Callable[[Client], Awaitable[T]]) -> T:
+        with anyio.fail_after(seconds):
+            return await call(self._opened.result())
+
+    def _transport(self) -> Transport:
+        settings = self.settings
+        if settings.transport == "stdio":
+            return self._process.connect()
+        assert settings.url is not None
+        if settings.transport == "sse":
+            return sse_client(settings.url, httpx_client_factory=self._watch.client)
+        return self._streamable_http(settings.url)
+
+    @asynccontextmanager
+    async def _streamable_http(self, url: str) -> AsyncIterator[Any]:
+        watched = self._watch.client()
+        async with watched, streamable_http_client(url, http_client=watched, max_sse_event_size=None) as streams:
+            yield streams
+
+    # In the agent's thread
+
+    def _failed(self, error: BaseException | None, limit: float) -> PlatformError:
+        """Begin to close, and say what went wrong, for which the holder of the connection often knows best."""
+        self.leave()
+        held: tuple[BaseException, ...] = ()
+        if not isinstance(error, TimeoutError):
+            with suppress(Interrupted, Overdue):
+                held = self.loop.wait([self.ended], INQUEST).result()
+        connecting = not self._opened.done()
+        if self._watch.refusal:
+            return failures.of_refusal(self._watch.refusal, self.settings, connecting=connecting)
+        evidence = failures.Evidence(
+            errors=(*([error] if error else []), *held),
+            last_words=self._process.last_words if self._process.ended or connecting else "",
+            too_large=self._watch.too_large or self._process.too_large,
+            connecting=connecting,
+        )
+        return failures.of_evidence(evidence, self.settings, limit)
+
+
+def _stopping(loop: LoopThread) -> PlatformError:
+    return Transient("stopping", f"{loop.name} is stopping")

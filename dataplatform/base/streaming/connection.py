@@ -1,0 +1,49 @@
+"""Opening and closing kafka-python's clients without leaving any of their threads behind."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+from kafka import KafkaConsumer, KafkaProducer
+from kafka.errors import KafkaError
+
+__all__ = ["close_consumer", "close_producer", "connect"]
+
+LAST_WORDS = 0.5  # seconds for leaving a group, and for a sender to end
+
+
+def connect(kind: type[Any], **options: Any) -> Any:
+    """Return a client of this kind, connected; raises `KafkaError` or `OSError` where no broker answers.
+
+    A client that fails to connect would keep the thread that it has started, and each try of an outage add another.
+    """
+    made: list[Any] = []
+
+    def make(**configs: Any) -> Any:
+        made.append(kind.DEFAULT_CONFIG["kafka_client"](**configs))
+        return made[-1]
+
+    try:
+        return kind(**options, kafka_client=make)
+    except BaseException:
+        for client in made:
+            client.close()
+        raise
+
+
+def close_consumer(consumer: KafkaConsumer) -> None:
+    """Leave the group, unless as a static member, and disconnect; nothing is committed."""
+    with suppress(KafkaError, OSError):
+        consumer.close(autocommit=False, timeout_ms=round(LAST_WORDS * 1000))
+
+
+def close_producer(producer: KafkaProducer) -> None:
+    """Stop a producer for good: what it still holds is dropped.
+
+    Its own `close` raises while messages wait, and leaves its thread running, which would send them behind the back
+    of the producer that comes next.
+    """
+    producer._sender.force_close()  # noqa: SLF001
+    with suppress(KafkaError, OSError):
+        producer.close(timeout=LAST_WORDS)

@@ -1,0 +1,74 @@
+"""What producers and consumers are asked, and what they answer."""
+
+from __future__ import annotations
+
+from attrs import field, frozen
+
+from dataplatform.base.agent import Request
+from dataplatform.base.streaming.settings import TopicSpec
+from dataplatform.errors import PlatformError
+
+__all__ = ["CommitOffsets", "CountRecords", "Fetch", "Produce", "Produced", "Slice"]
+
+
+@frozen
+class Produced:
+    """All replicas acknowledged all messages but the `refused` ones (index and why), which they never will."""
+
+    topic: str
+    refused: tuple[tuple[int, PlatformError], ...] = ()
+
+
+@frozen(eq=False)
+class Produce(Request[Produced]):
+    """Publish messages, given as keys and values, to a topic, in order per key.
+
+    The object stands for one publication: when it fails, or its answer is late, it may be put again, and what was
+    acknowledged the first time is not sent twice.
+    """
+
+    topic: TopicSpec
+    keys: list[bytes] = field(repr=False)
+    values: list[bytes] = field(repr=lambda values: f"{len(values)} messages")
+
+
+@frozen
+class CountRecords(Request[dict[str, int]]):
+    """Answers how many records each of the topics holds."""
+
+    topics: tuple[str, ...]
+
+
+@frozen
+class Slice:
+    """Messages of one partition, in order, as columns. `next` is the offset to commit when they are dealt with."""
+
+    topic: str
+    partition: int
+    first: int
+    next: int
+    offsets: list[int] = field(repr=False)
+    keys: list[bytes | None] = field(repr=False)
+    values: list[bytes | None] = field(repr=lambda values: f"{len(values)} messages")
+
+
+@frozen
+class Fetch(Request[list[Slice]]):
+    """Answers what has come, an empty list when nothing has.
+
+    `reader` names one life of the asker: when it changes, reading goes back to the committed offsets.
+    """
+
+    reader: str
+    most: int = 5_000
+
+
+@frozen
+class CommitOffsets(Request[None]):
+    """Commit the next offset per topic and partition.
+
+    Left out, without an error, are partitions that another member has by now, and offsets beyond what was handed out
+    of the log that is there now.
+    """
+
+    offsets: tuple[tuple[str, int, int], ...]

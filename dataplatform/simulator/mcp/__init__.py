@@ -1,0 +1,1 @@
+"""The simulator as an MCP server, in the two generations of tools that CoinGecko's own has had."""

@@ -1,0 +1,71 @@
+"""`${NAME}` and `${NAME:-default}` in the texts of a topology: where secrets and what differs by machine come from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from attrs import define, field
+
+__all__ = ["Expansion", "expand"]
+
+VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+TELLING = 3  # a shorter value gives nothing away, and masking it would garble texts
+
+
+@define
+class Expansion:
+    """A value as it stands in a file (`raw`) and with the environment's values; what is `unset`, in words."""
+
+    raw: Any
+    value: Any = None
+    unset: list[str] = field(factory=list)
+    _used: dict[str, str] = field(factory=dict)
+
+    def concealed(self, text: str) -> str:
+        """Return a message with the names in place of the environment's values."""
+        for value, name in sorted(self._used.items(), key=lambda used: -len(used[0])):
+            text = text.replace(value, name)
+        return text
+
+
+def expand(raw: Any, environ: Mapping[str, str]) -> Expansion:
+    """Replace the variables in a text, and in the texts of a list or a table. An empty variable counts as unset.
+
+    >>> expand("${USER}@${HOST:-localhost}", {"USER": "ada"}).value
+    'ada@localhost'
+    >>> expand("${USRE}", {"USER": "ada"}).unset
+    ['environment variable USRE is not set; did you mean USER?']
+    """
+    expansion = Expansion(raw)
+    expansion.value = _expanded(raw, environ, expansion)
+    return expansion
+
+
+def _expanded(raw: Any, environ: Mapping[str, str], expansion: Expansion) -> Any:
+    def replace(match: re.Match[str]) -> str:
+        name: str = match[1]
+        if value := environ.get(name):
+            if len(value) >= TELLING:
+                expansion._used[value] = match[0]  # noqa: SLF001  this module's own
+            return value
+        if match[2] is None:
+            expansion.unset.append(_unset(name, environ))
+            return ""
+        return match[2] or ""
+
+    if isinstance(raw, str):
+        return VARIABLE.sub(replace, raw)
+    if isinstance(raw, list):
+        return [_expanded(one, environ, expansion) for one in raw]
+    if isinstance(raw, dict):
+        return {key: _expanded(one, environ, expansion) for key, one in raw.items()}
+    return raw
+
+
+def _unset(name: str, environ: Mapping[str, str]) -> str:
+    close = [] if name in environ else get_close_matches(name, list(environ), n=1, cutoff=0.8)
+    what = "is empty" if name in environ else "is not set"
+    return f"environment variable {name} {what}; " + (f"did you mean {close[0]}?" if close else f"export {name}=…")

@@ -1,0 +1,189 @@
+"""What a platform is made of, as data: clients, sources, targets and routes, and what does not fit among them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from attrs import define, field, frozen, validators
+
+from dataplatform.base.database import TimescaleSettings
+from dataplatform.base.http import HttpSettings
+from dataplatform.base.streaming import RedpandaSettings
+from dataplatform.dsl.kinds import DEAD_LETTERS
+from dataplatform.dsl.reader import BaseReader
+from dataplatform.dsl.writer import BaseWriter
+from dataplatform.system.places import Path
+from dataplatform.system.structure import Problem, Problems, suggestion
+
+__all__ = ["CLIENT_KINDS", "ClientSpec", "Route", "SourceSpec", "SystemOptions", "TargetSpec", "Topology"]
+
+CLIENT_KINDS: dict[str, type[Any]] = {
+    "http": HttpSettings,
+    "redpanda": RedpandaSettings,
+    "timescale": TimescaleSettings,
+}
+RESERVED = ("supervisor", "postgres", "broker", "simulator", "bookkeeper")
+PORT = validators.optional(validators.in_(range(1, 65_536)))
+
+
+@frozen(kw_only=True)
+class SystemOptions:
+    """Options of `[system]`. Times in seconds."""
+
+    dead_letters: str | None = field(
+        default=None,
+        metadata={"help": "the target that takes dead letters; by default the first with topics, else with tables"},
+    )
+    restarts: int = field(
+        default=5,
+        validator=[validators.ge(0), validators.le(1_000_000)],
+        metadata={"help": "crashes within `within` that the supervisor mends"},
+    )
+    within: float = field(default=30.0, validator=validators.gt(0.0), metadata={"help": "the period of `restarts`"})
+    broker_port: int | None = field(
+        default=None, validator=PORT, metadata={"help": "port of the embedded broker; a free one by default"}
+    )
+    simulator_port: int | None = field(
+        default=None, validator=PORT, metadata={"help": "port of the simulator; a free one by default"}
+    )
+    simulator_seed: int = field(default=1, metadata={"help": "which of the possible markets the simulator shows"})
+
+
+@frozen
+class ClientSpec:
+    """A `[clients.NAME]` table: its kind, one of `CLIENT_KINDS`, and the kind's settings."""
+
+    kind: str
+    settings: Any
+
+
+@frozen
+class SourceSpec:
+    """A `[sources.NAME]` table: the source's class and its options."""
+
+    cls: type[BaseReader]
+    options: Any
+
+
+@frozen
+class TargetSpec:
+    """A `[targets.NAME]` table: the target's class and its options."""
+
+    cls: type[BaseWriter]
+    options: Any
+
+
+@frozen
+class Route:
+    """A `[[routes]]` table: one source to one or more targets."""
+
+    source: str
+    targets: tuple[str, ...]
+
+
+@frozen(kw_only=True)
+class Topology:
+    """A whole platform, said as data: made from a file by `load_topology`, or here.
+
+    >>> Topology().check()[0].message
+    'there is no source, so nothing would be read; add a table [sources.NAME]'
+    """
+
+    system: SystemOptions = field(factory=SystemOptions)
+    clients: Mapping[str, ClientSpec] = field(factory=dict)
+    sources: Mapping[str, SourceSpec] = field(factory=dict)
+    targets: Mapping[str, TargetSpec] = field(factory=dict)
+    routes: tuple[Route, ...] = ()
+
+    def check(self, broken: Collection[tuple[str, str]] = ()) -> Problems:
+        """Return what does not fit together, with the path that each problem has in a file.
+
+        The `broken` tables, by section and name, are missing here because of problems of their own.
+        """
+        return _Checker(self, frozenset(broken)).problems()
+
+    def targets_of(self, source: str) -> tuple[str, ...]:
+        """Return the targets of a source over all its routes, each once."""
+        return tuple(dict.fromkeys(name for route in self.routes if route.source == source for name in route.targets))
+
+    @property
+    def dead_letters(self) -> str | None:
+        """The target of the dead letters: the one named, else the first with topics, else the first with tables."""
+        if self.system.dead_letters is not None:
+            return self.system.dead_letters
+        able = [name for name, spec in self.targets.items() if _takes_letters(spec)]
+        streams = [name for name in able if self.targets[name].cls.client_kind == "redpanda"]
+        return next(iter([*streams, *able]), None)
+
+
+def _takes_letters(spec: TargetSpec) -> bool:
+    return DEAD_LETTERS in spec.cls.kinds(spec.options)
+
+
+@define
+class _Checker:
+    """Finds names that lead nowhere or twice somewhere, and clients of the wrong kind."""
+
+    topology: Topology
+    broken: frozenset[tuple[str, str]]
+    _found: Problems = field(factory=list, init=False)
+
+    def problems(self) -> Problems:
+        topology = self.topology
+        if not (topology.sources or self.broken):
+            self._add(("sources",), "there is no source, so nothing would be read; add a table [sources.NAME]")
+        self._clients("sources", topology.sources)
+        self._clients("targets", topology.targets)
+        for number, route in enumerate(topology.routes):
+            self._known(("routes", number, "from"), "source", route.source, topology.sources)
+            for target in route.targets:
+                self._known(("routes", number, "to"), "target", target, topology.targets)
+        self._names()
+        self._dead_letters()
+        self._ports()
+        return self._found
+
+    def _clients(self, section: str, parts: Mapping[str, SourceSpec] | Mapping[str, TargetSpec]) -> None:
+        for name, spec in parts.items():
+            path, wanted, kind = (section, name, "client"), spec.options.client, spec.cls.client_kind
+            client = self.topology.clients.get(wanted)
+            if client is None:
+                self._known(path, "client", wanted, self.topology.clients)
+            elif client.kind != kind:
+                others = [other for other, spec in self.topology.clients.items() if spec.kind == kind]
+                hint = suggestion(wanted, others) if others else f"; add a table [clients.NAME] with kind = {kind!r}"
+                what = f"{name!r} needs a client of kind {kind!r}, and {wanted!r} is of kind {client.kind!r}"
+                self._add(path, what + hint)
+
+    def _known(self, path: Path, what: str, name: str, known: Collection[str]) -> None:
+        every = {*known, *(broken for section, broken in self.broken if section == f"{what}s")}
+        if name not in every:
+            self._add(path, f"no {what} is called {name!r}{suggestion(name, every)}")
+
+    def _names(self) -> None:
+        seen = dict.fromkeys(RESERVED, "an agent of the platform's own")
+        for section in ("clients", "sources", "targets"):
+            for name in getattr(self.topology, section):
+                if name in seen:
+                    self._add((section, name), f"{name!r} is already the name of {seen[name]}; choose another")
+                seen[name] = f"a {section.removesuffix('s')}"
+
+    def _dead_letters(self) -> None:
+        name, targets = self.topology.dead_letters, self.topology.targets
+        if name is None:
+            if self.topology.routes and not self.broken:
+                self._add(("routes",), "no target takes dead letters; add a redpanda or timescale target")
+        elif name not in targets:
+            self._known(("system", "dead_letters"), "target", name, targets)
+        elif not _takes_letters(targets[name]):
+            able = [other for other, spec in targets.items() if _takes_letters(spec)]
+            self._add(("system", "dead_letters"), f"{name!r} takes no dead letters{suggestion(name, able)}")
+
+    def _ports(self) -> None:
+        system = self.topology.system
+        if system.broker_port is not None and system.broker_port == system.simulator_port:
+            self._add(("system", "simulator_port"), f"simulator_port: {system.broker_port} is broker_port already")
+
+    def _add(self, path: Path, message: str) -> None:
+        self._found.append(Problem(path, message))

@@ -1,0 +1,220 @@
+"""What a database client does when its server is away, dies, or is busy with others."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import psycopg2
+import pytest
+
+from dataplatform.base.database import Probe, Query, TableSpec
+from dataplatform.errors import PlatformError, Transient
+from dataplatform.result import Failure, Success
+from tests.base.database.clients import PATIENCE, Client, Clients, Reading, rows
+from tests.base.database.cluster import Cluster
+
+BACKEND = "SELECT pg_backend_pid()"
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    begun = time.monotonic()
+    yield
+    assert time.monotonic() - begun < seconds
+
+
+def outage(error: PlatformError) -> bool:
+    return isinstance(error, Transient) and error.code == "database"
+
+
+@contextmanager
+def locked(server: Cluster, spec: TableSpec) -> Iterator[None]:
+    """Somebody holds the table for himself."""
+    with server.session() as session:
+        session.autocommit = False
+        with session.cursor() as cursor:
+            cursor.execute(f"LOCK TABLE {spec.name} IN ACCESS EXCLUSIVE MODE")
+        yield
+        with suppress(psycopg2.OperationalError):  # the server may have been killed
+            session.rollback()
+
+
+# The server
+
+
+def test_a_server_that_is_down_is_an_outage_and_the_next_request_recovers_by_itself(
+    clients: Clients, own: Cluster, spec: TableSpec
+) -> None:
+    client = clients.start(own.dsn)
+    client.write(spec, Reading(sensor="a"))
+    own.stop()
+    for _ in range(2):
+        with within(1.0):
+            assert outage(client.fail(rows(spec, Reading(sensor="b"))))
+    assert client.status.degraded is not None
+    own.start()
+    client.write(spec, Reading(sensor="b"))
+    assert client.status.degraded is None
+    assert [row[0] for row in client.written(spec)] == ["a", "b"]
+
+
+def test_a_server_killed_between_two_requests_costs_one_of_them(
+    clients: Clients, own: Cluster, spec: TableSpec
+) -> None:
+    client = clients.start(own.dsn)
+    client.write(spec, Reading(sensor="a"))
+    own.kill()
+    own.start()
+    assert outage(client.fail(rows(spec, Reading(sensor="b"))))
+    client.write(spec, Reading(sensor="b"))
+    assert [row[0] for row in client.written(spec)] == ["a", "b"]
+
+
+def test_it_costs_none_where_the_server_s_agent_tells_in_time(client: Client, server: Cluster, spec: TableSpec) -> None:
+    client.write(spec, Reading(sensor="a"))
+    ((backend,),) = client.query(BACKEND)
+    server.run("SELECT pg_terminate_backend(%(pid)s, 5000)", pid=backend)
+    client.peer_restarted()
+    client.write(spec, Reading(sensor="b"))
+    assert client.status.counters == {"connections": 2, "rows": 2}
+
+
+@pytest.mark.parametrize("sending", ["a lock", "the rows"])
+def test_a_server_killed_during_a_request_loses_or_doubles_nothing_of_it(
+    clients: Clients, own: Cluster, spec: TableSpec, sending: str
+) -> None:
+    client = clients.start(own.dsn, lock_timeout=10.0, statement_timeout=10.0)
+    client.write(spec)
+    batch = rows(spec, *[Reading(sensor=f"{number}", text="x" * 1_000) for number in range(20_000)])
+    if sending == "a lock":
+        with locked(own, spec):
+            answer = client.ref.ask(batch, block=False)
+            wait_for(own, "wait_event_type = 'Lock'")
+            own.kill()
+    else:
+        answer = client.ref.ask(batch, block=False)
+        wait_for(own, "query LIKE 'COPY%' AND state = 'active'")
+        own.kill()
+    result = answer.get(timeout=PATIENCE)
+    assert isinstance(result, Failure)
+    assert outage(result.error)
+    own.start()
+    assert client.query(f"SELECT count(*) FROM {spec.name}") == [(0,)]
+    assert client.get(batch).rows == 20_000
+    assert client.query(f"SELECT count(*) FROM {spec.name}") == [(20_000,)]
+
+
+def wait_for(server: Cluster, sessions: str, count: int = 1) -> None:
+    """Look until there are so many sessions of this kind."""
+    deadline = time.monotonic() + PATIENCE
+    with server.session() as session, session.cursor() as cursor:
+        while True:
+            cursor.execute(f"SELECT count(*) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND {sessions}")
+            if cursor.fetchone() == (count,):
+                return
+            assert time.monotonic() < deadline
+
+
+def test_a_session_that_is_ended_costs_one_request(client: Client, server: Cluster, spec: TableSpec) -> None:
+    client.write(spec, Reading(sensor="a"))
+    ((backend,),) = client.query(BACKEND)
+    server.run("SELECT pg_terminate_backend(%(pid)s, 5000)", pid=backend)
+    assert outage(client.fail(rows(spec, Reading(sensor="b"))))
+    client.write(spec, Reading(sensor="b"))
+    assert client.status.counters["connections"] == 2
+
+
+def test_one_that_is_ended_while_a_statement_runs_too(clients: Clients, server: Cluster) -> None:
+    client = clients.start(server.dsn, statement_timeout=15.0)
+    ((backend,),) = client.query(BACKEND)
+    answer = client.ref.ask(Query("SELECT pg_sleep(10)"), block=False)
+    wait_for(server, f"pid = {backend} AND wait_event = 'PgSleep'")
+    server.run("SELECT pg_terminate_backend(%(pid)s)", pid=backend)
+    with within(5.0):
+        result = answer.get(timeout=PATIENCE)
+    assert isinstance(result, Failure)
+    assert outage(result.error)
+    assert isinstance(client.ask(Probe()), Success)
+
+
+def test_one_who_accepts_connections_and_says_nothing_is_waited_for_no_longer_than_the_connect_time_out(
+    clients: Clients,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = clients.start(f"postgresql://postgres@127.0.0.1:{listener.getsockname()[1]}/postgres")
+        with within(3.5):
+            assert outage(client.fail(Probe()))
+
+
+def test_a_host_that_is_not_known_is_an_outage(clients: Clients) -> None:
+    assert outage(clients.start("postgresql://postgres@unknown.invalid/postgres").fail(Probe()))
+
+
+def test_a_server_that_has_no_connection_left_is_an_outage(clients: Clients, server: Cluster, name: str) -> None:
+    server.run(f"CREATE ROLE {name} LOGIN PASSWORD 'x' CONNECTION LIMIT 1")
+    first, second = (clients.start(server.tcp(name, "x")) for _ in range(2))
+    first.get(Probe())
+    assert outage(second.fail(Probe()))
+    first.stop()
+    wait_for(server, f"usename = '{name}'", 0)
+    second.get(Probe())
+
+
+# Others
+
+
+def test_a_lock_that_somebody_holds_for_long_is_an_outage(client: Client, server: Cluster, spec: TableSpec) -> None:
+    client.write(spec, Reading(sensor="a"))
+    with locked(server, spec), within(2.0):
+        assert outage(client.fail(rows(spec, Reading(sensor="b"))))
+    client.write(spec, Reading(sensor="b"))
+
+
+def test_also_while_a_table_is_being_made(client: Client, server: Cluster, spec: TableSpec) -> None:
+    with server.session() as session, session.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s)", (0x64617461,))
+        with within(2.0):
+            assert outage(client.fail(rows(spec, Reading(sensor="a"))))
+    client.write(spec, Reading(sensor="a"))
+
+
+def test_a_statement_that_takes_too_long_is_an_outage(client: Client) -> None:
+    with within(3.0):
+        assert outage(client.fail(Query("SELECT pg_sleep(10)")))
+    assert client.query("SELECT 1") == [(1,)]
+
+
+def test_a_stop_waits_for_a_statement_no_longer_than_it_may_take(clients: Clients, server: Cluster) -> None:
+    client = clients.start(server.dsn)
+    ((backend,),) = client.query(BACKEND)
+    answer = client.ref.ask(Query("SELECT pg_sleep(10)"), block=False)
+    wait_for(server, f"pid = {backend} AND wait_event = 'PgSleep'")
+    with within(3.0):
+        client.stop()
+    assert isinstance(answer.get(timeout=0), Failure)
+
+
+def test_a_server_that_takes_no_writes_is_an_outage_for_writing_only(
+    clients: Clients, server: Cluster, name: str, spec: TableSpec
+) -> None:
+    server.run(f"CREATE DATABASE {name}_read_only")
+    dsn = server.dsn.replace("/postgres?", f"/{name}_read_only?")
+    clients.start(dsn).write(spec, Reading(sensor="a"))
+    server.run(f"ALTER DATABASE {name}_read_only SET default_transaction_read_only = on")
+    client = clients.start(dsn)
+    error = client.fail(rows(spec, Reading(sensor="b")))
+    assert isinstance(error, Transient)
+    assert error.code == "read_only"
+    assert [row[0] for row in client.written(spec)] == ["a"]
+    missing = client.fail(Query("SELECT * FROM elsewhere", needs=(spec,)))
+    assert isinstance(missing, Transient)
+
+
+def test_a_client_counts_connections_rows_and_failures(client: Client, spec: TableSpec) -> None:
+    client.write(spec, Reading(sensor="a"), Reading(sensor="b"))
+    client.fail(Query("SELECT pg_sleep(10)"))
+    client.write(spec, Reading(sensor="a"))
+    assert client.status.counters == {"connections": 2, "rows": 3, "failed": 1}

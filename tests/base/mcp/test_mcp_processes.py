@@ -1,0 +1,272 @@
+"""Servers that are child processes: how they die, hang and babble, and that nothing is left of any of them."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import psutil
+import pytest
+
+from dataplatform.base.mcp import CallTool, ListTools, ServerInfo
+from dataplatform.errors import Permanent, Transient
+from dataplatform.result import Failure
+from dataplatform.simulator import Fault, Simulator
+from tests.base.mcp.driven_client import MARK, STDIO_SERVER, Client, odd
+from tests.base.mcp.http_server import ScriptedMcp, hang_up, status, stay_silent
+
+Start = Callable[..., Client]
+COMMAND = sys.executable
+
+
+@pytest.fixture
+def no_process_left() -> Iterator[None]:
+    yield
+    assert odd_servers() == []
+
+
+def odd_servers() -> list[psutil.Process]:
+    """The servers of these tests that run, their children included."""
+    return [process for process in psutil.process_iter() if MARK in command_of(process)]
+
+
+def command_of(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+# Death
+
+
+def test_a_server_that_dies_in_mid_call_is_a_loss_that_tells_its_last_words(
+    start: Start, no_process_left: None
+) -> None:
+    client, begin = start(**odd(), call_timeout=30.0), time.monotonic()
+    assert client.fail(CallTool("die")) == Transient(
+        "lost",
+        f"the connection to {COMMAND} is lost: it exited with status 3; it said: I have seen enough",
+    )
+    assert time.monotonic() - begin < 5
+    assert client.degraded
+    client.call()
+    assert not client.degraded
+    assert client.vitals.counters["sessions"] == 2
+    client.stop()
+
+
+def test_a_server_that_died_while_nothing_was_asked_is_replaced_unnoticed(start: Start) -> None:
+    client = start(**odd())
+    client.ask(ServerInfo())
+    (process,) = odd_servers()
+    process.kill()
+    wait_until_dead(process)
+    client.call()
+    assert client.vitals.counters == {"requests": 2, "sessions": 2, "bytes": 2}
+
+
+def test_a_server_that_is_killed_tells_by_what(start: Start) -> None:
+    client = start(**odd(), call_timeout=30.0)
+    client.ask(ServerInfo())
+    (process,) = odd_servers()
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(client.fail, CallTool("hang"))
+        wait_until(lambda: process.status() == psutil.STATUS_SLEEPING and client.vitals.busy_since is not None)
+        process.kill()
+        assert answer.result(10) == Transient("lost", f"the connection to {COMMAND} is lost: it was killed by SIGKILL")
+
+
+def test_a_program_that_exits_at_once_is_unreachable_and_quoted_without_secrets(start: Start) -> None:
+    client = start(**odd("complain", "exit"), env={"API_KEY": "CG-abcdef123456"})
+    assert client.fail(ListTools()) == Transient(
+        "unreachable", f"cannot reach {COMMAND}: it exited with status 5; it said: my key is ***"
+    )
+
+
+def test_a_server_that_closes_its_ears_is_not_waited_for_beyond_the_timeout(
+    start: Start, no_process_left: None
+) -> None:
+    client = start(**odd(), call_timeout=0.3)
+    assert client.fail(CallTool("deafen")).code == "timeout"
+    client.call()
+    client.stop()
+
+
+@pytest.mark.parametrize("command", ["/nowhere/at-all", "no-such-program-anywhere", str(STDIO_SERVER), "/dev/null/x"])
+def test_a_program_that_cannot_be_started_is_a_permanent_failure(start: Start, command: str) -> None:
+    client = start(transport="stdio", command=command)
+    failure = client.fail(ListTools())
+    assert (type(failure), failure.code) == (Permanent, "no_command")
+    assert command in failure.message
+    assert "PATH" in failure.remedy
+    assert client.degraded
+
+
+def test_a_program_that_is_no_mcp_server_is_a_failure(start: Start) -> None:
+    failure = start(transport="stdio", command="echo", args=("hello",)).fail(ListTools())
+    assert failure == Transient("unreachable", "cannot reach echo: it exited with status 0; it said: hello")
+
+
+# Silence and babble
+
+
+def test_a_server_that_hangs_is_killed_and_replaced(start: Start, no_process_left: None) -> None:
+    client = start(**odd(), call_timeout=0.3)
+    assert client.fail(CallTool("hang")) == Transient("timeout", f"{COMMAND} gave no answer in 0.3 s")
+    client.call()
+    client.stop()
+
+
+def test_a_server_that_never_answers_the_handshake_is_waited_for_no_longer_than_the_timeout(start: Start) -> None:
+    client, begin = start(**odd("silent", "complain"), connect_timeout=0.3), time.monotonic()
+    failure = client.fail(ServerInfo())
+    assert failure.code == "timeout"
+    assert failure.message.startswith(f"{COMMAND} gave no answer in 0.3 s")
+    assert "connect_timeout" in failure.remedy
+    assert time.monotonic() - begin < 3
+
+
+def test_a_server_that_never_answers_what_it_does_not_know_is_greeted_as_the_older_protocol_has_it(
+    start: Start,
+) -> None:
+    client = start(**odd("mute"), connect_timeout=0.3)
+    assert client.fail(ServerInfo()).code == "timeout"
+    client.call()
+    assert client.vitals.counters["sessions"] == 2
+
+
+def test_lines_that_are_no_messages_are_passed_over(start: Start) -> None:
+    client = start(**odd())
+    assert client.call("garbage", a=1).text == '{"a": 1}'
+    assert client.vitals.counters["sessions"] == 1
+
+
+def test_a_line_without_end_is_broken_off(start: Start, no_process_left: None) -> None:
+    client = start(**odd(), max_text=100_000, call_timeout=30.0)
+    assert client.fail(CallTool("endless")).code == "too_large"
+    client.call()
+    client.stop()
+
+
+def test_what_a_server_complains_about_is_not_on_our_terminal(start: Start, capfd: pytest.CaptureFixture[str]) -> None:
+    client = start(**odd("complain"))
+    client.call("garbage")
+    client.stop()
+    assert capfd.readouterr() == ("", "")
+
+
+# Stopping
+
+
+def test_a_stop_ends_a_call_in_flight(start: Start, server: ScriptedMcp) -> None:
+    server.script.append(stay_silent)
+    client = start(url=server.url, call_timeout=60.0)
+    assert_a_stop_ends(client, CallTool("call"), lambda: "tools/call" in server.methods)
+
+
+def test_a_stop_ends_connecting(start: Start, no_process_left: None) -> None:
+    client = start(**odd("silent"), connect_timeout=60.0)
+    assert_a_stop_ends(client, ListTools(), lambda: bool(odd_servers()))
+
+
+def test_a_stop_ends_the_wait_for_a_stubborn_server_to_go(start: Start, no_process_left: None) -> None:
+    client = start(**odd("stubborn"), call_timeout=0.3)
+    assert client.fail(CallTool("hang")).code == "timeout"
+    assert_a_stop_ends(client, CallTool("call"), lambda: client.vitals.busy_since is not None)
+
+
+def assert_a_stop_ends(client: Client, request: Any, begun: Callable[[], bool]) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(client.send, request)
+        wait_until(begun)
+        begin = time.monotonic()
+        client.context.stopping.set()
+        result = answer.result(10)
+        assert time.monotonic() - begin < 1
+        assert isinstance(result, Failure)
+        assert result.error == Transient("stopping", "mcp is stopping")
+    assert (client.degraded or "timeout").startswith("timeout")
+    assert client.stop().failure is None
+    assert time.monotonic() - begin < 4
+
+
+def test_a_stubborn_server_is_killed_with_its_children_when_the_client_stops(
+    start: Start, no_process_left: None
+) -> None:
+    client = start(**odd("stubborn"))
+    client.call()
+    wait_until(lambda: len(odd_servers()) == 2)
+    begin = time.monotonic()
+    assert client.stop().failure is None
+    assert time.monotonic() - begin < 4
+
+
+def test_a_client_that_never_connected_stops_at_once(start: Start) -> None:
+    assert start(**odd()).stop().failure is None
+
+
+# Nothing is left
+
+
+def test_no_thread_process_or_file_is_left_over_50_deaths_of_a_child_process(
+    start: Start, no_process_left: None
+) -> None:
+    def restart(client: Client, number: int) -> None:
+        assert client.fail(CallTool("die" if number % 2 else "error", {"code": -32700})).code in {"lost", "protocol"}
+
+    assert_nothing_is_left(start, odd(), restart)
+
+
+def test_no_thread_or_file_is_left_over_50_losses_of_an_endpoint(start: Start, server: ScriptedMcp) -> None:
+    acts = [hang_up, status(500), status(401), status(200, b"{")]
+
+    def restart(client: Client, number: int) -> None:
+        server.script.append(acts[number % len(acts)])
+        client.fail(CallTool("call"))
+
+    assert_nothing_is_left(start, {"url": server.url}, restart)
+
+
+def test_no_thread_or_file_is_left_over_50_losses_of_an_sse_endpoint(start: Start, simulator: Simulator) -> None:
+    def restart(client: Client, number: int) -> None:
+        simulator.inject(Fault("unauthorized" if number % 2 else "server_error", path="/mcp", times=1))
+        client.fail(CallTool("get_ping"))
+
+    assert_nothing_is_left(start, {"transport": "sse", "url": simulator.mcp_url("static", "sse")}, restart)
+
+
+def assert_nothing_is_left(start: Start, settings: dict[str, Any], restart: Callable[[Client, int], None]) -> None:
+    warm = start(**settings)
+    restart(warm, 0)
+    warm.stop()
+    threads, files = set(threading.enumerate()), open_files()
+    client = start(**settings)
+    for number in range(50):
+        restart(client, number)
+        assert len(set(threading.enumerate()) - threads) <= 4
+    assert client.vitals.counters["sessions"] >= 50
+    client.stop()
+    wait_until(lambda: {thread for thread in threading.enumerate() if "mcp" in thread.name} <= threads)
+    wait_until(lambda: open_files() <= files + 2)
+
+
+def open_files() -> int:
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208  the listing's own descriptor counts each time
+
+
+def wait_until_dead(process: psutil.Process) -> None:
+    wait_until(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+    """Look again and again; there is nothing that would tell of it."""
+    due, pause = time.monotonic() + seconds, threading.Event()
+    while not condition():
+        assert time.monotonic() < due, "it did not come to pass"
+        pause.wait(0.01)

@@ -1,0 +1,134 @@
+"""The light broker as a process that a test owns: stopped, killed, frozen, or put back to an earlier state."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+
+from dataplatform.base.embedded.broker import light_binary
+from dataplatform.base.embedded.probe import broker_serves
+from dataplatform.base.streaming import RedpandaSettings
+
+HOST = "127.0.0.1"
+GRACE = 10.0  # seconds
+
+
+class Broker:
+    """A running light broker, without replicas, log or mercy."""
+
+    def __init__(self, folder: Path) -> None:
+        self._data, self._saved = folder / "light", folder / "saved"
+        self._port = _free_port()
+        self._process = self._started()
+
+    @property
+    def address(self) -> str:
+        return f"{HOST}:{self._port}"
+
+    @property
+    def settings(self) -> RedpandaSettings:
+        """Settings with time-outs that suit a test."""
+        return RedpandaSettings((self.address,), request_timeout=0.8, delivery_timeout=1.0, light=True)
+
+    def start(self) -> None:
+        self._process = self._started()
+
+    def stop(self) -> None:
+        """Stop it in order; it saves all it has."""
+        self._process.terminate()
+        self._process.wait(GRACE)
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait(GRACE)
+
+    def freeze(self) -> None:
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
+
+    def save(self) -> None:
+        """Remember all that it holds now; to its clients this is a restart without a loss."""
+        self.stop()
+        shutil.rmtree(self._saved, ignore_errors=True)
+        shutil.copytree(self._data, self._saved)
+        self.start()
+
+    def lose(self) -> None:
+        """Kill it and start it again with what it held when it was saved, as if it had written nothing since."""
+        self.kill()
+        shutil.rmtree(self._data)
+        shutil.copytree(self._saved, self._data)
+        self.start()
+
+    # What is in it
+
+    def create(self, topic: str, partitions: int = 1, configs: Mapping[str, str] | None = None) -> None:
+        with closing(self.admin()) as admin:
+            admin.create_topics(
+                {topic: {"num_partitions": partitions, "replication_factor": 1, "configs": configs or {}}},
+            )
+
+    def delete(self, topic: str) -> None:
+        with closing(self.admin()) as admin:
+            admin.delete_topics([topic])
+
+    def admin(self) -> KafkaAdminClient:
+        return KafkaAdminClient(bootstrap_servers=self.address)
+
+    def put(self, topic: str, values: Sequence[bytes | None], partition: int = 0, key: bytes | None = b"k") -> None:
+        """Append messages to a partition."""
+        with closing(KafkaProducer(bootstrap_servers=self.address, acks="all", linger_ms=5)) as producer:
+            for future in [producer.send(topic, value, key, partition=partition) for value in values]:
+                future.get(timeout=GRACE)
+
+    def values(self, topic: str, partition: int = 0) -> list[bytes]:
+        """Return all messages of a partition."""
+        return [value for _, value in self.messages(topic, partition)]
+
+    def messages(self, topic: str, partition: int = 0) -> list[tuple[bytes, bytes]]:
+        """Return key and value of all messages of a partition."""
+        place = TopicPartition(topic, partition)
+        with closing(KafkaConsumer(bootstrap_servers=self.address, group_id=None)) as consumer:
+            consumer.assign([place])
+            consumer.seek_to_beginning(place)
+            end = consumer.end_offsets([place])[place]
+            found: list[tuple[bytes, bytes]] = []
+            while consumer.position(place) < end:
+                found += [(message.key, message.value) for message in consumer.poll(1_000).get(place, [])]
+            return found
+
+    def committed(self, group: str, topic: str, partition: int = 0) -> int | None:
+        with closing(KafkaConsumer(bootstrap_servers=self.address, group_id=group)) as consumer:
+            offset: int | None = consumer.committed(TopicPartition(topic, partition))
+            return offset
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        command = [
+            light_binary(),
+            "start",
+            "--only",
+            "kafka",
+            "--data-dir",
+            self._data,
+            "--kafka-port",
+            str(self._port),
+        ]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while not broker_serves(HOST, self._port):
+            assert process.poll() is None, "the light broker ended instead of starting"
+        return process
+
+
+def _free_port() -> int:
+    with socket.create_server((HOST, 0)) as taken:
+        port: int = taken.getsockname()[1]
+        return port

@@ -1,0 +1,56 @@
+"""A broker for all tests that leave it alone, brokers of their own for those that do not, and clients."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # kafka-python reads its schemas by a deprecated function
+    import kafka  # noqa: F401
+
+from tests.base.streaming.broker import Broker
+from tests.base.streaming.clients import Clients
+from tests.support.agents import Stage
+
+numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """The broker that all tests share; each uses topics and groups of its own."""
+    broker = Broker(tmp_path_factory.mktemp("broker"))
+    yield broker
+    broker.kill()
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Broker]:
+    """A broker that the test may kill."""
+    broker = Broker(tmp_path)
+    yield broker
+    broker.kill()
+
+
+@pytest.fixture
+def clients() -> Iterator[Clients]:
+    stage = Stage()
+    clients = Clients(stage)
+    yield clients
+    clients.stop()
+    stage.stop()
+
+
+@pytest.fixture
+def new_name() -> Callable[[], str]:
+    """Names for topics and groups that no other test has."""
+    return lambda: f"name-{next(numbers)}"
+
+
+@pytest.fixture
+def topic(new_name: Callable[[], str]) -> str:
+    return new_name()

@@ -1,0 +1,266 @@
+"""The writing operations: arguments checked once for all targets, records durable when they answer, or named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import pytest
+
+from dataplatform.base.agent import Ready, Request
+from dataplatform.base.agent.supervisor import StartDue
+from dataplatform.dsl.flow import Batch, Deliver, Rejection
+from dataplatform.dsl.kinds import ANALYTICS, PRICES, Kind
+from dataplatform.dsl.operations import Flush, PublishAnalytics, PublishPrice, PublishPrices
+from dataplatform.dsl.parts import TargetOptions
+from dataplatform.dsl.proxy import WriterProxy
+from dataplatform.dsl.queries import BatchPublishResult, PublishResult, Refused
+from dataplatform.dsl.types import CryptoMarketAnalytics, Record
+from dataplatform.dsl.writer import BaseWriter
+from dataplatform.errors import Permanent, PlatformError, Transient
+from dataplatform.result import Failure, Result, Success, get_data
+from tests.dsl.doubles import Double, Write
+from tests.dsl.flows import Stall, Store, failing, rejected, running
+from tests.dsl.records import price, prices, record
+from tests.support.agents import DEADLINE, Stage
+
+OUTAGE = Transient("database", "the server is restarting", retry_after=5.0)
+OPTIONS = TargetOptions(client="client")
+
+
+class Shelf(BaseWriter):
+    """A target whose client answers how many records it took, or which ones it refused."""
+
+    technology: ClassVar[str] = "Shelf"
+    client_kind: ClassVar[str] = "shelf"
+    Options = TargetOptions
+
+    def _request(self, kind: Kind, records: list[Record]) -> Write:
+        return Write(kind, records)
+
+    def _rejections(self, answer: Any) -> list[Rejection]:
+        return answer if isinstance(answer, list) else []
+
+
+class PriceShelf(Shelf):
+    """A target that takes prices alone."""
+
+    @classmethod
+    def kinds(cls, options: Any) -> tuple[Kind, ...]:
+        return (PRICES,)
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store()
+
+
+Start = Callable[..., WriterProxy]
+
+
+@pytest.fixture
+def writer(stage: Stage, store: Store) -> Start:
+    """Start a target and its client, and return the target's proxy."""
+
+    def start(cls: type[BaseWriter] = Shelf) -> WriterProxy:
+        stage.start(Double, store.answer, name="client")
+        stage.start(cls, OPTIONS, "client", name="shelf")
+        stage.parent.expect(Ready)
+        stage.parent.expect(Ready)
+        return WriterProxy(stage.runtime.directory.address("shelf"))
+
+    return start
+
+
+def analytics() -> CryptoMarketAnalytics:
+    made = record(ANALYTICS)
+    assert isinstance(made, CryptoMarketAnalytics)
+    return made
+
+
+def error(answer: Result[Any]) -> PlatformError:
+    assert isinstance(answer, Failure)
+    return answer.error
+
+
+# Answers
+
+
+def test_a_price_that_was_published_is_written(writer: Start, store: Store) -> None:
+    assert writer().publish_price(price()).get(timeout=DEADLINE) == Success(PublishResult("shelf", "prices"))
+    assert store.rows == [price()]
+
+
+def test_prices_that_were_published_are_written_in_one_piece(writer: Start, store: Store) -> None:
+    given = [price("a"), price("b")]
+    assert writer().publish_prices(given).get(timeout=DEADLINE) == Success(BatchPublishResult("shelf", 2))
+    assert store.rows == given
+    assert store.sizes == [2]
+
+
+def test_a_state_of_the_market_that_was_published_is_written(writer: Start, store: Store) -> None:
+    assert writer().publish_analytics(analytics()).get(timeout=DEADLINE) == Success(PublishResult("shelf", "analytics"))
+    assert store.rows == [analytics()]
+
+
+def test_publishing_nothing_asks_nobody(writer: Start, store: Store) -> None:
+    assert writer().publish_prices([]).get(timeout=DEADLINE) == Success(BatchPublishResult("shelf", 0))
+    assert store.asked == []
+
+
+def test_operations_are_counted(writer: Start, store: Store) -> None:
+    shelf = writer()
+    shelf.publish_price(price()).get(timeout=DEADLINE)
+    store.acts.append(failing(OUTAGE))
+    shelf.publish_price(price()).get(timeout=DEADLINE)
+    counters = get_data(shelf.get_status().get(timeout=DEADLINE)).counters
+    assert (counters["operations"], counters["failed_operations"]) == (1, 1)
+
+
+# Records that can never be written
+
+
+def test_refused_prices_are_named_and_harm_no_other(writer: Start, store: Store) -> None:
+    store.poison |= {"b", "d"}
+    answer = get_data(writer().publish_prices([price(coin) for coin in "abcde"]).get(timeout=DEADLINE))
+    assert answer.published == 3
+    assert [(refused.index, str(refused.error)) for refused in answer.refused] == [
+        (1, "rejected: no row can hold b"),
+        (3, "rejected: no row can hold d"),
+    ]
+    assert store.coins == ["a", "c", "e"]
+
+
+def test_a_refused_price_is_a_failure(writer: Start, store: Store) -> None:
+    store.poison.add("bitcoin")
+    assert writer().publish_price(price()).get(timeout=DEADLINE) == Failure(rejected("bitcoin"))
+
+
+def test_what_the_client_itself_names_as_refused_is_refused(writer: Start, store: Store) -> None:
+    too_long = Transient("broker", "message too large")
+    store.acts.append(lambda _: Success([Rejection(1, too_long)]))
+    answer = get_data(writer().publish_prices([price("a"), price("b")]).get(timeout=DEADLINE))
+    assert answer == BatchPublishResult("shelf", 1, (Refused(1, Permanent("broker", "message too large")),))
+
+
+def test_an_outage_in_the_middle_of_the_halving_is_the_answer(writer: Start, store: Store) -> None:
+    store.poison.add("b")
+    store.acts += [lambda _: None, failing(OUTAGE)]
+    assert writer().publish_prices([price("a"), price("b")]).get(timeout=DEADLINE) == Failure(OUTAGE)
+
+
+# Arguments
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        PublishPrice(None),  # type: ignore[arg-type]
+        PublishPrice("bitcoin"),  # type: ignore[arg-type]
+        PublishPrice(analytics()),  # type: ignore[arg-type]
+        PublishPrices(None),  # type: ignore[arg-type]
+        PublishPrices("bitcoin"),  # type: ignore[arg-type]
+        PublishPrices(price()),  # type: ignore[arg-type]
+        PublishPrices([price(), analytics()]),  # type: ignore[list-item]
+        PublishPrices({"a": price()}),  # type: ignore[arg-type]
+        PublishAnalytics(price()),  # type: ignore[arg-type]
+        PublishAnalytics([analytics()]),  # type: ignore[arg-type]
+    ],
+    ids=lambda request: f"{request!s:.60}",
+)
+def test_bad_arguments_are_one_clear_permanent_failure_and_nothing_is_written(
+    writer: Start, store: Store, request_: Request[Any]
+) -> None:
+    shelf = writer()
+    refusal = error(shelf.ask(request_, DEADLINE))
+    assert (type(refusal), refusal.code) == (Permanent, "bad_argument")
+    assert "expected" in refusal.message
+    assert store.asked == []
+    assert get_data(shelf.get_status().get(timeout=DEADLINE)).state == "running"
+
+
+def test_arguments_that_do_not_fit_raise_in_the_caller_and_harm_nobody(writer: Start) -> None:
+    shelf: Any = writer()
+    calls: list[Callable[[], object]] = [
+        shelf.publish_price,
+        lambda: shelf.publish_prices([], []),
+        lambda: shelf.publish_analytics(kind="analytics"),
+        lambda: shelf.flush(True),
+    ]
+    for call in calls:
+        with pytest.raises(TypeError):
+            call()
+    assert get_data(shelf.get_status().get(timeout=DEADLINE)).handled == 0
+
+
+def test_a_kind_that_a_target_does_not_take_is_refused_with_its_technology(writer: Start, store: Store) -> None:
+    refusal = error(writer(PriceShelf).publish_analytics(analytics()).get(timeout=DEADLINE))
+    assert (type(refusal), refusal.code) == (Permanent, "unsupported")
+    assert refusal.message == "Shelf takes no analytics"
+    assert store.asked == []
+
+
+# Failures
+
+
+@pytest.mark.parametrize("failure", [OUTAGE, Permanent("database", "permission denied", remedy="grant the right")])
+def test_a_failure_of_the_client_is_the_answer(writer: Start, store: Store, failure: PlatformError) -> None:
+    store.acts += [failing(failure)] * 2
+    shelf = writer()
+    assert shelf.publish_prices([price("a"), price("b")]).get(timeout=DEADLINE) == Failure(failure)
+    assert shelf.publish_price(price()).get(timeout=DEADLINE) == Failure(failure)
+    assert store.sizes == [2, 1], "what is not about the records is not halved"
+
+
+def test_a_stop_ends_the_halving(stage: Stage, writer: Start, store: Store) -> None:
+    store.poison |= {"a", "b", "c", "d"}
+    shelf = writer()
+    store.acts.append(lambda _: stage._started[-1][0].stopping.set())
+    assert error(shelf.publish_prices([price(coin) for coin in "abcd"]).get(timeout=DEADLINE)).code == "stopping"
+    assert store.sizes == [4]
+
+
+def test_an_operation_over_a_restarting_target_is_transient(stage: Stage, store: Store) -> None:
+    stage.supervise(Double.child("client", store.answer), Shelf.child("shelf", OPTIONS, "client", stage=1))
+    stage.parent.expect(Ready)
+    shelf = WriterProxy(stage.runtime.directory.address("shelf"))
+    stage.runtime.directory.address("shelf").tell("no message of a target")
+    timer = stage.scheduler.expect(StartDue)
+    away = error(shelf.publish_price(price()).get(timeout=DEADLINE))
+    assert (type(away), away.code, "is restarting" in away.message) == (Transient, "absent", True)
+    stage.pass_timer(timer)
+    running(stage, "shelf", 2)
+    assert shelf.publish_price(price()).get(timeout=DEADLINE) == Success(PublishResult("shelf", "prices"))
+
+
+# Flush
+
+
+def test_a_flush_succeeds_when_nothing_is_on_its_way(stage: Stage, writer: Start, store: Store) -> None:
+    shelf = writer()
+    assert shelf.flush().get(timeout=DEADLINE) == Success(None)
+    stall = store.stall()
+    shelf.address.tell(Deliver(Batch("source-1-1", PRICES, prices("a")), "source", 1))
+    stall.reached()
+    busy = error(shelf.flush().get(timeout=DEADLINE))
+    assert isinstance(busy, Transient)
+    assert (busy.code, busy.retry_after) == ("busy", 0.1)
+    assert "1 batches" in busy.message
+    stall.open()
+    assert flushed(shelf)
+    assert store.coins == ["a"]
+
+
+def flushed(shelf: WriterProxy) -> bool:
+    return any(shelf.ask(Flush(), DEADLINE) == Success(None) for _ in range(10_000))
+
+
+def test_an_operation_waits_behind_the_batch_being_written_and_overtakes_none(writer: Start, store: Store) -> None:
+    stall: Stall = store.stall()
+    shelf = writer()
+    shelf.address.tell(Deliver(Batch("source-1-1", PRICES, prices("a")), "source", 1))
+    stall.reached()
+    future = shelf.publish_price(price("b"))
+    stall.open()
+    assert future.get(timeout=DEADLINE) == Success(PublishResult("shelf", "prices"))
+    assert store.coins == ["a", "b"]

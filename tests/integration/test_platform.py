@@ -1,0 +1,168 @@
+"""A platform in a script: started, asked, stopped, and nothing of it left behind."""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import psutil
+import pytest
+
+from dataplatform.base.agent import Agent, State
+from dataplatform.base.embedded import DataDirectory
+from dataplatform.errors import Permanent, Transient
+from dataplatform.result import Success, is_failure
+from dataplatform.simulator.agent import SimulatorAgent
+from dataplatform.system import platform as module
+from dataplatform.system.logs import configure_logs
+from dataplatform.system.platform import Phase, Platform
+from dataplatform.system.topology import SystemOptions, Topology, load_topology
+from tests.integration.topologies import main_job
+from tests.support.agents import no_thread_left_behind
+from tests.system.logs import restored
+
+pytestmark = pytest.mark.timeout(60)
+PHASES = [Phase.RUNNING, Phase.STOPPED]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quiet() -> Iterator[None]:
+    with restored():
+        configure_logs("console", "error", (), io.StringIO())
+        yield
+
+
+@pytest.fixture(scope="module")
+def platform(shared_data_dir: Path) -> Iterator[Platform]:
+    with no_thread_left_behind(), Platform.start(demo=True, data_dir=shared_data_dir) as platform:
+        yield platform
+
+
+@pytest.fixture
+def topology(tmp_path: Path) -> Topology:
+    return load_topology(main_job(tmp_path))
+
+
+def children() -> list[psutil.Process]:
+    return psutil.Process(os.getpid()).children(recursive=True)
+
+
+# One platform, asked
+
+
+def test_a_started_platform_is_ready_and_every_agent_runs(platform: Platform) -> None:
+    status = platform.status()
+    assert (status.phase, status.ready) == (Phase.RUNNING, True)
+    assert {agent.state for agent in status.agents} == {State.RUNNING}
+    assert {(route.source, route.target) for route in status.routes} == {
+        ("coingecko", "stream"),
+        ("topics", "database"),
+    }
+    assert status.uptime > 0
+
+
+def test_a_source_is_asked_by_its_name(platform: Platform) -> None:
+    answer = platform["coingecko"].get_current_prices(["ethereum", "bitcoin"]).get(timeout=10)
+    assert [price.coin_id for price in answer.data] == ["ethereum", "bitcoin"]
+    assert {price.source for price in answer.data} == {"simulator"}
+
+
+def test_a_target_is_written_to_by_its_name(platform: Platform) -> None:
+    prices = platform["coingecko"].get_current_prices(["bitcoin"]).get(timeout=10).data
+    written = platform["database"].publish_prices(prices).get(timeout=10)
+    assert written.data.accepted == 1
+
+
+def test_any_agent_tells_its_status(platform: Platform) -> None:
+    answer = platform["redpanda.producer"].get_status().get(timeout=10)
+    assert isinstance(answer, Success)
+    assert answer.data.kind == "client"
+
+
+def test_a_name_that_no_agent_has_is_an_error_with_a_suggestion(platform: Platform) -> None:
+    with pytest.raises(KeyError, match="no agent is called 'coingeko'; did you mean 'coingecko'"):
+        platform["coingeko"]
+
+
+def test_a_data_directory_belongs_to_one_platform(platform: Platform) -> None:
+    with pytest.raises(Permanent, match=f"is in use by process {os.getpid()}"):
+        Platform.start(demo=True, data_dir=platform.data.path)
+    assert platform.status().phase is Phase.RUNNING
+
+
+def test_a_stopped_platform_has_stopped_every_agent_and_may_be_stopped_again(platform: Platform) -> None:
+    platform.stop()
+    platform.stop()
+    status = platform.status()
+    assert (status.phase, platform.reason) == (Phase.STOPPED, None)
+    assert {agent.shown for agent in status.agents} == {"stopped"}
+    assert platform.status().uptime == status.uptime
+    answer = platform["coingecko"].get_current_prices(["bitcoin"]).get(timeout=10)
+    assert is_failure(answer)
+    assert children() == []
+
+
+# Starts that fail
+
+
+def assert_free(data_dir: Path) -> None:
+    """Assert that the lock of the directory is free, and that no process of ours runs."""
+    with (data_dir / "lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    assert children() == []
+
+
+def test_a_topology_that_does_not_fit_together_is_refused(data_dir: Path) -> None:
+    with pytest.raises(Permanent, match="there is no source"):
+        Platform.start(Topology(), data_dir=data_dir)
+    assert not (data_dir / "lock").exists()
+
+
+def test_a_start_that_takes_too_long_leaves_nothing_behind(
+    data_dir: Path, topology: Topology, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "START_TIMEOUT", 0.01)
+    with no_thread_left_behind():
+        with pytest.raises(Transient, match=r"not ready within 0\.01 s"):
+            Platform.start(topology, demo=True, data_dir=data_dir)
+        assert_free(data_dir)
+
+
+def test_a_start_that_gives_up_says_why_and_leaves_nothing_behind(
+    data_dir: Path, topology: Topology, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: Agent) -> None:
+        raise RuntimeError("no simulator today")
+
+    monkeypatch.setattr(SimulatorAgent, "_open", fail)
+    impatient = Topology(
+        system=SystemOptions(restarts=0),
+        clients=topology.clients,
+        sources=topology.sources,
+        targets=topology.targets,
+        routes=topology.routes,
+    )
+    with no_thread_left_behind():
+        with pytest.raises(Transient, match="simulator crashed: RuntimeError: no simulator today"):
+            Platform.start(impatient, demo=True, data_dir=data_dir)
+        assert_free(data_dir)
+
+
+def test_a_bug_in_the_start_itself_leaves_nothing_behind(
+    data_dir: Path, topology: Topology, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    for name in ("assemble", "root_entry", "Supervisor"):
+        with monkeypatch.context() as patch, no_thread_left_behind(), ExitStack() as stack:
+            patch.setattr(module, name, fail if name != "Supervisor" else None)
+            stack.enter_context(pytest.raises((RuntimeError, AttributeError, TypeError)))
+            Platform.start(topology, demo=True, data_dir=data_dir)
+        assert_free(data_dir)
+    with DataDirectory(data_dir) as data:
+        assert data.path.is_dir()
