@@ -37,7 +37,8 @@ def coin_id(value: Any) -> PlatformError | None:
     """Refuse what cannot be a coin's id."""
     if not isinstance(value, str):
         return _bad(f"a coin id is text like 'bitcoin', got {shown(value)}")
-    if not value or len(value) > LONGEST_ID or not value.isprintable() or any(c in value for c in " ,/?#&"):
+    strange = not value.isprintable() or any(c in value for c in " ,/?#&") or not value.strip(".")
+    if len(value) > LONGEST_ID or strange:
         return _bad(f"{shown(value)} is no coin id; one looks like 'bitcoin' or 'usd-coin'")
     return None
 
@@ -84,7 +85,7 @@ def date_range(query: Any) -> PlatformError | None:
     """Refuse anything but a query of a known timeframe whose start lies before its end, of at most 10,000 candles."""
     if not isinstance(query, DateRangeOHLCVQuery):
         return _bad(f"expected a DateRangeOHLCVQuery, got {shown(query)}")
-    if error := coin_id(query.ticker) or timeframe(query.interval):
+    if error := coin_id(query.ticker) or timeframe(query.interval) or _name("market", query.market):
         return error
     if query.date_start >= query.date_end:
         return _bad(f"date_start {query.date_start.isoformat()} is not before date_end {query.date_end.isoformat()}")
@@ -94,10 +95,10 @@ def date_range(query: Any) -> PlatformError | None:
 
 
 def level1(query: Any) -> PlatformError | None:
-    """Refuse anything but a query of one coin."""
+    """Refuse anything but a query of one coin, its exchange and market being names where they are given."""
     if not isinstance(query, Level1Query):
         return _bad(f"expected a Level1Query, got {shown(query)}")
-    return coin_id(query.ticker)
+    return coin_id(query.ticker) or _name("exchange", query.exchange) or _name("market", query.market)
 
 
 def records(values: Any) -> PlatformError | None:
@@ -119,6 +120,12 @@ def records_of(cls: type[Any], values: Any) -> PlatformError | None:
         if type(value) is not cls:
             return _bad(f"expected {cls.__name__} at index {index}, got {shown(value)}")
     return None
+
+
+def _name(what: str, value: Any) -> PlatformError | None:
+    if value is None or (isinstance(value, str) and 1 <= len(value) <= LONGEST_ID and value.isprintable()):
+        return None
+    return _bad(f"{what}: expected a name of 1 to {LONGEST_ID} characters, got {shown(value)}")
 
 
 def _bad(message: str) -> Permanent:

@@ -44,8 +44,8 @@ class ServerProcess:
     """The process, in a session and process group of its own, so that Ctrl-C passes it by and a kill takes it whole.
 
     What it writes to its standard error, and whatever on its standard output is no message, is kept in `said`: the
-    latest 20 lines, each cut to 300 characters, without secrets. A message of more than `limit` bytes ends the connection, and
-    `too_large` tells why.
+    latest 20 lines, each cut to 300 characters, without secrets. A message of more than `limit` bytes ends the
+    connection, and `too_large` tells why.
     """
 
     settings: McpSettings

@@ -17,6 +17,7 @@ from dataplatform.dsl.queries import DateRangeOHLCVQuery
 from dataplatform.dsl.timeframes import length
 from dataplatform.dsl.types import CryptoOHLCVData, CryptoPriceData
 from dataplatform.errors import Permanent, PlatformError
+from dataplatform.sources.coingecko.requests import coin_path
 from dataplatform.sources.coingecko.transforms import ATTRIBUTION, decode, label
 
 __all__ = ["candles", "chart", "latest_candles", "ohlc", "ohlc_in_range", "prices"]
@@ -58,7 +59,7 @@ def ohlc_in_range(query: DateRangeOHLCVQuery, now: datetime) -> list[Get] | Plat
 def chart(coin_id: str, days: int) -> Get:
     """Ask for the prices, market caps and volumes of a coin over the last days."""
     params = (("vs_currency", "usd"), ("days", str(days)), ("precision", "full"))
-    return Get(f"/coins/{coin_id}/market_chart", params)
+    return Get(coin_path(coin_id, "market_chart"), params)
 
 
 def candles(response: Response, coin_id: str, timeframe: str) -> list[CryptoOHLCVData]:
@@ -115,7 +116,7 @@ def prices(response: Response, coin: CryptoPriceData) -> list[CryptoPriceData]:
 
 def _ohlc(coin_id: str, days: int) -> Get:
     params = (("vs_currency", "usd"), ("days", str(days)), ("precision", "full"))
-    return Get(f"/coins/{coin_id}/ohlc", params)
+    return Get(coin_path(coin_id, "ohlc"), params)
 
 
 def _no_candles(timeframe: str) -> Permanent:

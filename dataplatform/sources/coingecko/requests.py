@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from dataplatform.base.http import Get
 
-__all__ = ["coin_list", "global_data", "markets_of", "simple_prices", "top_markets"]
+__all__ = ["coin_list", "coin_path", "global_data", "markets_of", "simple_prices", "top_markets"]
 
 PAGE = 250  # per_page's largest value
 LONGEST_IDS = 6_000  # characters of a URL that the ids may take safely, commas and escapes included
@@ -33,6 +33,15 @@ def simple_prices(coin_ids: Sequence[str], currencies: Sequence[str]) -> list[Ge
         Get("/simple/price", (("ids", ",".join(ids)), ("vs_currencies", currency), ("precision", "full")))
         for ids in _split(coin_ids)
     ]
+
+
+def coin_path(coin_id: str, what: str) -> str:
+    """Return the path of something of one coin, whatever characters its id holds.
+
+    >>> coin_path("100%", "ohlc")
+    '/coins/100%25/ohlc'
+    """
+    return f"/coins/{quote(coin_id, safe='')}/{what}"
 
 
 def coin_list() -> list[Get]:

@@ -10,6 +10,7 @@ from dataplatform.base.http import Get, Response
 from dataplatform.dsl.queries import Level1Query
 from dataplatform.dsl.types import Level1Data
 from dataplatform.errors import Permanent
+from dataplatform.sources.coingecko.requests import coin_path
 from dataplatform.sources.coingecko.transforms import ATTRIBUTION, decode, label
 
 __all__ = ["level1", "tickers"]
@@ -44,7 +45,7 @@ class Tickers(msgspec.Struct, frozen=True):
 def tickers(query: Level1Query) -> Get:
     """Ask for the tickers of a coin, on one exchange where the query names it."""
     exchange = (("exchange_ids", query.exchange),) if query.exchange else ()
-    return Get(f"/coins/{query.ticker}/tickers", (*exchange, ("order", "volume_desc")))
+    return Get(coin_path(query.ticker, "tickers"), (*exchange, ("order", "volume_desc")))
 
 
 def level1(response: Response, query: Level1Query) -> Level1Data:

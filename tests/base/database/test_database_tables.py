@@ -34,15 +34,15 @@ def test_a_field_is_a_column_of_its_type_and_missing_values_are_allowed_where_th
     client: Client, spec: TableSpec
 ) -> None:
     client.write(spec, Reading(sensor="a"))
-    types = ["text", "double precision", "bigint", "boolean", "bytea"]
     time = "timestamp with time zone"
+    columns = {"text": "text", "number": "double precision", "count": "bigint", "flag": "boolean", "raw": "bytea"}
     assert client.query(COLUMNS, name=spec.name) == [
         ("sensor", "text", False),
         ("time", time, False),
-        *[(name, type_, False) for name, type_ in zip(["text", "number", "count", "flag", "raw"], types, strict=True)],
-        *[(f"maybe_{name}", type_, True) for name, type_ in zip(["text", "number", "count", "flag", "raw"], types, strict=True)],
+        *[(column, type_, False) for column, type_ in columns.items()],
+        *[(f"maybe_{column}", type_, True) for column, type_ in columns.items()],
         ("maybe_time", time, True),
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
@@ -60,8 +60,7 @@ def test_every_kind_of_record_has_a_table_with_its_key_and_an_index_on_its_time(
 def test_the_statements_of_a_table_can_be_read() -> None:
     spec = table_spec(Pair, "pairs", ("id",), "time")
     assert [" ".join(statement.split()) for statement in spec.create] == [
-        "CREATE TABLE IF NOT EXISTS pairs"
-        " ( id TEXT NOT NULL, time TIMESTAMP WITH TIME ZONE NOT NULL, PRIMARY KEY (id) )",
+        "CREATE TABLE IF NOT EXISTS pairs ( id TEXT NOT NULL, time TIMESTAMP WITH TIME ZONE, PRIMARY KEY (id) )",
         "CREATE INDEX IF NOT EXISTS pairs_time_idx ON pairs (time DESC)",
     ]
     assert spec.copy == "COPY staging_pairs (id, time) FROM STDIN"
@@ -75,7 +74,7 @@ def test_the_statements_of_a_table_can_be_read() -> None:
 @frozen
 class Pair:
     id: str
-    time: datetime
+    time: datetime | None
 
 
 @frozen

@@ -35,7 +35,7 @@ class Broker:
     @property
     def settings(self) -> RedpandaSettings:
         """Settings with time-outs that suit a test."""
-        return RedpandaSettings((self.address,), request_timeout=0.8, delivery_timeout=1.0, light=True)
+        return RedpandaSettings((self.address,), request_timeout=0.6, delivery_timeout=0.8, light=True)
 
     def start(self) -> None:
         self._process = self._started()
@@ -112,16 +112,8 @@ class Broker:
             return offset
 
     def _started(self) -> subprocess.Popen[bytes]:
-        command = [
-            light_binary(),
-            "start",
-            "--only",
-            "kafka",
-            "--data-dir",
-            self._data,
-            "--kafka-port",
-            str(self._port),
-        ]
+        options = ["--only", "kafka", "--data-dir", str(self._data), "--kafka-port", str(self._port)]
+        command = [str(light_binary()), "start", *options]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         while not broker_serves(HOST, self._port):
             assert process.poll() is None, "the light broker ended instead of starting"

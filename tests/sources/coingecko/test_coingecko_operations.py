@@ -1,0 +1,254 @@
+"""CoinGecko's prices, tickers and analytics as operations, against the simulator over HTTP."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from dataplatform.dsl.queries import CurrentPricesOptions, DateRangeOHLCVQuery, Level1Query
+from dataplatform.dsl.types import CryptoPriceData
+from dataplatform.errors import Permanent, PlatformError, Transient
+from dataplatform.result import Failure, Result, get_data
+from dataplatform.simulator import Fault, Simulator
+from tests.base.http.scripted_server import ScriptedServer, answer
+from tests.sources.coingecko.conftest import Moment, Start
+from tests.support.agents import DEADLINE, Stage
+
+
+def error(result: Result[Any]) -> PlatformError:
+    assert isinstance(result, Failure), result
+    return result.error
+
+
+def asked(market: Simulator) -> list[tuple[str, str]]:
+    return [(request.path.removeprefix("/api/v3"), request.query) for request in market.requests]
+
+
+# Prices
+
+
+def test_a_price_is_what_the_market_says(coingecko: Start, market: Simulator, moment: Moment) -> None:
+    price = get_data(coingecko().get_current_price("bitcoin").get(timeout=DEADLINE))
+    assert (price.coin_id, price.symbol, price.name, price.exchange_id) == ("bitcoin", "btc", "Bitcoin", "aggregate")
+    assert price.usd_price == pytest.approx(market.market.price("bitcoin", "usd", moment.now), rel=1e-3)
+    assert price.market_cap is not None
+    assert price.volume_24h is not None
+    assert price.market_cap > price.volume_24h > 0
+    assert price.change_24h is not None
+    assert price.change_7d is not None
+    assert price.last_updated == moment.now
+    assert (price.btc_price, price.eth_price) == (None, None)
+    assert (price.source, price.attribution) == ("simulator", "Simulated data")
+
+
+def test_prices_come_in_the_order_asked_and_unknown_coins_are_absent(coingecko: Start) -> None:
+    coins = ["solana", "no-such-coin", "bitcoin", "solana", "ethereum"]
+    prices = get_data(coingecko().get_current_prices(coins).get(timeout=DEADLINE))
+    assert [price.coin_id for price in prices] == ["solana", "bitcoin", "ethereum"]
+
+
+def test_a_coin_that_nobody_knows_is_not_found(coingecko: Start) -> None:
+    source = coingecko()
+    for result in (source.get_current_price("tulip"), source.get_current_prices(["tulip", "rose"])):
+        refusal = error(result.get(timeout=DEADLINE))
+        assert (type(refusal), refusal.code) == (Permanent, "not_found")
+
+
+@pytest.mark.parametrize(("currency", "field"), [("btc", "btc_price"), ("eth", "eth_price")])
+def test_prices_in_bitcoin_and_ether_are_added_where_asked_for(coingecko: Start, currency: str, field: str) -> None:
+    source = coingecko()
+    one = get_data(source.get_current_price("solana", currency).get(timeout=DEADLINE))
+    base = get_data(source.get_current_price({"btc": "bitcoin", "eth": "ethereum"}[currency]).get(timeout=DEADLINE))
+    assert getattr(one, field) == pytest.approx(one.usd_price / base.usd_price, rel=1e-2)
+    other = {"btc_price": "eth_price", "eth_price": "btc_price"}[field]
+    assert getattr(one, other) is None
+
+
+def test_both_currencies_come_with_one_more_request(coingecko: Start, market: Simulator) -> None:
+    options = CurrentPricesOptions(vs_currencies=("usd", "btc", "eth"))
+    prices = get_data(coingecko().get_current_prices(["bitcoin", "ethereum"], options).get(timeout=DEADLINE))
+    assert [price.btc_price for price in prices][0] == pytest.approx(1.0)
+    assert [price.eth_price for price in prices][1] == pytest.approx(1.0)
+    assert [path for path, _ in asked(market)] == ["/coins/markets", "/simple/price"]
+
+
+def test_the_change_over_7_days_is_asked_for_unless_it_is_not_wanted(coingecko: Start, market: Simulator) -> None:
+    source, options = coingecko(), CurrentPricesOptions(include_change_7d=False)
+    (price,) = get_data(source.get_current_prices(["bitcoin"], options).get(timeout=DEADLINE))
+    assert price.change_7d is None
+    assert price.change_24h is not None
+    assert "price_change_percentage" not in asked(market)[0][1]
+
+
+def test_300_coins_are_asked_for_250_at_a_time_and_answered_whole(coingecko: Start, market: Simulator) -> None:
+    ids = [coin.id for coin in reversed(market.market.coins)]
+    options = CurrentPricesOptions(vs_currencies=("usd", "btc"))
+    prices = get_data(coingecko(timeout=10.0).get_current_prices(ids, options).get(timeout=2 * DEADLINE))
+    assert len(ids) == 300
+    assert [price.coin_id for price in prices] == ids
+    assert all(price.btc_price is not None for price in prices)
+    assert [(path, query.count("%2C")) for path, query in asked(market)] == [
+        ("/coins/markets", 249),
+        ("/coins/markets", 49),
+        ("/simple/price", 249),
+        ("/simple/price", 49),
+    ]
+
+
+def test_long_ids_are_spread_over_urls_of_a_safe_length(coingecko: Start, market: Simulator) -> None:
+    ids = [f"{'é' * 100}-{number}" for number in range(20)] + ["bitcoin"]
+    prices = get_data(coingecko().get_current_prices(ids).get(timeout=DEADLINE))
+    assert [price.coin_id for price in prices] == ["bitcoin"]
+    queries = [query for _, query in asked(market)]
+    assert len(queries) == 3
+    assert max(map(len, queries)) < 6_500
+
+
+# Tickers and analytics
+
+
+def test_all_tickers_are_every_coin_that_is_listed(coingecko: Start, market: Simulator) -> None:
+    tickers = get_data(coingecko().get_available_tickers().get(timeout=DEADLINE))
+    assert sorted(tickers) == sorted(coin.id for coin in market.market.coins)
+
+
+@pytest.mark.parametrize(("limit", "pages"), [(3, 1), (250, 1), (260, 2)])
+def test_so_many_tickers_are_those_with_the_largest_market_cap(
+    coingecko: Start, market: Simulator, limit: int, pages: int
+) -> None:
+    tickers = get_data(coingecko().get_available_tickers(limit).get(timeout=DEADLINE))
+    assert tickers[0] == "bitcoin"
+    assert len(tickers) == len(set(tickers)) == limit
+    assert len(asked(market)) == pages
+
+
+def test_analytics_are_the_state_of_the_whole_market(coingecko: Start, market: Simulator, moment: Moment) -> None:
+    state = get_data(coingecko().get_market_analytics().get(timeout=DEADLINE))
+    assert state.timestamp == moment.now.replace(microsecond=0)
+    assert state.active_cryptocurrencies == len(market.market.coins)
+    assert state.total_market_cap > state.total_volume > 0
+    assert state.eth_dominance is not None
+    assert 0 < state.eth_dominance < state.btc_dominance < 100
+    assert (state.source, state.exchange_id) == ("simulator", "aggregate")
+
+
+# Failures
+
+FAULTS = [
+    (Fault("rate_limited", retry_after=7), Transient, "rate_limited", 7.0),
+    (Fault("server_error"), Transient, "server_error", None),
+    (Fault("server_error", status=503), Transient, "server_error", None),
+    (Fault("slow", delay=30.0), Transient, "timeout", None),
+    (Fault("cut"), Transient, "cut", None),
+    (Fault("malformed_json"), Transient, "not_json", None),
+    (Fault("html", status=200), Transient, "not_json", None),
+    (Fault("html", status=403), Transient, "blocked", None),
+    (Fault("html", status=429), Transient, "blocked", 30.0),
+    (Fault("html", status=503), Transient, "blocked", None),
+    (Fault("unauthorized"), Permanent, "unauthorized", None),
+    (Fault("not_found"), Permanent, "not_found", None),
+    (Fault("changed_shape", shape="wrapped"), Permanent, "changed_shape", None),
+    (Fault("changed_shape", shape="strings"), Permanent, "changed_shape", None),
+]
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "code", "retry_after"), FAULTS, ids=lambda value: value.kind if isinstance(value, Fault) else None
+)
+def test_every_fault_of_coingecko_is_the_right_failure(
+    coingecko: Start,
+    market: Simulator,
+    fault: Fault,
+    kind: type[PlatformError],
+    code: str,
+    retry_after: float | None,
+) -> None:
+    source = coingecko(timeout=0.25 if fault.kind == "slow" else 5.0)
+    market.inject(fault)
+    failure = error(source.get_current_prices(["bitcoin"]).get(timeout=DEADLINE))
+    assert (type(failure), failure.code) == (kind, code)
+    assert getattr(failure, "retry_after", None) == retry_after
+    market.clear_faults()
+
+
+@pytest.mark.parametrize("shape", ["wrapped", "strings"])
+def test_analytics_of_a_changed_shape_are_refused_by_name(coingecko: Start, market: Simulator, shape: Any) -> None:
+    market.inject(Fault("changed_shape", shape=shape))
+    failure = error(coingecko().get_market_analytics().get(timeout=DEADLINE))
+    assert (type(failure), failure.code) == (Permanent, "changed_shape")
+    assert "/global" in failure.message
+    assert failure.remedy
+
+
+def test_after_a_fault_the_next_request_is_answered(stage: Stage, coingecko: Start, market: Simulator) -> None:
+    source = coingecko()
+    market.inject(Fault("rate_limited", times=1, retry_after=7))
+    assert error(source.get_current_price("bitcoin").get(timeout=DEADLINE)).code == "rate_limited"
+    assert error(source.get_current_price("bitcoin").get(timeout=DEADLINE)).code == "rate_limited"
+    assert len(asked(market)) == 1, "nothing is sent during the pause that was asked for"
+    stage.clock.advance(7.0)
+    assert get_data(source.get_current_price("bitcoin").get(timeout=DEADLINE)).coin_id == "bitcoin"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        Level1Query("bitcoin", exchange=7),  # type: ignore[arg-type]
+        Level1Query("bitcoin", exchange="\ud800"),
+        Level1Query("bitcoin", market=7),  # type: ignore[arg-type]
+        Level1Query(".."),
+        Level1Query("bitcoin/../ping"),
+    ],
+)
+def test_a_query_that_makes_no_request_is_refused_and_harms_nobody(
+    coingecko: Start, market: Simulator, query: Level1Query
+) -> None:
+    source = coingecko()
+    refusal = error(source.get_level1_data(query).get(timeout=DEADLINE))
+    assert (type(refusal), refusal.code) == (Permanent, "bad_argument")
+    assert asked(market) == []
+    assert get_data(source.get_status().get(timeout=DEADLINE)).state == "running"
+
+
+def test_a_coin_id_stays_one_part_of_a_path(coingecko: Start, market: Simulator, moment: Moment) -> None:
+    query = DateRangeOHLCVQuery("%2e%2e", moment.now.replace(hour=1), moment.now, "30m")
+    error(coingecko().get_ohlcv_by_date_range(query).get(timeout=DEADLINE))
+    assert [path for path, _ in asked(market)] == ["/coins/%2e%2e/ohlc"]
+
+
+# Who answered
+
+
+ROW = {
+    "id": "bitcoin",
+    "symbol": "btc",
+    "name": "Bitcoin",
+    "current_price": 77_000,
+    "last_updated": "2026-05-18T12:49:21.599Z",
+}
+
+
+def test_data_says_coingecko_when_nobody_says_otherwise(coingecko: Start) -> None:
+    server = ScriptedServer(answer(200, [ROW]))
+    price = get_data(coingecko(server.url).get_current_price("bitcoin").get(timeout=DEADLINE))
+    server.close()
+    assert isinstance(price, CryptoPriceData)
+    assert price.source == "coingecko"
+    assert price.attribution == "Data provided by CoinGecko (https://www.coingecko.com)"
+    assert (price.market_cap, price.volume_24h, price.change_24h) == (None, None, None)
+
+
+def test_data_says_simulator_when_the_answer_does_whatever_the_url(coingecko: Start) -> None:
+    server = ScriptedServer(answer(200, [ROW], "X-Simulator: dataplatform"))
+    price = get_data(coingecko(server.url).get_current_price("bitcoin").get(timeout=DEADLINE))
+    server.close()
+    assert price.source == "simulator"
+
+
+def test_one_bad_row_makes_an_operation_fail_as_it_asked_for_that_coin(coingecko: Start) -> None:
+    server = ScriptedServer(answer(200, [ROW, ROW | {"id": "ethereum", "current_price": -1}]))
+    failure = error(coingecko(server.url).get_current_prices(["bitcoin", "ethereum"]).get(timeout=DEADLINE))
+    server.close()
+    assert (type(failure), failure.code) == (Permanent, "changed_shape")
+    assert "usd_price" in failure.message
