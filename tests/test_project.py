@@ -15,7 +15,15 @@ import psutil
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-SCRIPTS = ["scripts/demo", "scripts/test", "scripts/check", ".ci/run"]
+SCRIPTS = [
+    "scripts/demo",
+    "scripts/test",
+    "scripts/check",
+    "scripts/kafka",
+    "scripts/schemas",
+    "scripts/timescaledb",
+    ".ci/run",
+]
 VISIBLE = {"LICENSE", "README.md", "compose", "dataplatform", "pyproject.toml", "scripts", "setup.cfg", "tests"}
 
 # A Python that makes environments of copies of itself, and otherwise only notes what it was asked.

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Any
 
-from attrs import field, frozen, validators
+from attrs import Attribute, field, frozen, validators
 
 from dataplatform.base.agent import ChildSpec
+from dataplatform.dsl.kinds import KINDS, kind_named
+from dataplatform.dsl.validators import shown
 
-__all__ = ["Connection", "Part", "SourceOptions", "TargetOptions"]
+__all__ = ["Connection", "Part", "SourceOptions", "TargetOptions", "topic_names"]
+
+TOPIC_NAME = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")  # Kafka's own rule
 
 
 @frozen
@@ -46,3 +52,17 @@ class TargetOptions:
         validator=[validators.ge(1), validators.le(1000)],
         metadata={"help": "batches each source may have in flight"},
     )
+
+
+def topic_names(_: Any, attribute: Attribute[Any], topics: Mapping[str, str]) -> None:
+    """Accept topics by the name of the kind of record that each of them holds, and no other kind."""
+    for kind, topic in topics.items():
+        if kind_named(kind) is None:
+            names = ", ".join(known.name for known in KINDS)
+            raise ValueError(f"{attribute.name}: {shown(kind)} is no kind of record; there are {names}")
+        if not isinstance(topic, str) or not TOPIC_NAME.fullmatch(topic):
+            raise ValueError(
+                f"{attribute.name}: {shown(topic)} is no name of a topic: letters, digits, '.', '_' and '-'"
+            )
+        if list(topics.values()).count(topic) > 1:
+            raise ValueError(f"{attribute.name}: a topic holds one kind of record, and {topic!r} would hold two")

@@ -3,6 +3,7 @@
 from dataplatform.simulator.app import ServedRequest, create_app
 from dataplatform.simulator.faults import ArmedFault, Fault, Faults
 from dataplatform.simulator.market import Candle, Market, UnknownCoinError, UnknownCurrencyError
+from dataplatform.simulator.mcp.form import McpForm
 from dataplatform.simulator.server import Simulator, SimulatorSettings
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "Fault",
     "Faults",
     "Market",
+    "McpForm",
     "ServedRequest",
     "Simulator",
     "SimulatorSettings",

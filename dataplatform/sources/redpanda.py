@@ -5,33 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from attrs import Attribute, field, frozen, validators
+from attrs import field, frozen, validators
 
 from dataplatform.base.streaming import CommitOffsets, Fetch, RedpandaConsumer, Slice, Subscription, TopicSpec
 from dataplatform.dsl.codec import codec
 from dataplatform.dsl.feeds import Crop, Feed
 from dataplatform.dsl.flow import Outbox, Position, letter_for_input
-from dataplatform.dsl.kinds import ANALYTICS, KINDS, PRICES, Kind, kind_named
-from dataplatform.dsl.parts import Connection, Part, SourceOptions
+from dataplatform.dsl.kinds import ANALYTICS, PRICES, Kind, kind_named
+from dataplatform.dsl.parts import Connection, Part, SourceOptions, topic_names
 from dataplatform.dsl.plan import Plan
 from dataplatform.dsl.reader import BaseReader
 from dataplatform.result import Result, Success
 
 __all__ = ["RedpandaSource", "RedpandaSourceOptions"]
 
-KIND_NAMES = tuple(kind.name for kind in KINDS)
-
 
 def _default_topics() -> dict[str, str]:
     return {kind.name: kind.topic for kind in (PRICES, ANALYTICS)}
-
-
-def _each_once(options: RedpandaSourceOptions, attribute: Attribute[Any], topics: Mapping[str, str]) -> None:
-    del options
-    if not topics:
-        raise ValueError(f"{attribute.name}: there is no topic to read")
-    if len(set(topics.values())) < len(topics):
-        raise ValueError(f"{attribute.name}: a topic holds one kind of record, and is named twice")
 
 
 @frozen(kw_only=True)
@@ -43,12 +33,7 @@ class RedpandaSourceOptions(SourceOptions):
 
     topics: Mapping[str, str] = field(
         factory=_default_topics,
-        validator=[
-            validators.deep_mapping(
-                key_validator=validators.in_(KIND_NAMES), value_validator=validators.instance_of(str)
-            ),
-            _each_once,
-        ],
+        validator=[validators.min_len(1), topic_names],
         metadata={"help": "the topic to read for each kind of record"},
     )
     group: str = field(default="dataplatform", validator=validators.min_len(1), metadata={"help": "consumer group"})

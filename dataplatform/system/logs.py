@@ -19,7 +19,10 @@ from dataplatform.system.topology import Topology
 __all__ = ["LogStream", "Redactor", "configure_logs", "secrets_of"]
 
 SHORTEST_SECRET = 4
-LIBRARIES_SILENCED = ("kafka", "pykka", "urllib3", "uvicorn", "asyncio")  # their agents report what went wrong
+LIBRARIES_SILENCED = (  # their agents report what went wrong
+    *("kafka", "pykka", "urllib3", "uvicorn", "asyncio"),
+    *("mcp", "client", "httpx2", "httpcore2", "sse_starlette"),
+)
 PASSWORD = re.compile(r"\b(?:ssl)?password\s*=\s*(?:'((?:\\.|[^'\\])*)'|(\S+))", re.IGNORECASE)
 SENTENCES = ("reason", "error", "message", "meaning", "remedy")  # fields that go on where the event's name ends
 COLOURS = {"warning": "\x1b[33m", "error": "\x1b[31m", "critical": "\x1b[31m"}

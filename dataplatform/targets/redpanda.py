@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from attrs import field, frozen, validators
+from attrs import Attribute, field, frozen, validators
 
 from dataplatform.base.streaming import Produce, Produced, TopicSpec
 from dataplatform.dsl.codec import codec
 from dataplatform.dsl.flow import Rejection
 from dataplatform.dsl.kinds import DEAD_LETTERS, KINDS, Kind
-from dataplatform.dsl.parts import TargetOptions
+from dataplatform.dsl.parts import TargetOptions, topic_names
 from dataplatform.dsl.types import Record
 from dataplatform.dsl.writer import BaseWriter
 
@@ -19,6 +19,10 @@ __all__ = ["RedpandaTarget", "RedpandaTargetOptions"]
 
 LONGEST_LETTER = 8 * 1024 * 1024  # a letter holds what was too long for its own topic, in base64
 DEFAULT_TOPICS = {kind.name: kind.topic for kind in KINDS}
+
+
+def _all_topic_names(options: Any, attribute: Attribute[Any], topics: Mapping[str, str]) -> None:
+    topic_names(options, attribute, DEFAULT_TOPICS | dict(topics))
 
 
 @frozen(kw_only=True)
@@ -31,9 +35,7 @@ class RedpandaTargetOptions(TargetOptions):
 
     topics: Mapping[str, str] = field(
         factory=dict,
-        validator=validators.deep_mapping(
-            key_validator=validators.in_(tuple(DEFAULT_TOPICS)), value_validator=validators.instance_of(str)
-        ),
+        validator=_all_topic_names,
         metadata={"help": "the topic of each kind of record, where it is not the kind's own"},
     )
     partitions: int = field(default=4, validator=validators.ge(1), metadata={"help": "partitions of a new topic"})

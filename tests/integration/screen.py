@@ -14,7 +14,7 @@ class Screen:
     """What is on the screen, and above it, after text was written to it."""
 
     width: int
-    cursor_shown: bool = True
+    _cursor: bool = True
     _lines: list[str] = field(factory=lambda: [""])
     _row: int = 0
     _column: int = 0
@@ -29,6 +29,9 @@ class Screen:
                 self._move_to(self._row + 1)
             else:
                 self._obey(parameters, letter)
+
+    def shows_cursor(self) -> bool:
+        return self._cursor
 
     @property
     def lines(self) -> list[str]:
@@ -50,7 +53,7 @@ class Screen:
             case "K", "2":
                 self._lines[self._row] = ""
             case (("h" | "l"), "?25"):
-                self.cursor_shown = letter == "h"
+                self._cursor = letter == "h"
             case "m", _:
                 pass
             case _:

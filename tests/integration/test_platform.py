@@ -16,8 +16,8 @@ from dataplatform.base.agent import Agent, State
 from dataplatform.base.embedded import DataDirectory
 from dataplatform.errors import Permanent, Transient
 from dataplatform.result import Success, is_failure
-from dataplatform.simulator.agent import SimulatorAgent
 from dataplatform.system import platform as module
+from dataplatform.system.bookkeeper import Bookkeeper
 from dataplatform.system.logs import configure_logs
 from dataplatform.system.platform import Phase, Platform
 from dataplatform.system.topology import SystemOptions, Topology, load_topology
@@ -74,7 +74,7 @@ def test_a_source_is_asked_by_its_name(platform: Platform) -> None:
 def test_a_target_is_written_to_by_its_name(platform: Platform) -> None:
     prices = platform["coingecko"].get_current_prices(["bitcoin"]).get(timeout=10).data
     written = platform["database"].publish_prices(prices).get(timeout=10)
-    assert written.data.accepted == 1
+    assert (written.data.published, written.data.refused) == (1, ())
 
 
 def test_any_agent_tells_its_status(platform: Platform) -> None:
@@ -125,9 +125,9 @@ def test_a_topology_that_does_not_fit_together_is_refused(data_dir: Path) -> Non
 def test_a_start_that_takes_too_long_leaves_nothing_behind(
     data_dir: Path, topology: Topology, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "START_TIMEOUT", 0.01)
+    monkeypatch.setattr(module, "START_TIMEOUT", 0.05)
     with no_thread_left_behind():
-        with pytest.raises(Transient, match=r"not ready within 0\.01 s"):
+        with pytest.raises(Transient, match=r"not ready within 0\.05 s"):
             Platform.start(topology, demo=True, data_dir=data_dir)
         assert_free(data_dir)
 
@@ -136,9 +136,9 @@ def test_a_start_that_gives_up_says_why_and_leaves_nothing_behind(
     data_dir: Path, topology: Topology, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(self: Agent) -> None:
-        raise RuntimeError("no simulator today")
+        raise RuntimeError("no books today")
 
-    monkeypatch.setattr(SimulatorAgent, "_open", fail)
+    monkeypatch.setattr(Bookkeeper, "_open", fail)
     impatient = Topology(
         system=SystemOptions(restarts=0),
         clients=topology.clients,
@@ -147,7 +147,7 @@ def test_a_start_that_gives_up_says_why_and_leaves_nothing_behind(
         routes=topology.routes,
     )
     with no_thread_left_behind():
-        with pytest.raises(Transient, match="simulator crashed: RuntimeError: no simulator today"):
+        with pytest.raises(Transient, match="bookkeeper crashed: RuntimeError: no books today"):
             Platform.start(impatient, demo=True, data_dir=data_dir)
         assert_free(data_dir)
 

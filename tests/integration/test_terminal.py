@@ -56,8 +56,9 @@ class Session:
         return self.process.wait(timeout)
 
     def _read(self, timeout: float) -> bool:
-        """Show what has come; False at the end."""
-        select.select([self.terminal], [], [], timeout)
+        """Show what has come; False at the end, or when nothing comes."""
+        if not select.select([self.terminal], [], [], timeout)[0]:
+            return False
         try:
             read = os.read(self.terminal, 65_536)
         except OSError:  # the other side is closed
@@ -73,17 +74,17 @@ def at_terminal(*arguments: str) -> Iterator[Session]:
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", HEIGHT, WIDTH, 0, 0))
     environ = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES"}}
     environ |= {"TERM": "xterm-256color", "NO_COLOR": "1"}
-    before = termios.tcgetattr(theirs)
+    before = termios.tcgetattr(ours)
     process = subprocess.Popen(
         [*COMMAND, *arguments], stdin=theirs, stdout=theirs, stderr=theirs, env=environ, start_new_session=True
     )
+    os.close(theirs)
     try:
         yield Session(process, ours)
-        assert termios.tcgetattr(theirs) == before
+        assert termios.tcgetattr(ours) == before
     finally:
         process.kill()
         process.wait()
-        os.close(theirs)
         os.close(ours)
 
 
@@ -118,7 +119,7 @@ def test_log_lines_stand_whole_above_the_table(demo: Session) -> None:
 
 def test_a_drain_is_shown_and_the_terminal_is_as_before_in_the_end(demo: Session) -> None:
     demo.see("running, up")
-    assert not demo.screen.cursor_shown
+    assert not demo.screen.shows_cursor()
     demo.process.send_signal(signal.SIGINT)
     demo.see("draining what is in flight, Ctrl-C stops at once")
     assert demo.end() == 0
@@ -126,7 +127,7 @@ def test_a_drain_is_shown_and_the_terminal_is_as_before_in_the_end(demo: Session
     (head,) = [number for number, line in enumerate(lines) if line.startswith("stopped after ")]
     assert any(line.startswith("coingecko → stream") for line in lines[head:])
     assert re.search(r"crypto_prices [\d,]+ rows", "\n".join(lines[head:]))
-    assert demo.screen.cursor_shown
+    assert demo.screen.shows_cursor()
     assert lines[-1] == ""
 
 
@@ -140,5 +141,5 @@ def test_a_second_ctrl_c_leaves_the_terminal_as_it_was_too(data_dir: Path, tmp_p
             session.see("draining")
             session.process.send_signal(signal.SIGINT)
             assert session.end() == 130
-            assert session.screen.cursor_shown
+            assert session.screen.shows_cursor()
     assert all_end(*servers)

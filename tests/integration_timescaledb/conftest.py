@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg2
 import pytest
 from psycopg2.extensions import connection
 
 from tests.support.timescaledb import timescaledb, timescaledb_server
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The real extension comes from npm, and starts slowly."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.long)
+
 
 __all__ = ["database", "timescaledb", "timescaledb_server"]
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import anyio
 import pytest
 import requests
 from mcp import MCPError, StdioServerParameters
@@ -18,6 +19,7 @@ from mcp.types import INTERNAL_ERROR
 
 from dataplatform.simulator import Fault, Simulator, SimulatorSettings
 from dataplatform.simulator.app import ENDPOINTS
+from dataplatform.simulator.mcp.late import LateApp
 from dataplatform.simulator.mcp.operations import OPERATIONS
 from tests.simulator.mcp_session import Session, connected
 
@@ -339,6 +341,35 @@ def test_the_libraries_of_mcp_are_loaded_only_when_mcp_is_spoken() -> None:
     ask = "import sys, dataplatform.simulator as s; s.Simulator().start(); print('mcp' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", ask], check=True, capture_output=True, text=True)
     assert done.stdout == "False\n"
+
+
+LISTEN = """\
+import logging, requests
+from dataplatform.simulator import Simulator
+with Simulator() as simulator:
+    with requests.get(simulator.mcp_url("static", "sse"), stream=True, timeout=5) as listening:
+        next(listening.iter_lines())
+assert not logging.getLogger().handlers
+"""
+
+
+def test_serving_mcp_sets_up_no_logging_on_the_terminal() -> None:
+    done = subprocess.run([sys.executable, "-c", LISTEN], check=True, capture_output=True, text=True, timeout=30)
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_servers_that_cannot_be_made_are_an_error_of_every_request_and_not_a_wait() -> None:
+    def make() -> Any:
+        raise ImportError("no such library")
+
+    async def ask() -> None:
+        late = LateApp(make)
+        async with late.running():
+            for _ in range(2):
+                with pytest.raises(ImportError, match="no such library"):
+                    await late({"type": "http"}, None, None)  # type: ignore[arg-type]
+
+    anyio.run(ask)
 
 
 def command(*arguments: str) -> StdioServerParameters:

@@ -36,7 +36,8 @@ WRAPPING = 4  # times the size of a text that its message may have: quoted, esca
 SELF = Implementation(name="dataplatform", version=version("dataplatform"))
 BROKEN = {CONNECTION_CLOSED, REQUEST_TIMEOUT, PARSE_ERROR, INVALID_REQUEST}  # codes after which a session is of no use
 
-logging.getLogger("mcp").addHandler(logging.NullHandler())  # what it reports is in our failures; not on the terminal
+for _name in ("mcp", "client"):  # the SDK's loggers: what they report is in our failures, and not for the terminal
+    logging.getLogger(_name).addHandler(logging.NullHandler())
 
 
 @define(eq=False)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+import logging
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 from attrs import frozen
@@ -26,6 +27,7 @@ async def serving(servers: Mapping[str, Server[Any]], host: str) -> AsyncIterato
     security = _security(host)
     routes: list[Mount] = []
     async with AsyncExitStack() as stack:
+        stack.enter_context(_unlogged())
         for name, server in servers.items():
             manager = StreamableHTTPSessionManager(server, stateless=True, security_settings=security)
             await stack.enter_async_context(manager.run())
@@ -37,6 +39,17 @@ async def serving(servers: Mapping[str, Server[Any]], host: str) -> AsyncIterato
             ]
             routes.append(Mount(f"/{name}", routes=below))
         yield Starlette(routes=routes)
+
+
+@contextmanager
+def _unlogged() -> Iterator[None]:
+    """Keep the SDK from setting up logging on standard error, which its first message to the root logger would do."""
+    handler = logging.NullHandler()
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
 
 
 @frozen

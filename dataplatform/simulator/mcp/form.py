@@ -9,7 +9,10 @@ __all__ = ["McpForm"]
 
 @frozen(kw_only=True)
 class McpForm:
-    """The servers' options.
+    """The options of the MCP servers.
+
+    >>> McpForm(wrapped=False).early
+    True
 
     Attributes:
         host: the address that they are reached at, besides this machine's own names.

@@ -309,6 +309,16 @@ def test_a_port_where_nobody_listens_is_unreachable(start: Start, server: Script
     )
 
 
+def test_a_name_that_does_not_exist_is_unreachable(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    assert start(url="http://nowhere.invalid/mcp").fail(ListTools()) == Transient(
+        "unreachable", "cannot reach http://nowhere.invalid/mcp: Name or service not known"
+    )
+
+
 def test_a_server_that_is_started_again_is_reached_again(start: Start, simulator: Simulator) -> None:
     other = Simulator()
     other.start()

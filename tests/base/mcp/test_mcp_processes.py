@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -154,11 +155,25 @@ def test_a_line_without_end_is_broken_off(start: Start, no_process_left: None) -
     client.stop()
 
 
-def test_what_a_server_complains_about_is_not_on_our_terminal(start: Start, capfd: pytest.CaptureFixture[str]) -> None:
-    client = start(**odd("complain"))
-    client.call("garbage")
-    client.stop()
-    assert capfd.readouterr() == ("", "")
+ALONE = """\
+import sys
+from dataplatform.base.agent import Context, Runtime
+from dataplatform.base.mcp import CallTool, McpClient, McpSettings
+from tests.base.mcp.driven_client import Parent, odd
+runtime, parent = Runtime.start(), Parent()
+client = McpClient.start(Context("mcp", runtime, parent), McpSettings(**odd("complain")))
+for tool in ("garbage", "unlisted", "error"):
+    client.ask(CallTool(tool))
+client.stop()
+parent.bereaved.wait(10)
+runtime.stop()
+"""
+
+
+def test_neither_a_server_nor_the_sdk_writes_on_our_terminal() -> None:
+    done = subprocess.run([sys.executable, "-c", ALONE], check=True, capture_output=True, text=True, timeout=30)
+    assert done.stderr == ""
+    assert "npm warn" not in done.stdout
 
 
 # Stopping

@@ -68,8 +68,8 @@ def test_prices_in_bitcoin_and_ether_are_added_where_asked_for(coingecko: Start,
 def test_both_currencies_come_with_one_more_request(coingecko: Start, market: Simulator) -> None:
     options = CurrentPricesOptions(vs_currencies=("usd", "btc", "eth"))
     prices = get_data(coingecko().get_current_prices(["bitcoin", "ethereum"], options).get(timeout=DEADLINE))
-    assert [price.btc_price for price in prices][0] == pytest.approx(1.0)
-    assert [price.eth_price for price in prices][1] == pytest.approx(1.0)
+    assert prices[0].btc_price == pytest.approx(1.0)
+    assert prices[1].eth_price == pytest.approx(1.0)
     assert [path for path, _ in asked(market)] == ["/coins/markets", "/simple/price"]
 
 

@@ -1,0 +1,240 @@
+"""CoinGecko's feeds: what changed is sent once, what is odd stands aside, and every outage is waited out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from dataplatform.base.http import HttpClient, HttpSettings
+from dataplatform.dsl.flow.source import FeedDue
+from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoPriceData
+from dataplatform.errors import Permanent, PlatformError
+from dataplatform.simulator import Fault, Simulator
+from dataplatform.sources.coingecko import CoinGeckoOptions, CoinGeckoSource, FeedOptions
+from tests.base.http.scripted_server import ScriptedServer, answer
+from tests.dsl.flows import INPUT, SOURCE, Flow
+from tests.sources.coingecko.conftest import Moment
+from tests.sources.coingecko.test_coingecko_operations import FAULTS
+
+TOP_20 = FeedOptions(operation="get_current_prices", top=20, every=60.0)
+ANALYTICS = FeedOptions(operation="get_market_analytics", every=300.0)
+
+Begin = Callable[..., None]
+
+
+@pytest.fixture
+def begin(flow: Flow, market: Simulator) -> Begin:
+    """Start a source with feeds, of the simulated CoinGecko or of another server, and one target for all of it."""
+
+    def start(*feeds: FeedOptions, url: str = "", **settings: object) -> None:
+        made = HttpSettings(**{"base_url": url or market.base_url, "attempts": 1, **settings})  # type: ignore[arg-type]
+        options = CoinGeckoOptions(client=INPUT, feeds=feeds or (TOP_20,))
+        flow.run(
+            HttpClient.child(INPUT, made),
+            lambda outbox: CoinGeckoSource.child(SOURCE, options, INPUT, outbox, stage=2),
+            "table",
+        )
+
+    return start
+
+
+def poll(flow: Flow) -> None:
+    """Let the time pass until the next poll, and wait for what it brings."""
+    flow.quiet()
+    flow.wait_for(FeedDue)
+    flow.quiet()
+
+
+def coins(flow: Flow) -> list[str]:
+    return flow.store("table").coins
+
+
+# What is sent
+
+
+def test_a_feed_brings_the_coins_with_the_largest_market_cap(flow: Flow, begin: Begin) -> None:
+    begin()
+    flow.until(lambda: flow.account("table").written == 20)
+    assert coins(flow)[0] == "bitcoin"
+    assert len(set(coins(flow))) == 20
+    assert {row.source for row in flow.store("table").rows if isinstance(row, CryptoPriceData)} == {"simulator"}
+
+
+def test_a_feed_brings_the_coins_it_names(flow: Flow, begin: Begin) -> None:
+    begin(FeedOptions(operation="get_current_prices", coins=["solana", "bitcoin"]))
+    flow.until(lambda: flow.account("table").written == 2)
+    assert set(coins(flow)) == {"solana", "bitcoin"}
+
+
+def test_prices_that_did_not_change_are_not_sent_again(
+    flow: Flow, begin: Begin, market: Simulator, moment: Moment
+) -> None:
+    begin()
+    flow.until(lambda: flow.account("table").written == 20)
+    poll(flow)
+    assert len(market.requests) == 2
+    assert flow.account("table").read == 20
+    moment.pass_(minutes=1)
+    poll(flow)
+    flow.until(lambda: flow.account("table").written == 40)
+    assert len(set(flow.store("table").rows)) == 40
+
+
+def test_the_state_of_the_market_is_sent_once_for_each_time_it_is_of(flow: Flow, begin: Begin, moment: Moment) -> None:
+    begin(ANALYTICS)
+    flow.until(lambda: flow.account("table").written == 1)
+    poll(flow)
+    assert flow.account("table").read == 1
+    moment.pass_(minutes=5)
+    poll(flow)
+    flow.until(lambda: flow.account("table").written == 2)
+    assert all(isinstance(row, CryptoMarketAnalytics) for row in flow.store("table").rows)
+
+
+def test_feeds_for_the_same_coins_send_each_price_once(flow: Flow, begin: Begin) -> None:
+    begin(TOP_20, FeedOptions(operation="get_current_prices", coins=("bitcoin", "ethereum")))
+    flow.until(lambda: flow.account("table").written == 20)
+    flow.quiet()
+    assert sorted(coins(flow)) == sorted(set(coins(flow)))
+
+
+def test_more_coins_than_a_page_holds_come_whole_even_when_the_rate_is_low(
+    flow: Flow, begin: Begin, market: Simulator
+) -> None:
+    begin(FeedOptions(operation="get_current_prices", top=300, every=60.0), rate_per_minute=1.0, timeout=10.0)
+    flow.until(lambda: flow.reason(SOURCE) is not None)
+    assert "1 requests a minute" in str(flow.reason(SOURCE))
+    flow.quiet()
+    flow.wait_for(FeedDue)
+    flow.until(lambda: flow.account("table").written == 300)
+    assert len(set(coins(flow))) == 300
+    assert len(market.requests) == 2, "the page that had been answered was not asked for again"
+
+
+# What is odd
+
+
+def row(coin_id: str, **changes: Any) -> dict[str, Any]:
+    return {
+        "id": coin_id,
+        "symbol": coin_id[:3],
+        "name": coin_id.title(),
+        "current_price": 1.5,
+        "market_cap": None,
+        "last_updated": "2026-05-18T12:49:21.599Z",
+    } | changes
+
+
+def test_a_bad_row_goes_to_the_dead_letters_and_the_others_go_on(flow: Flow, begin: Begin) -> None:
+    bad = row("ethereum", current_price="much")
+    server = ScriptedServer(answer(200, [row("bitcoin"), bad, row("solana")]))
+    begin(url=server.url)
+    flow.until(lambda: flow.account("table").written == 2 and flow.account("table").dead_lettered == 1)
+    server.close()
+    assert coins(flow) == ["bitcoin", "solana"]
+    (letter,) = flow.store("table").letters
+    assert json.loads(letter.raw) == bad
+    assert letter.origin == SOURCE
+    assert letter.error.startswith("changed_shape: /coins/markets: Expected `float | null`, got `str`")
+    assert flow.reason(SOURCE) is None
+
+
+def test_a_coin_without_a_price_is_left_out_and_counted(flow: Flow, begin: Begin) -> None:
+    rows = [row("bitcoin"), row("dead-coin", current_price=None), row("old-coin", last_updated=None)]
+    server = ScriptedServer(answer(200, rows))
+    begin(url=server.url)
+    flow.until(lambda: flow.account("table").written == 1)
+    server.close()
+    assert flow.account("table").read == 1
+    assert flow.status(SOURCE).counters["unpriced"] == 2
+
+
+def test_a_coin_that_stands_on_two_pages_is_sent_once(flow: Flow, begin: Begin) -> None:
+    first = [row(f"coin-{number}") for number in range(250)]
+    second = [row("coin-249", current_price=2.5, last_updated="2026-05-18T12:49:22Z"), row("coin-250")]
+    server = ScriptedServer(answer(200, first), answer(200, second))
+    begin(FeedOptions(operation="get_current_prices", top=500), url=server.url)
+    flow.until(lambda: flow.account("table").written == 251)
+    server.close()
+    assert len(coins(flow)) == len(set(coins(flow))) == 251
+    (twice,) = [
+        one for one in flow.store("table").rows if isinstance(one, CryptoPriceData) and one.coin_id == "coin-249"
+    ]
+    assert twice.usd_price == 2.5
+
+
+# Outages
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "code", "retry_after"), FAULTS, ids=lambda value: value.kind if isinstance(value, Fault) else None
+)
+def test_every_fault_is_shown_and_waited_out(
+    flow: Flow,
+    begin: Begin,
+    market: Simulator,
+    fault: Fault,
+    kind: type[PlatformError],
+    code: str,
+    retry_after: float | None,
+) -> None:
+    market.inject(fault)
+    begin(timeout=0.25 if fault.kind == "slow" else 5.0)
+    flow.until(lambda: flow.reason(SOURCE) is not None)
+    status = flow.status(SOURCE)
+    assert status.shown == "degraded"
+    assert status.degraded is not None
+    assert status.degraded.reason.startswith(f"{code}: ")
+    assert status.degraded.next_try is not None
+    wait = (status.degraded.next_try - flow.stage.clock.now()).total_seconds()
+    assert wait >= (TOP_20.every if kind is Permanent else retry_after or 0.0)
+    assert flow.account("table").read == 0
+    market.clear_faults()
+    flow.quiet()
+    flow.wait_for(FeedDue)
+    flow.until(lambda: flow.account("table").written == 20)
+    assert flow.reason(SOURCE) is None
+    assert flow.status(SOURCE).restarts == 0
+
+
+def test_a_feed_that_works_goes_on_while_another_fails(flow: Flow, begin: Begin, market: Simulator) -> None:
+    market.inject(Fault("changed_shape", path="/global"))
+    begin(TOP_20, ANALYTICS)
+    flow.until(lambda: flow.account("table").written == 20)
+    flow.quiet()
+    assert str(flow.reason(SOURCE)).startswith("changed_shape: the answer of")
+    assert "/global" in str(flow.reason(SOURCE))
+    poll(flow)
+    assert "/global" in str(flow.reason(SOURCE))
+    market.clear_faults()
+    flow.in_time(lambda: flow.reason(SOURCE) is None)
+
+
+# Options
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"operation": "get_current_prices"}, "either coins"),
+        ({"operation": "get_current_prices", "top": 5, "coins": ["bitcoin"]}, "either coins"),
+        ({"operation": "get_current_prices", "coins": ["bit coin"]}, "no coin id"),
+        ({"operation": "get_market_analytics", "top": 5}, "neither coins nor top"),
+        ({"operation": "get_market_analytics", "coins": ["bitcoin"]}, "neither coins nor top"),
+        ({"operation": "get_everything"}, "operation"),
+        ({"operation": "get_current_prices", "top": 0}, "top"),
+        ({"operation": "get_current_prices", "top": 5_001}, "top"),
+        ({"operation": "get_current_prices", "top": 5, "every": 0.0}, "every"),
+    ],
+)
+def test_a_feed_that_makes_no_sense_is_refused(options: dict[str, Any], word: str) -> None:
+    with pytest.raises(ValueError, match=word):
+        FeedOptions(**options)
+
+
+def test_a_single_text_is_no_list_of_coins() -> None:
+    with pytest.raises(TypeError, match="a list of texts"):
+        FeedOptions(operation="get_current_prices", coins="bitcoin")
