@@ -36,8 +36,8 @@ def expand(raw: Any, environ: Mapping[str, str]) -> Expansion:
 
     >>> expand("${USER}@${HOST:-localhost}", {"USER": "ada"}).value
     'ada@localhost'
-    >>> expand("${USRE}", {"USER": "ada"}).unset
-    ['environment variable USRE is not set; did you mean USER?']
+    >>> expand("${DATABASE_ULR}", {"DATABASE_URL": "postgresql://db"}).unset
+    ['environment variable DATABASE_ULR is not set; did you mean DATABASE_URL?']
     """
     expansion = Expansion(raw)
     expansion.value = _expanded(raw, environ, expansion)

@@ -17,12 +17,15 @@ def connect(kind: type[Any], **options: Any) -> Any:
     """Return a client of this kind, connected; raises `KafkaError` or `OSError` where no broker answers.
 
     A client that fails to connect would keep the thread that it has started, and each try of an outage add another.
+    No client makes a topic by asking for it: topics have settings of their own.
     """
     made: list[Any] = []
 
     def make(**configs: Any) -> Any:
-        made.append(kind.DEFAULT_CONFIG["kafka_client"](**configs))
-        return made[-1]
+        client = kind.DEFAULT_CONFIG["kafka_client"](**configs)
+        client.cluster.config["allow_auto_create_topics"] = False  # kafka-python forgets to hand its own option on
+        made.append(client)
+        return client
 
     try:
         return kind(**options, kafka_client=make)

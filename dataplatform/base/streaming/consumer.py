@@ -248,7 +248,6 @@ class RedpandaConsumer(Agent):
             "isolation_level": subscription.isolation,
             "enable_auto_commit": False,
             "auto_offset_reset": "none",  # where to begin is decided by `Positions`, and only once
-            "allow_auto_create_topics": False,
             "max_partition_fetch_bytes": 4 * 1024 * 1024,
             "fetch_max_wait_ms": min(500, self._settings.milliseconds // 2),
         }
