@@ -189,7 +189,7 @@ class Flow:
         cls = ReplayableSource if isinstance(source, Log) else BareSource
         self.run(
             Double.child(INPUT, source.answer, source.opened, self._bomb(INPUT)),
-            lambda outbox: cls.child(SOURCE, INPUT, outbox, feeds, self._bomb(SOURCE), stage=2, drain_timeout=7.0),
+            lambda outbox: cls.child(SOURCE, INPUT, outbox, feeds, self._bomb(SOURCE), stage=2, drain_timeout=12.0),
             *targets,
             dead_letters=dead_letters,
             credit=credit,

@@ -12,7 +12,7 @@ from dataplatform.dsl.kinds import PRICES
 from dataplatform.errors import Transient
 from dataplatform.result import Failure, Success
 from tests.dsl.doubles import Commit, FeedSpec, Read
-from tests.dsl.flows import SOURCE, Flow, Log, Poll, drain, drained
+from tests.dsl.flows import SOURCE, Flow, Log, Poll, Stall, drain, drained
 from tests.dsl.records import letter, prices
 from tests.support.agents import DEADLINE
 
@@ -213,6 +213,33 @@ def test_a_commit_that_fails_is_tried_again_and_stops_nothing(flow: Flow) -> Non
     flow.until(lambda: log.committed == 10)
     assert flow.store("table").coins == COINS
     assert flow.reason(SOURCE) is None
+
+
+def test_one_commit_is_under_way_at_a_time_and_the_next_is_of_all_that_settled_meanwhile(flow: Flow) -> None:
+    log, writing, commit = Log(coin_ids=COINS[:6]), flow.stall(flow.store("table")), Stall()
+    log.acts.extend([lambda request: commit(request) if isinstance(request, Commit) else None] * 6)
+    flow.start(log, "table")
+    flow.until(lambda: reads(flow) == 4)
+    flow.quiet("table.client")
+    writing.open()
+    commit.reached()
+    flow.until(lambda: flow.account("table").written == 6)
+    commit.open()
+    flow.until(lambda: log.committed == 6)
+    assert log.commits == [2, 6]
+
+
+def test_a_drain_waits_no_longer_for_a_reading_that_failed(flow: Flow) -> None:
+    source = Poll()
+    stall = flow.stall(source)
+    flow.start(source, "table")
+    stall.reached()
+    drain(flow)
+    flow.until(lambda: flow.status(SOURCE).state is State.DRAINING)
+    flow.stage.clock.advance(10.0)  # the reading's time is over, the drain's is not
+    flow.until(lambda: flow.status(SOURCE).state is State.STOPPED)
+    stall.open()
+    drained(flow)
 
 
 def fail_commits(log: Log, times: int) -> None:

@@ -3,36 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, MutableMapping
+from collections.abc import MutableMapping
 from typing import Any
 
 import pytest
-import structlog
 
-from dataplatform.base.agent import State
+from dataplatform.base.agent import Context, Drain, Drained, PeerRestarted, Ready, State
 from dataplatform.base.agent.lifecycle import Phase
 from dataplatform.dsl.codec import codec
 from dataplatform.dsl.feeds import Crop
-from dataplatform.dsl.flow import Deliver, Written
+from dataplatform.dsl.flow import Batch, Deliver, Outbox, Written
 from dataplatform.dsl.flow.source import FeedDue
 from dataplatform.dsl.flow.target import WriteDue
 from dataplatform.dsl.kinds import DEAD_LETTERS, PRICES
 from dataplatform.errors import Permanent, Transient
 from dataplatform.result import Failure, Result
-from tests.dsl.doubles import Commit, FeedSpec, Read, Write
+from tests.dsl.doubles import BareSource, BareTarget, Bomb, Commit, Double, FeedSpec, Read, Write
 from tests.dsl.flows import INPUT, SOURCE, Flow, Log, Poll, drain, drained, failing
 from tests.dsl.records import letter, price
+from tests.support.agents import Stage
 
 COINS = [f"coin-{number}" for number in range(10)]
 OUTAGE = Transient("database", "the server is restarting")
 NO_RIGHT = Permanent("database", "permission denied for table crypto_prices")
 Logs = list[MutableMapping[str, Any]]
-
-
-@pytest.fixture(autouse=True)
-def logs() -> Iterator[Logs]:
-    with structlog.testing.capture_logs() as logs:
-        yield logs
 
 
 def written(flow: Flow, count: int, target: str = "table") -> None:
@@ -154,6 +148,17 @@ def test_dead_letters_that_are_read_as_records_are_written_as_records(flow: Flow
     flow.start(source, "table")
     written(flow, 2)
     assert flow.account("table").dead_lettered == 0
+
+
+def test_a_letter_that_was_read_as_a_record_and_is_refused_gets_a_letter_of_its_own(flow: Flow) -> None:
+    source = Poll()
+    source.crops.append([Crop(DEAD_LETTERS, [letter("1")])])
+    flow.store("table").acts.append(failing(Permanent("rejected", "too long")))
+    flow.start(source, "table")
+    flow.until(lambda: flow.account("table").dead_lettered == 1)
+    (of_letter,) = flow.store("table").letters
+    assert codec(DEAD_LETTERS).decode(of_letter.raw) == letter("1")
+    assert flow.incidents == []
 
 
 def test_a_dead_letter_that_is_refused_stays_in_the_log_and_is_an_incident(flow: Flow, logs: Logs) -> None:
@@ -457,6 +462,30 @@ def test_what_several_targets_wait_for_is_counted_once_and_told_for_each(flow: F
     assert [(incident.records, "3 for one, 3 for two" in incident.message) for incident in flow.incidents] == [
         (3, True)
     ]
+
+
+def test_a_loss_is_told_once_however_often_a_source_is_closed(stage: Stage) -> None:
+    context = Context(SOURCE, stage.runtime, stage.parent)
+    outbox = Outbox(SOURCE, ("table",), "table")
+    outbox.offer(PRICES, [price()])
+    source = BareSource(context, INPUT, outbox, (), Bomb())
+    source._close()
+    assert stage.runtime.journal.count == 0, "nobody has asked for a stop"
+    context.stopping.set()
+    source._close()
+    source._close()
+    assert stage.runtime.journal.count == 1
+
+
+def test_a_target_whose_queue_a_restarted_source_took_back_has_drained(stage: Stage) -> None:
+    stage.start(Double, lambda _: Failure(OUTAGE), name="client")
+    table = stage.start(BareTarget, "client", 4, Bomb(), name="table")
+    table.tell(Deliver(Batch("source-1-1", PRICES, [price()]), SOURCE, 1))
+    stage.scheduler.expect(WriteDue)
+    table.tell(Drain())
+    stage.parent.until_type(Ready)
+    table.tell(PeerRestarted(SOURCE))
+    assert stage.parent.until_type(Drained) == Drained("table", 1)
 
 
 def test_a_stop_with_undelivered_batches_of_a_topic_is_none(flow: Flow) -> None:

@@ -10,7 +10,7 @@ import pytest
 from dataplatform.base.agent import Ready, Request
 from dataplatform.base.agent.supervisor import StartDue
 from dataplatform.dsl.flow import Batch, Deliver, Rejection
-from dataplatform.dsl.kinds import ANALYTICS, PRICES, Kind
+from dataplatform.dsl.kinds import ANALYTICS, LEVEL1, PRICES, Kind
 from dataplatform.dsl.operations import Flush, PublishAnalytics, PublishPrice, PublishPrices
 from dataplatform.dsl.parts import TargetOptions
 from dataplatform.dsl.proxy import WriterProxy
@@ -101,6 +101,20 @@ def test_prices_that_were_published_are_written_in_one_piece(writer: Start, stor
 def test_a_state_of_the_market_that_was_published_is_written(writer: Start, store: Store) -> None:
     assert writer().publish_analytics(analytics()).get(timeout=DEADLINE) == Success(PublishResult("shelf", "analytics"))
     assert store.rows == [analytics()]
+
+
+def test_records_of_several_kinds_are_written_kind_by_kind_and_named_by_their_place_when_refused(
+    writer: Start, store: Store
+) -> None:
+    store.poison |= {"b", "d"}
+    given: list[Record] = [price("a"), analytics(), price("b"), price("c"), record(LEVEL1), price("d")]
+    answer = get_data(writer().publish_batch(given).get(timeout=DEADLINE))
+    assert answer.published == 4
+    assert [(refused.index, str(refused.error)) for refused in answer.refused] == [
+        (2, "rejected: no row can hold b"),
+        (5, "rejected: no row can hold d"),
+    ]
+    assert [one for one in given if one in store.rows] == [given[0], given[1], given[3], given[4]]
 
 
 def test_publishing_nothing_asks_nobody(writer: Start, store: Store) -> None:

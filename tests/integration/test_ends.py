@@ -56,6 +56,13 @@ def test_a_signal_during_the_start_stops_it_in_good_order(start: Start) -> None:
     assert (run.report()["outcome"], run.report()["reason"]) == ("signal", "SIGTERM")
 
 
+def test_a_report_that_cannot_be_written_in_the_end_is_said_and_has_a_status(start: Start) -> None:
+    run = start("--demo", "--run-for", "0.1")
+    run.report_file.mkdir()
+    assert run.wait() == 1
+    run.expect("report not written", path=str(run.report_file))
+
+
 def test_a_killed_platform_leaves_no_process_and_the_next_one_works(start: Start) -> None:
     killed = start("--demo")
     killed.ready()

@@ -84,7 +84,7 @@ class RedpandaConsumer(Agent):
 
     def _peer_restarted(self, name: str) -> None:
         if self.kind_of(name) == "server":
-            self._doubt(f"{name} restarted")
+            self._doubt(f"{name} restarted", begin_anew=self._settings.light)
 
     # Requests
 
@@ -137,7 +137,7 @@ class RedpandaConsumer(Agent):
             self._membership.seated = False
         except (OffsetOutOfRangeError, LogTruncationError) as error:
             if self._membership.seated:
-                self._doubt(str(error))
+                self._doubt(str(error), begin_anew=True)
                 return {}
         if self._membership.seated:
             return messages
@@ -186,7 +186,7 @@ class RedpandaConsumer(Agent):
         ends = consumer.end_offsets(assigned, timeout_ms=self._settings.milliseconds) if assigned else {}
         self._proved = self.clock.monotonic()
         if any(end < self._positions.next(tp) for tp, end in ends.items()):
-            self._doubt("a log is shorter than what was read of it")
+            self._doubt("a log is shorter than what was read of it", begin_anew=True)
 
     def _keep_alive(self) -> None:
         """Poll with all partitions paused when nobody fetched for a while, so that the group keeps its member."""
@@ -210,11 +210,17 @@ class RedpandaConsumer(Agent):
 
     # Incidents
 
-    def _doubt(self, because: str) -> None:
-        """Have the log compared with what was read of it, and forget what was fetched ahead of the reader."""
+    def _doubt(self, because: str, *, begin_anew: bool) -> None:
+        """Have the log compared with what was read of it.
+
+        To begin anew drops what was fetched ahead, which may be of a log that is gone. It means to leave the group:
+        not to be done with a store that has just restarted, whose group would wait for the member that could not.
+        """
         self.log.info("checking the log", because=because)
         self._positions.doubt()
-        self._close()
+        self._membership.seated = False
+        if begin_anew:
+            self._close()
 
     def _report(self, kind: str, partition: TopicPartition, first: int, after: int, text: str) -> None:
         message = f"{partition.topic}/{partition.partition}: {text}"
@@ -228,8 +234,8 @@ class RedpandaConsumer(Agent):
         if self._consumer is None:
             if error := ensure_topics(self._settings, self._subscription.topics):
                 raise error
-            self._membership = Membership()
             self._consumer = connect(KafkaConsumer, **self._options())
+            self._membership = Membership(self._consumer)
             self._consumer.subscribe([topic.name for topic in self._subscription.topics], listener=self._membership)
             self._proved = self.clock.monotonic()
             self.count("connections")
@@ -259,14 +265,21 @@ REBALANCING = (CommitFailedError, RebalanceInProgressError)
 class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python is untyped
     """What the group did to this member: told by kafka-python's own thread, while the agent waits in a poll."""
 
-    def __init__(self) -> None:
+    def __init__(self, consumer: KafkaConsumer | None = None) -> None:
+        self._consumer = consumer
         self.joined = False
         self.seated = False  # reading has been placed in this assignment; set by the agent
         self.lost = False  # thrown out rather than asked to leave: the broker may have lost more than this member
 
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Have the joining that begins now go on until it is done.
+
+        Where other topic metadata were the reason, a poll that ends early would let kafka-python forget to finish it.
+        """
         del revoked
         self.joined = self.seated = False
+        if self._consumer is not None:
+            self._consumer._coordinator.request_rejoin()  # noqa: SLF001
 
     def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
         self.on_partitions_revoked(lost)

@@ -92,6 +92,22 @@ def test_a_group_goes_on_where_it_committed(
     assert again(clients, broker, subscription).read(7) == numbered(3, 10)
 
 
+def test_one_who_takes_his_predecessor_s_place_at_once_stays_in_it(
+    clients: Clients, broker: Broker, subscription: Subscription, topic: str
+) -> None:
+    """Its group lets it in before it knows the topic's partitions; to learn of them makes it join once more."""
+    broker.create(topic, partitions=4)
+    for number in range(5):
+        consumer = clients.consumer(broker.settings, subscription, f"consumer-{number}")
+        consumer.read_nothing()
+        for partition in range(4):
+            broker.put(topic, [b"%d" % number], partition)
+        assert consumer.read(4) == 4 * [b"%d" % number]
+        for partition in range(4):
+            consumer.commit(topic, number + 1, partition)
+        consumer.stop()
+
+
 def test_also_after_its_process_was_killed(
     clients: Clients, broker: Broker, subscription: Subscription, topic: str
 ) -> None:

@@ -1,0 +1,60 @@
+"""A feed at work: when it is tried again, and what it keeps of a reading that was broken off."""
+
+from __future__ import annotations
+
+from dataplatform.base.agent import Directory, ManualClock
+from dataplatform.dsl.feeds import Crop, Feed, FeedState
+from dataplatform.dsl.plan import Plan
+from dataplatform.errors import Permanent, Transient
+from dataplatform.result import Success
+
+OUTAGE = Transient("server_error", "500")
+PLAN: Plan[list[Crop]] = Plan(Directory(ManualClock()).address("client"), [], lambda _: [])
+
+
+def state(every: float = 60.0) -> FeedState:
+    return FeedState(Feed("feed", lambda: Success(PLAN), every))
+
+
+def test_failures_in_a_row_are_counted_until_one_reading_succeeds() -> None:
+    feed = state()
+    for _ in range(3):
+        feed.failed(OUTAGE)
+    assert (feed.backoff.failures, feed.failing, feed.reading) == (3, OUTAGE, False)
+    feed.succeeded()
+    assert (feed.backoff.failures, feed.failing, feed.reading) == (0, None, False)
+
+
+def test_an_outage_is_tried_again_within_a_minute_or_when_the_other_side_wishes() -> None:
+    feed = state(every=3600.0)
+    assert max(feed.failed(OUTAGE) for _ in range(30)) <= 60.0
+    assert feed.failed(Transient("rate_limited", "429", retry_after=119.0)) >= 119.0
+
+
+def test_what_fails_for_good_is_not_tried_before_the_next_turn() -> None:
+    assert state(every=3600.0).failed(Permanent("unauthorized", "401")) == 3600.0
+
+
+def test_an_outage_between_two_requests_keeps_what_was_answered() -> None:
+    feed = state()
+    feed.begin(PLAN)
+    feed.answers.append("page 1")
+    feed.failed(OUTAGE)
+    assert (feed.plan, feed.answers) == (PLAN, ["page 1"])
+    assert feed.end() == ["page 1"]
+    assert (feed.plan, feed.answers) == (None, [])
+
+
+def test_an_outage_before_the_first_answer_keeps_nothing() -> None:
+    feed = state()
+    feed.begin(PLAN)
+    feed.failed(OUTAGE)
+    assert feed.plan is None
+
+
+def test_what_fails_for_good_keeps_nothing() -> None:
+    feed = state()
+    feed.begin(PLAN)
+    feed.answers.append("page 1")
+    feed.failed(Permanent("not_found", "404"))
+    assert (feed.plan, feed.answers) == (None, [])
