@@ -30,7 +30,7 @@ __all__ = ["RedpandaConsumer"]
 
 PROVE_EVERY = 2.0
 KEEP_ALIVE = 1.0
-JOINING = 1000  # milliseconds that a poll may wait for the group
+JOIN_STEP, JOIN_STEPS = 100, 10  # milliseconds that a poll waits for the group, and how many polls a request may take
 T = TypeVar("T")
 
 
@@ -122,17 +122,21 @@ class RedpandaConsumer(Agent):
 
     def _commit(self, consumer: KafkaConsumer, offsets: Iterable[tuple[str, int, int]]) -> None:
         if not self._membership.joined:
+            self._poll(consumer, 1)  # brings nothing yet
+        if not self._membership.joined:
             raise self._outside()
         self._positions.commit(consumer, offsets)
 
     # Polling
 
     def _poll(self, consumer: KafkaConsumer, most: int) -> Polled:
-        """Return what has come; nothing from an assignment in which reading has just been seated."""
+        """Return what has come; nothing in an assignment in which reading has yet to be seated."""
         self._polled = self.clock.monotonic()
         messages: Polled = {}
         try:
-            messages = consumer.poll(self._patience(), max_records=most)
+            self._await_group(consumer)
+            if self._membership.seated:
+                messages = consumer.poll(0 if self._settings.light else 100, max_records=most)
         except NoOffsetForPartitionError:
             self._membership.seated = False
         except (OffsetOutOfRangeError, LogTruncationError) as error:
@@ -145,6 +149,17 @@ class RedpandaConsumer(Agent):
             self._seat(consumer)
         return {}
 
+    def _await_group(self, consumer: KafkaConsumer) -> None:
+        """Poll until the group has taken this member in, for a second at most; what comes meanwhile does not count.
+
+        A poll has to wait for that: one that joins and cannot wait begins anew each time. Else none waits at the
+        light broker, which answers an empty fetch at once, so that waiting would burn a core.
+        """
+        for _ in range(JOIN_STEPS):
+            if self._membership.joined:
+                break
+            consumer.poll(JOIN_STEP, max_records=1)
+
     def _seat(self, consumer: KafkaConsumer) -> None:
         """Begin to read an assignment; what kafka-python itself has begun to read of it does not count."""
         if self._membership.lost:
@@ -152,16 +167,6 @@ class RedpandaConsumer(Agent):
         self._positions.find(consumer)
         self._membership.seated, self._membership.lost = True, False
         self.gauge("partitions", len(consumer.assignment()))
-
-    def _patience(self) -> int:
-        """Return how many milliseconds a poll may wait.
-
-        Joining a group takes a while, and a poll that cannot wait begins it anew each time. Once joined, the light
-        broker answers an empty fetch at once, so that a poll that waits would burn a core.
-        """
-        if not self._membership.joined:
-            return JOINING
-        return 0 if self._settings.light else 100
 
     def _slice(self, tp: TopicPartition, messages: list[Any]) -> Slice:
         self._positions.hand_out(tp, messages)

@@ -223,10 +223,29 @@ def test_a_commit_that_makes_no_sense_is_not_made_and_harms_no_other(
     assert broker.committed(subscription.group, topic) == 10
 
 
-def test_a_commit_of_one_who_is_no_member_yet_is_an_outage(consumer: Consumer, topic: str) -> None:
+def test_one_who_is_told_to_commit_before_it_read_joins_and_commits_nothing(
+    broker: Broker, consumer: Consumer, subscription: Subscription, topic: str
+) -> None:
+    broker.create(topic)
+    broker.put(topic, numbered(0, 10))
+    consumer.commit(topic, 1)
+    assert broker.committed(subscription.group, topic) == 0
+    assert consumer.read(10) == numbered(0, 10)
+
+
+def test_a_commit_of_one_who_cannot_join_is_an_outage(
+    clients: Clients, broker: Broker, subscription: Subscription, topic: str
+) -> None:
+    """The light broker waits for ever for a member that has vanished without a word."""
+    broker.create(topic)
+    vanished = KafkaConsumer(topic, bootstrap_servers=broker.address, group_id=subscription.group)
+    while not vanished.assignment():
+        vanished.poll(100)
+    consumer = clients.consumer(broker.settings, evolve(subscription, instance_id=None))
     error = consumer.fail(CommitOffsets(((topic, 0, 1),)))
     assert isinstance(error, Transient)
     assert "not a member of the group" in error.message
+    vanished.close()
 
 
 # Membership
