@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 import psycopg2
@@ -24,6 +25,7 @@ from dataplatform.result import Failure, Result, Success
 
 __all__ = ["Migrated", "migrate"]
 
+ONE_AT_A_TIME = threading.Lock()  # Alembic's `op` stands for one database in the whole process
 UNKNOWN = "it was migrated by a later version of this program, which is the one to use"
 
 
@@ -92,7 +94,7 @@ def _upgrade(connection: sa.Connection, scripts: ScriptDirectory, before: str | 
     for script in reversed(list(scripts.iterate_revisions("head", before or "base"))):
         with connection.begin():
             context = MigrationContext.configure(connection)
-            with Operations.context(context):
+            with ONE_AT_A_TIME, Operations.context(context):
                 script.module.upgrade()
             context.stamp(scripts, script.revision)
         after = script.revision

@@ -123,6 +123,7 @@ class Migrator(Agent):
             outcome = migrate(self._settings, self._storage, name=self.name, opened=opened)
         except Exception as bug:  # noqa: BLE001  raised again in the agent's thread
             outcome = bug
+        # by the scheduler, for which it is no error that the agent has stopped by now
         self.context.runtime.scheduler.after(0.0, self.actor_ref, MigrationEnded(outcome))
 
     def _ended(self, outcome: Result[Migrated] | Exception) -> None:
