@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.script.revision import RevisionError
 from alembic.util import CommandError
 from attrs import frozen
 from psycopg2 import extensions
@@ -65,7 +66,7 @@ def migrate(
         return Failure(explain(error.orig, writing=True))
     except psycopg2.Error as error:  # of a connection that SQLAlchemy did not get
         return Failure(explain(error, writing=True))
-    except CommandError as error:
+    except (CommandError, RevisionError) as error:
         return Failure(Permanent("schema", f"the database's version is not known: {error}", remedy=UNKNOWN))
 
 
