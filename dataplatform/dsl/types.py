@@ -30,6 +30,7 @@ from dataplatform.dsl.validators import (
 __all__ = ["CryptoMarketAnalytics", "CryptoOHLCVData", "CryptoPriceData", "DeadLetter", "Level1Data", "Record"]
 
 AGGREGATE = "aggregate"
+SINGLE = {"sql": "real"}  # columns of single precision: sources know no more than seven digits
 
 
 @frozen(kw_only=True)
@@ -52,8 +53,12 @@ class CryptoPriceData:
     eth_price: float | None = field(default=None, converter=optional_number, validator=optional(money))
     market_cap: float | None = field(default=None, converter=optional_number, validator=optional(money))
     volume_24h: float | None = field(default=None, converter=optional_number, validator=optional(money))
-    change_24h: float | None = field(default=None, converter=optional_number, validator=optional(change))
-    change_7d: float | None = field(default=None, converter=optional_number, validator=optional(change))
+    change_24h: float | None = field(
+        default=None, converter=optional_number, validator=optional(change), metadata=SINGLE
+    )
+    change_7d: float | None = field(
+        default=None, converter=optional_number, validator=optional(change), metadata=SINGLE
+    )
     last_updated: datetime = field(converter=utc)
     source: str = field(validator=identifier)
     attribution: str = field(default="", validator=text)

@@ -13,6 +13,7 @@ from rich.console import Console
 from dataplatform.errors import PlatformError
 from dataplatform.system.check import unreachable, wiring
 from dataplatform.system.logs import Redactor, configure_logs, secrets_of
+from dataplatform.system.migrate import migrate_command
 from dataplatform.system.platform import Platform
 from dataplatform.system.quantities import parse_duration
 from dataplatform.system.running import Run, Signals
@@ -141,6 +142,9 @@ def run(
             _refuse([str(error)])
         status = Run(platform, view, signals, Redactor(secrets), run_for, report).run()
     sys.exit(status)
+
+
+main.add_command(migrate_command)
 
 
 def _load(path: Path) -> Topology:

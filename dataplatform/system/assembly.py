@@ -9,12 +9,13 @@ from pathlib import Path
 from attrs import define, evolve, field, frozen
 
 from dataplatform.base.agent import ChildSpec, Link
-from dataplatform.base.database import TimescaleClient
+from dataplatform.base.database import Migrator, TimescaleClient
 from dataplatform.base.http import HttpClient
 from dataplatform.base.streaming import RedpandaProducer
 from dataplatform.dsl.flow import Outbox
 from dataplatform.dsl.kinds import KINDS
 from dataplatform.dsl.parts import Connection, Part
+from dataplatform.dsl.storage import STORAGE
 from dataplatform.system.bookkeeper import Bookkeeper, Books
 from dataplatform.system.servers import Servers
 from dataplatform.system.topology import ClientSpec, Topology
@@ -73,6 +74,7 @@ def assemble(topology: Topology, data_dir: Path, *, demo: bool) -> Assembly:
     assembly.add(assembly.servers.specs.values())
     connections = {name: _connect(name, spec, topology, assembly) for name, spec in topology.clients.items()}
     _add_bookkeeper(topology, connections, assembly)
+    _add_migrators(topology, assembly)
     _add_targets(topology, connections, assembly)
     _add_sources(topology, connections, assembly)
     return assembly
@@ -138,3 +140,11 @@ def _add_bookkeeper(topology: Topology, connections: Mapping[str, Connection], a
             topics.setdefault(agent, set()).update(spec.options.topic(kind).name for kind in KINDS)
     producers = {agent: tuple(sorted(names)) for agent, names in topics.items()}
     assembly.add([Bookkeeper.child("bookkeeper", assembly.books, sorted(databases), producers)])
+
+
+def _add_migrators(topology: Topology, assembly: Assembly) -> None:
+    """Add an agent for each database that is written to; one that is only read from is its writers' to migrate."""
+    written = {target.options.client for target in topology.targets.values()} if topology.system.migrate else set()
+    for name, spec in topology.clients.items():
+        if spec.kind == "timescale" and name in written:
+            assembly.add([Migrator.child(f"{name}.migrator", spec.settings, STORAGE)])

@@ -41,6 +41,9 @@ class SystemOptions:
         metadata={"help": "crashes within `within` that the supervisor mends"},
     )
     within: float = field(default=30.0, validator=validators.gt(0.0), metadata={"help": "the period of `restarts`"})
+    migrate: bool = field(
+        default=True, metadata={"help": "bring the databases written to up to date at start; else `migrate` by hand"}
+    )
     broker_port: int | None = field(
         default=None, validator=PORT, metadata={"help": "port of the embedded broker; a free one by default"}
     )

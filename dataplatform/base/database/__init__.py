@@ -1,20 +1,29 @@
-"""Databases: a client agent per connection, tables derived from attrs classes."""
+"""Databases: a client agent per connection, tables derived from attrs classes, migrations and TimescaleDB."""
 
 from dataplatform.base.database.client import TimescaleClient
+from dataplatform.base.database.hypertables import Candles, Layout, Storage
+from dataplatform.base.database.migrations import Migrated, migrate
+from dataplatform.base.database.migrator import Migrator
 from dataplatform.base.database.requests import Probe, Query, Rows, RowsWritten, WriteRows
 from dataplatform.base.database.settings import TimescaleSettings
 from dataplatform.base.database.statements import as_query
 from dataplatform.base.database.tables import TableSpec, table_spec
 
 __all__ = [
+    "Candles",
+    "Layout",
+    "Migrated",
+    "Migrator",
     "Probe",
     "Query",
     "Rows",
     "RowsWritten",
+    "Storage",
     "TableSpec",
     "TimescaleClient",
     "TimescaleSettings",
     "WriteRows",
     "as_query",
+    "migrate",
     "table_spec",
 ]

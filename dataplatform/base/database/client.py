@@ -9,9 +9,10 @@ from typing import Any, ClassVar, TypeAlias, assert_never
 
 import psycopg2
 from psycopg2.errors import DuplicateTable, ReadOnlySqlTransaction, UndefinedTable, UniqueViolation
-from psycopg2.extensions import TRANSACTION_STATUS_IDLE, connection, parse_dsn
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE, connection
 
 from dataplatform.base.agent import Agent, Context
+from dataplatform.base.database.connecting import SCHEMA_LOCK, connect
 from dataplatform.base.database.errors import explain
 from dataplatform.base.database.requests import Probe, Query, Rows, RowsWritten, WriteRows
 from dataplatform.base.database.settings import TimescaleSettings
@@ -22,7 +23,6 @@ from dataplatform.result import Failure, Result, Success
 __all__ = ["TimescaleClient"]
 
 Message: TypeAlias = WriteRows | Query | Probe
-SCHEMA_LOCK = 0x64617461  # an advisory lock of our own, so that two connections do not create one table at once
 CURSOR = "query"
 VERSION = "SELECT current_setting('server_version')"
 
@@ -30,8 +30,9 @@ VERSION = "SELECT current_setting('server_version')"
 class TimescaleClient(Agent):
     """Writes and reads one request at a time, each in its own transaction.
 
-    A lost connection is a `Transient` failure; the next request connects anew. Tables are made when first written to
-    over a connection, so a server that lost them, or a new one, needs nothing done by hand.
+    A lost connection is a `Transient` failure; the next request connects anew. Tables that no
+    migration has made are made when first written to over a connection, so a server that lost them, or a new one,
+    needs nothing done by hand.
     """
 
     kind: ClassVar[str] = "client"
@@ -128,31 +129,11 @@ class TimescaleClient(Agent):
     def _connected(self) -> connection:
         if self._connection is None or self._connection.closed:
             self._close()
-            self._connection = psycopg2.connect(self._settings.dsn, **self._options())
+            self._connection = connect(self._settings, self.name)
             self.count("connections")
         elif self._connection.info.transaction_status != TRANSACTION_STATUS_IDLE:
             self._connection.rollback()
         return self._connection
-
-    def _options(self) -> dict[str, Any]:
-        """Return what bounds every wait: for a connection, a statement, a lock, and a peer that has vanished."""
-        settings = self._settings
-        milliseconds = {
-            "statement_timeout": settings.statement_timeout,
-            "lock_timeout": settings.lock_timeout,
-            "idle_in_transaction_session_timeout": 10 * settings.statement_timeout,
-        }
-        ours = [f"-c {name}={round(value * 1000)}" for name, value in milliseconds.items()]
-        return {
-            "connect_timeout": max(2, round(settings.connect_timeout)),
-            "application_name": f"{settings.application_name} {self.name}",
-            "client_encoding": "UTF8",
-            "options": " ".join([parse_dsn(settings.dsn).get("options", ""), *ours, "-c timezone=UTC"]).strip(),
-            "keepalives_idle": 2,
-            "keepalives_interval": 1,
-            "keepalives_count": 3,
-            "tcp_user_timeout": round(settings.statement_timeout * 1000),
-        }
 
     def _failed(self, error: PlatformError) -> Failure:
         self.count("failed")

@@ -13,7 +13,7 @@ from attrs import fields, frozen
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-__all__ = ["TableSpec", "table_spec"]
+__all__ = ["TableSpec", "quoted", "table_spec"]
 
 DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 COLUMN_TYPES: dict[type, type[sa.types.TypeEngine[Any]]] = {
@@ -24,6 +24,7 @@ COLUMN_TYPES: dict[type, type[sa.types.TypeEngine[Any]]] = {
     bytes: sa.LargeBinary,
     datetime: postgresql.TIMESTAMP,
 }
+LEAST, GREATEST = 1.2e-38, 3.4e38  # what single precision holds with all its digits
 
 
 @frozen
@@ -48,7 +49,7 @@ class TableSpec:
 
     @property
     def quoted_name(self) -> str:
-        return _quoted(self.table.name)
+        return quoted(self.table.name)
 
     def copy_text(self, records: Iterable[Any]) -> str:
         """Return the records as COPY text: a line each, columns separated by tabs; "" for none."""
@@ -62,13 +63,18 @@ class TableSpec:
 
 
 def table_spec(cls: type[Any], name: str, key: Sequence[str], time: str) -> TableSpec:
-    """Derive a table from an attrs class: a column a field, `key` its primary key, an index on `time`."""
+    """Derive a table from an attrs class: a column a field, `key` its primary key, an index on `time`.
+
+    A field of type float may ask for four bytes instead of eight: `field(metadata={"sql": "real"})`.
+    """
     hints = get_type_hints(cls)
     columns, formats = [], []
     for attribute in fields(cls):
         kind, optional = _unwrap(hints[attribute.name])
-        columns.append(sa.Column(attribute.name, _column_type(kind), nullable=optional))
-        formats.append(_FORMATS_OPTIONAL[kind] if optional else _FORMATS[kind])
+        single = attribute.metadata.get("sql") == "real"
+        columns.append(sa.Column(attribute.name, sa.REAL() if single else _column_type(kind), nullable=optional))
+        format_ = _single if single else _FORMATS[kind]
+        formats.append(_or_null(format_) if optional else format_)
     table = sa.Table(name, sa.MetaData(), *columns, sa.PrimaryKeyConstraint(*key))
     index = sa.Index(f"{name}_{time}_idx", table.c[time].desc())
     names = tuple(column.name for column in columns)
@@ -80,7 +86,7 @@ def table_spec(cls: type[Any], name: str, key: Sequence[str], time: str) -> Tabl
             _sql(CreateIndex(index, if_not_exists=True)),
         ),
         stage=_stage(table),
-        copy=f"COPY {_quoted(_staging(table))} ({', '.join(map(_quoted, names))}) FROM STDIN",
+        copy=f"COPY {quoted(_staging(table))} ({', '.join(map(quoted, names))}) FROM STDIN",
         upsert=_upsert(table, names, tuple(key)),
         formats=tuple(formats),
     )
@@ -103,8 +109,8 @@ def _staging(table: sa.Table) -> str:
 
 def _stage(table: sa.Table) -> str:
     return (
-        f"CREATE TEMPORARY TABLE IF NOT EXISTS {_quoted(_staging(table))}"
-        f" (LIKE {_quoted(table.name)} INCLUDING DEFAULTS) ON COMMIT DELETE ROWS"
+        f"CREATE TEMPORARY TABLE IF NOT EXISTS {quoted(_staging(table))}"
+        f" (LIKE {quoted(table.name)} INCLUDING DEFAULTS) ON COMMIT DELETE ROWS"
     )
 
 
@@ -126,7 +132,8 @@ def _sql(statement: Any) -> str:
     return str(statement.compile(dialect=DIALECT)).strip()
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
+    """Return a name as SQL has it, in quotes where it needs them."""
     return DIALECT.identifier_preparer.quote(name)
 
 
@@ -134,6 +141,11 @@ def _text(value: str) -> str:
     if "\\" in value or "\n" in value or "\t" in value or "\r" in value:
         return value.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
     return value
+
+
+def _single(value: float) -> str:
+    """Return a number within single precision: PostgreSQL refuses one that is too great or too near to zero."""
+    return repr(max(-GREATEST, min(GREATEST, value))) if abs(value) >= LEAST else "0.0"
 
 
 def _bytes(value: bytes) -> str:
@@ -152,4 +164,3 @@ _FORMATS: dict[type, Callable[[Any], str]] = {
     bytes: _bytes,
     datetime: datetime.isoformat,
 }
-_FORMATS_OPTIONAL = {kind: _or_null(format_) for kind, format_ in _FORMATS.items()}

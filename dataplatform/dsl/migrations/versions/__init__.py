@@ -1,0 +1,1 @@
+"""One module a migration, named by its number; its docstring says what it does."""

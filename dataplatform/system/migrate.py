@@ -1,0 +1,142 @@
+"""`python -m dataplatform.system migrate`: the databases of a topology, brought up to date without a run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import NoReturn
+
+import click
+from attrs import evolve, field, frozen
+
+from dataplatform.base.agent import Context, Entry, Ready, Runtime
+from dataplatform.base.database import TimescaleSettings, migrate
+from dataplatform.base.embedded import DataDirectory, EmbeddedPostgres, postgres_dsn
+from dataplatform.dsl.storage import STORAGE
+from dataplatform.errors import PlatformError, Transient
+from dataplatform.result import Failure
+from dataplatform.system.logs import Redactor, configure_logs, secrets_of
+from dataplatform.system.platform import default_data_dir
+from dataplatform.system.servers import is_embedded, require_installed
+from dataplatform.system.topology import DEFAULT, ConfigurationError, Topology, load_topology
+
+__all__ = ["migrate_command"]
+
+START_TIMEOUT, STOP_TIMEOUT = 60.0, 9.4  # seconds
+NOT_MIGRATED, USAGE = 1, 2
+EXAMPLE = """\b
+Examples:
+  python -m dataplatform.system migrate my.toml
+  python -m dataplatform.system migrate --demo --data-dir ./data
+"""
+
+
+@click.command(
+    "migrate", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, epilog=EXAMPLE
+)
+@click.argument("topology", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where the embedded PostgreSQL keeps its data; by default the user's data directory, apart for --demo.",
+)
+@click.option("--demo", is_flag=True, help="Migrate the database that --demo keeps by default.")
+def migrate_command(topology: Path | None, *, data_dir: Path | None, demo: bool) -> None:
+    """Bring the databases of a topology up to date, with the data in them; then print what was done.
+
+    Tables are changed by migrations, each in one transaction. Where a server has TimescaleDB, tables become compressed
+    hypertables that drop what is old, and candles are kept up to date; else it is said what is lacking. An embedded
+    PostgreSQL is started for it. To do it again changes nothing. A run does the same at its start, unless the
+    topology says `migrate = false` under `[system]`.
+
+    Exit status: 0 all are up to date; 1 a database could not be migrated; 2 wrong usage or configuration.
+    """
+    try:
+        loaded = load_topology(topology or DEFAULT)
+        require_installed(loaded)
+    except ConfigurationError as error:
+        _exit(USAGE, *error.lines)
+    except PlatformError as error:
+        _exit(USAGE, str(error))
+    secrets = secrets_of(loaded)
+    configure_logs("console", "warning", secrets)
+    try:
+        with _databases(loaded, data_dir or default_data_dir(demo=demo)) as databases:
+            failed = [name for name, settings in databases.items() if not _migrate(name, settings, Redactor(secrets))]
+    except PlatformError as error:
+        _exit(NOT_MIGRATED if isinstance(error, Transient) else USAGE, str(error))
+    sys.exit(NOT_MIGRATED if failed else 0)
+
+
+def _migrate(name: str, settings: TimescaleSettings, redactor: Redactor) -> bool:
+    """Migrate one database, print how that went, and return whether it went well."""
+    answer = migrate(settings, STORAGE)
+    if isinstance(answer, Failure):
+        click.echo(f"{name}: not migrated: {redactor.clean(str(answer.error))}", err=True)
+        return False
+    for line in answer.data.done or ("all was up to date",):
+        click.echo(f"{name}: {line}")
+    if answer.data.lacks:
+        click.echo(f"{name}: the server has {answer.data.lacks}")
+    return True
+
+
+@contextmanager
+def _databases(topology: Topology, data_dir: Path) -> Iterator[dict[str, TimescaleSettings]]:
+    """Yield the settings of each database client, with the embedded PostgreSQL running where one is asked for."""
+    clients = {name: spec for name, spec in topology.clients.items() if spec.kind == "timescale"}
+    if not any(map(is_embedded, clients.values())):
+        yield {name: spec.settings for name, spec in clients.items()}
+        return
+    with DataDirectory(data_dir) as data, _postgres(data.path):
+        dsn = postgres_dsn(data.path)
+        yield {
+            name: evolve(spec.settings, dsn=dsn) if is_embedded(spec) else spec.settings
+            for name, spec in clients.items()
+        }
+
+
+@contextmanager
+def _postgres(data_dir: Path) -> Iterator[None]:
+    """Run the embedded PostgreSQL; raises `Transient` when it does not start."""
+    runtime, parent = Runtime.start(), _Parent()
+    context = Context("postgres", runtime, parent)
+    entry = Entry(EmbeddedPostgres.kind, 1, context.vitals)
+    runtime.directory.enter(context.name, entry)
+    ref = EmbeddedPostgres.start(context, data_dir)
+    try:
+        if not parent.wait_ready() or context.vitals.degraded:
+            reason = context.vitals.last_error or f"not ready within {START_TIMEOUT:g} s"
+            raise Transient("server_failed", f"the embedded PostgreSQL did not start: {reason}")
+        yield
+    finally:
+        context.stopping.set()
+        ref.stop(block=False)
+        entry.gone.wait(STOP_TIMEOUT)
+        runtime.stop()
+
+
+@frozen
+class _Parent:
+    """Stands where a supervisor would, and hears whether the server is ready."""
+
+    _told: SimpleQueue[object] = field(factory=SimpleQueue)
+
+    def tell(self, message: object, /) -> None:
+        self._told.put(message)
+
+    def wait_ready(self) -> bool:
+        try:
+            return isinstance(self._told.get(timeout=START_TIMEOUT), Ready)
+        except Empty:
+            return False
+
+
+def _exit(status: int, *lines: str) -> NoReturn:
+    for line in lines:
+        click.echo(line, err=True)
+    sys.exit(status)

@@ -1,0 +1,194 @@
+"""The migrations on a plain PostgreSQL: new databases, those of the first release, and what stands in the way."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from pathlib import Path
+
+import psycopg2
+import pytest
+from attrs import evolve
+
+from dataplatform.base.agent import Ready
+from dataplatform.base.database import Migrator, TimescaleClient, TimescaleSettings, migrate
+from dataplatform.base.embedded import EmbeddedPostgres, postgres_dsn
+from dataplatform.dsl.storage import STORAGE
+from dataplatform.dsl.tables import TABLES
+from dataplatform.errors import Permanent, Transient
+from dataplatform.result import Failure
+from tests.base.database.clients import rows
+from tests.dsl.records import price
+from tests.support.agents import no_thread_left_behind
+from tests.support.solo import PATIENCE, Solo, solo
+from tests.support.storage import FIRST, candles, difference, first_release, migrated, query, run
+
+numbers = count(1)
+
+
+def until(happened: Callable[[], bool]) -> bool:
+    """Wait until something happened elsewhere."""
+    deadline = time.monotonic() + PATIENCE
+    while not happened():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with tempfile.TemporaryDirectory(prefix="dp-", dir="/tmp") as folder, solo() as agents:
+        agents.start("postgres", EmbeddedPostgres, Path(folder))
+        assert agents.parent.told(Ready, "postgres")
+        yield postgres_dsn(Path(folder))
+
+
+@pytest.fixture
+def dsn(server: str) -> str:
+    """A new database."""
+    name = f"test_{next(numbers)}"
+    run(server, f"CREATE DATABASE {name}")
+    return psycopg2.extensions.make_dsn(server, dbname=name)
+
+
+@pytest.fixture
+def agents() -> Iterator[Solo]:
+    with no_thread_left_behind(), solo() as agents:
+        yield agents
+
+
+def test_a_new_database_gets_the_tables_that_the_types_say_and_plain_candles(dsn: str) -> None:
+    done = migrated(dsn)
+    assert difference(dsn) == []
+    assert done.done[0] == "tables brought from version none to 0002"
+    assert "crypto_prices_1m is a view" in done.done
+    assert done.lacks.startswith("no TimescaleDB")
+
+
+def test_a_second_migration_changes_nothing(dsn: str) -> None:
+    first_release(dsn)
+    migrated(dsn)
+    before = query(dsn, "SELECT oid, relname, relfilenode FROM pg_class ORDER BY oid")
+    assert migrated(dsn).done == ()
+    assert query(dsn, "SELECT oid, relname, relfilenode FROM pg_class ORDER BY oid") == before
+
+
+def test_a_database_of_the_first_release_keeps_its_rows(dsn: str) -> None:
+    first_release(dsn)
+    everything = "SELECT * FROM crypto_prices ORDER BY coin_id, last_updated"
+    before = query(dsn, everything)
+    assert [change[0][0] for change in difference(dsn)] == ["modify_type", "modify_type"]
+    migrated(dsn)
+    assert difference(dsn) == []
+    assert query(dsn, everything) == before
+
+
+def test_tables_that_the_client_made_meanwhile_are_taken_over(dsn: str) -> None:
+    run(dsn, *TABLES["prices"].create)
+    migrated(dsn)
+    assert difference(dsn) == []
+
+
+def test_changes_beyond_single_precision_are_cut_by_the_migration(dsn: str) -> None:
+    first_release(dsn)
+    run(dsn, "UPDATE crypto_prices SET change_24h = 1e300, change_7d = -1e-300 WHERE coin_id = 'coin-1'")
+    run(dsn, "UPDATE crypto_prices SET change_24h = NULL WHERE coin_id = 'coin-2'")
+    migrated(dsn)
+    changes = "SELECT DISTINCT coin_id, change_24h, change_7d FROM crypto_prices ORDER BY 1"
+    assert query(dsn, changes) == [("coin-1", 3.4e38, 0.0), ("coin-2", None, -2.5), ("coin-3", 1.5, -2.5)]
+
+
+def test_changes_beyond_single_precision_are_cut_when_written(dsn: str, agents: Solo) -> None:
+    migrated(dsn)
+    client, spec = agents.start("client", TimescaleClient, TimescaleSettings(dsn)), TABLES["prices"]
+    records = [price(coin_id="a", change_24h=-1e300, change_7d=1e-300), price(coin_id="b", change_24h=-1.23456)]
+    client.ask(rows(spec, *records), PATIENCE)
+    changes = "SELECT coin_id, change_24h, change_7d FROM crypto_prices ORDER BY 1"
+    assert query(dsn, changes) == [("a", -3.4e38, 0.0), ("b", -1.23456, None)]
+
+
+def test_candles_are_made_of_the_prices(dsn: str) -> None:
+    first_release(dsn)
+    migrated(dsn)
+    hours = candles(dsn, "1h")
+    assert hours[0] == (FIRST, 200.0, 206.0, 200.0, 203.0, 60, "c2", "Simulated data")
+    assert [len(candles(dsn, timeframe)) for timeframe in ("1m", "5m", "1h", "1d")] == [600, 120, 10, 1]
+
+
+def test_of_several_that_migrate_at_once_one_does_the_work(dsn: str) -> None:
+    first_release(dsn)
+    with ThreadPoolExecutor(4) as pool:
+        done = list(pool.map(lambda _: migrated(dsn).done, range(4)))
+    assert sorted(map(len, done)) == [0, 0, 0, 5]
+
+
+def test_a_migration_that_fails_leaves_all_as_it_was(dsn: str, tmp_path: Path) -> None:
+    versions = tmp_path / "versions"
+    versions.mkdir()
+    (versions / "v1.py").write_text(
+        "from alembic import op\nrevision, down_revision = '1', None\n"
+        "def upgrade():\n    op.execute('CREATE TABLE half (x int)')\n    op.execute('SELECT 1 / 0')\n"
+    )
+    failed = migrate(TimescaleSettings(dsn), evolve(STORAGE, scripts=tmp_path))
+    assert isinstance(failed, Failure)
+    assert "division by zero" in failed.error.message
+    assert query(dsn, "SELECT relname FROM pg_class WHERE relname IN ('half', 'alembic_version')") == []
+
+
+def test_a_database_of_a_later_version_is_refused_with_a_remedy(dsn: str) -> None:
+    migrated(dsn)
+    run(dsn, "UPDATE alembic_version SET version_num = '9999'")
+    failed = migrate(TimescaleSettings(dsn), STORAGE)
+    assert isinstance(failed, Failure)
+    assert isinstance(failed.error, Permanent)
+    assert "later version" in failed.error.remedy
+
+
+def test_a_table_in_use_is_waited_for_no_longer_than_allowed_and_is_an_outage(dsn: str) -> None:
+    first_release(dsn)
+    other = psycopg2.connect(dsn)
+    other.cursor().execute("LOCK TABLE crypto_prices")
+    failed = migrate(TimescaleSettings(dsn, lock_timeout=0.2), STORAGE)
+    other.close()
+    assert isinstance(failed, Failure)
+    assert isinstance(failed.error, Transient)
+    assert migrated(dsn).done
+
+
+# The agent
+
+
+def test_the_migrator_is_ready_when_the_database_is_up_to_date(dsn: str, agents: Solo) -> None:
+    agents.start("migrator", Migrator, TimescaleSettings(dsn), STORAGE)
+    assert agents.parent.told(Ready, "migrator")
+    assert difference(dsn) == []
+
+
+def test_an_outage_is_waited_out_and_holds_nobody_up(dsn: str, agents: Solo) -> None:
+    name = psycopg2.extensions.parse_dsn(dsn)["dbname"]
+    away = psycopg2.extensions.make_dsn(dsn, dbname="postgres")
+    run(away, f"ALTER DATABASE {name} RENAME TO gone")
+    migrator = agents.start("migrator", Migrator, TimescaleSettings(dsn), STORAGE)
+    assert agents.parent.told(Ready, "migrator")
+    status = migrator.status()
+    assert status is not None
+    assert status.shown == "degraded"
+    run(away, f"ALTER DATABASE gone RENAME TO {name}")
+    assert until(lambda: (status := migrator.status()) is not None and status.shown == "running")
+    assert difference(dsn) == []
+
+
+def test_a_migration_under_way_is_broken_off_by_a_stop(dsn: str) -> None:
+    first_release(dsn)
+    other = psycopg2.connect(dsn)
+    other.cursor().execute("LOCK TABLE crypto_prices")
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    with no_thread_left_behind(), solo() as agents:
+        agents.start("migrator", Migrator, TimescaleSettings(dsn, lock_timeout=60), STORAGE)
+        assert until(lambda: query(dsn, waiting) == [(1,)])
+    other.close()
+    assert migrated(dsn).done[0] == "tables brought from version none to 0002"
