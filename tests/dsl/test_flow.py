@@ -12,8 +12,9 @@ from dataplatform.dsl.kinds import PRICES
 from dataplatform.errors import Transient
 from dataplatform.result import Failure, Success
 from tests.dsl.doubles import Commit, FeedSpec, Read
-from tests.dsl.flows import SOURCE, Flow, Log, Poll, Stall, drain, drained
+from tests.dsl.flows import SOURCE, Flow, drain, drained
 from tests.dsl.records import letter, prices
+from tests.dsl.scripts import Log, Poll, Stall
 from tests.support.agents import DEADLINE
 
 COINS = [f"coin-{number}" for number in range(10)]

@@ -20,8 +20,9 @@ from dataplatform.dsl.writer import BaseWriter
 from dataplatform.errors import Permanent, PlatformError, Transient
 from dataplatform.result import Failure, Result, Success, get_data
 from tests.dsl.doubles import Double, Write
-from tests.dsl.flows import Stall, Store, failing, rejected, running
+from tests.dsl.flows import running
 from tests.dsl.records import price, prices, record
+from tests.dsl.scripts import Stall, Store, failing, rejected
 from tests.support.agents import DEADLINE, Stage
 
 OUTAGE = Transient("database", "the server is restarting", retry_after=5.0)

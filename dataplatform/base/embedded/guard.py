@@ -47,6 +47,7 @@ class Guard:
         self.platform = os.getppid()
         self.platform_gone = False
         self.kill_at: float | None = None  # monotonic; set once the end was asked for
+        self.forced = False  # the server was killed here: its children get no time either
         self.lock = os.open(spec["lock"], os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self.wake = self.watch_signals()
 
@@ -140,6 +141,7 @@ class Guard:
             os.kill(self.server, self.spec["stop_signal"])
         elif now >= self.kill_at or self.asked:
             say("the server is killed: it did not stop in time")
+            self.forced = True
             os.kill(self.server, signal.SIGKILL)
             self.kill_at, self.asked = now + PAUSE, 0
 
@@ -189,7 +191,7 @@ class Guard:
         """See the server's children off: a killed PostgreSQL leaves some that hold its shared memory."""
         begun = time.monotonic()
         while self.reap() and (waited := time.monotonic() - begun) < ORPHANS_END:
-            if waited > ORPHANS_LEAVE:
+            if self.forced or waited > ORPHANS_LEAVE:
                 for orphan in children():
                     os.kill(orphan, signal.SIGKILL)
             self.wait(0.05)

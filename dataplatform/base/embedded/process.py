@@ -22,7 +22,7 @@ from dataplatform.errors import Transient
 __all__ = ["LOCK", "Program", "ServerProcess", "lock_is_held"]
 
 LOCK = "server.lock"  # held by the guard and all that it started; names the guard and the server
-ORDERLY, FORCED = 3.4, 0.4  # seconds for a server to stop by itself, and for its guard to end it: 4 s with the rest
+ORDERLY, FORCED = 3.2, 0.6  # seconds for a server to stop by itself, and for its guard to end it: 4 s with the rest
 WIDTH = 300  # characters of a log line in an error
 HARMLESS = "weak version"  # the loader's word on the light broker, which runs all the same
 COMPLAINT = re.compile(r"\b(FATAL|PANIC|ERROR|error|guard):")
@@ -132,7 +132,7 @@ class ServerProcess:
         return lines[complaints[-1] :][:2] if complaints else lines[-2:]
 
     def stop(self) -> None:
-        """Stop in good order, by force after 3.4 s; returns within 4 s. Safe to call twice."""
+        """Stop in good order, by force after 3.2 s; returns within 4 s. Safe to call twice."""
         self._let_go()
         if not self._wait(ORDERLY):
             self._guard.terminate()  # the second request: the guard kills the server

@@ -41,10 +41,12 @@ def begin(flow: Flow, market: Simulator) -> Begin:
     return start
 
 
-def poll(flow: Flow) -> None:
+def poll(flow: Flow, market: Simulator) -> None:
     """Let the time pass until the next poll, and wait for what it brings."""
     flow.quiet()
+    polls = len(market.requests)
     flow.wait_for(FeedDue)
+    flow.until(lambda: len(market.requests) > polls)
     flow.quiet()
 
 
@@ -74,22 +76,24 @@ def test_prices_that_did_not_change_are_not_sent_again(
 ) -> None:
     begin()
     flow.until(lambda: flow.account("table").written == 20)
-    poll(flow)
+    poll(flow, market)
     assert len(market.requests) == 2
     assert flow.account("table").read == 20
     moment.pass_(minutes=1)
-    poll(flow)
+    poll(flow, market)
     flow.until(lambda: flow.account("table").written == 40)
     assert len(set(flow.store("table").rows)) == 40
 
 
-def test_the_state_of_the_market_is_sent_once_for_each_time_it_is_of(flow: Flow, begin: Begin, moment: Moment) -> None:
+def test_the_state_of_the_market_is_sent_once_for_each_time_it_is_of(
+    flow: Flow, begin: Begin, market: Simulator, moment: Moment
+) -> None:
     begin(ANALYTICS)
     flow.until(lambda: flow.account("table").written == 1)
-    poll(flow)
+    poll(flow, market)
     assert flow.account("table").read == 1
     moment.pass_(minutes=5)
-    poll(flow)
+    poll(flow, market)
     flow.until(lambda: flow.account("table").written == 2)
     assert all(isinstance(row, CryptoMarketAnalytics) for row in flow.store("table").rows)
 
@@ -207,7 +211,7 @@ def test_a_feed_that_works_goes_on_while_another_fails(flow: Flow, begin: Begin,
     flow.quiet()
     assert str(flow.reason(SOURCE)).startswith("changed_shape: the answer of")
     assert "/global" in str(flow.reason(SOURCE))
-    poll(flow)
+    poll(flow, market)
     assert "/global" in str(flow.reason(SOURCE))
     market.clear_faults()
     flow.in_time(lambda: flow.reason(SOURCE) is None)
