@@ -48,7 +48,16 @@ def topology(tmp_path: Path) -> Topology:
 
 
 def children() -> list[psutil.Process]:
-    return psutil.Process(os.getpid()).children(recursive=True)
+    """Return the processes a platform of this module left behind; servers of other tests' sessions may run on."""
+    return [child for child in psutil.Process(os.getpid()).children(recursive=True) if child not in OTHERS]
+
+
+OTHERS: set[psutil.Process] = set()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def others() -> None:
+    OTHERS.update(psutil.Process(os.getpid()).children(recursive=True))
 
 
 # One platform, asked

@@ -101,7 +101,7 @@ def test_the_largest_coins_come_first_in_as_many_columns_as_fit() -> None:
 def test_a_degraded_agent_says_when_it_tries_again_and_why() -> None:
     lines = shown(120, 50, status(agents=TROUBLED))
     line = next(line for line in lines if line.startswith("coingecko "))
-    assert re.search(r"degraded +next try in \d+ s; unreachable: cannot reach https://api.example", line)
+    assert re.search(r"degraded +next try in [\d.]+ s; unreachable: cannot reach https://api.example", line)
     assert lines[0].endswith("2 degraded")
 
 
