@@ -18,6 +18,7 @@ from dataplatform.errors import Transient
 __all__ = ["LogReader", "Trail", "fingerprint"]
 
 KEPT = 50_000  # messages of each partition
+AT_ONCE = 10_000  # messages that are read back in one piece
 WORD = 0xFFFF_FFFF
 
 
@@ -116,7 +117,7 @@ class LogReader:
         consumer.assign([partition])
         consumer.seek(partition, first)
         while consumer.position(partition) < end:
-            messages = consumer.poll(self._settings.milliseconds).get(partition, [])
+            messages = consumer.poll(self._settings.milliseconds, max_records=AT_ONCE).get(partition, [])
             if not messages and consumer.position(partition) < end:
                 raise Transient("broker", f"{partition.topic}/{partition.partition} could not be read back in time")
             found |= {message.offset: fingerprint(message) for message in messages if message.offset < end}

@@ -108,7 +108,7 @@ class Clients:
 
     def start(self, dsn: str, **settings: Any) -> Client:
         """Start a client, with time-outs that suit a test."""
-        settings = {"connect_timeout": 2.0, "statement_timeout": 0.6, "lock_timeout": 0.2, **settings}
+        settings = {"connect_timeout": 2.0, "statement_timeout": 0.5, "lock_timeout": 0.2, **settings}
         name = f"database.{len(self._started) + 1}"
         ref = self.stage.start(TimescaleClient, TimescaleSettings(dsn, **settings), name=name)
         self._started.append(Client(name, ref, self.stage))

@@ -324,7 +324,7 @@ def test_a_session_is_named_bounded_and_in_utc(clients: Clients, server: Cluster
 def test_options_of_the_dsn_are_kept_beside_ours(clients: Clients, server: Cluster) -> None:
     client = clients.start(f"{server.dsn}&options=-c%20work_mem%3D5MB%20-c%20statement_timeout%3D0")
     settings = client.query("SELECT current_setting('work_mem'), current_setting('statement_timeout')")
-    assert settings == [("5MB", "600ms")]
+    assert settings == [("5MB", "500ms")]
 
 
 @pytest.mark.parametrize("option", ["pool", "connect_timeout", "statement_timeout", "lock_timeout"])
