@@ -3,7 +3,6 @@ from __future__ import annotations
 import statistics
 import subprocess
 import sys
-import time
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import pairwise
 
@@ -15,7 +14,7 @@ from dataplatform.simulator import Market, UnknownCoinError, UnknownCurrencyErro
 from dataplatform.simulator.coins import COINS
 from dataplatform.simulator.currencies import CURRENCIES
 from dataplatform.simulator.listing import STABLE
-from dataplatform.simulator.market import DAY, HOUR
+from dataplatform.simulator.market import DAY
 from dataplatform.simulator.noise import HALF_HOUR
 
 NOW = datetime(2026, 5, 18, 12, 49, 21, 599_000, tzinfo=UTC)
@@ -167,12 +166,3 @@ def test_no_price_is_beyond_the_all_time_high_and_low(coin_id: str, code: str, a
 def test_the_price_is_between_the_low_and_high_of_its_24_hours(coin_id: str, code: str, age: float) -> None:
     low, high = MARKET.low_and_high_24h(coin_id, code, SECONDS - age)
     assert low <= MARKET.price_path(coin_id, code).at(SECONDS - age) <= high
-
-
-def test_a_years_history_is_computed_in_a_fraction_of_a_second() -> None:
-    market = Market(seed=9)
-    begin = time.thread_time()
-    path = market.price_path("ethereum", "eur")
-    prices = [path.at(SECONDS - hour * HOUR) for hour in range(0, 365 * 24, 24)]
-    assert len(prices) == 365
-    assert time.thread_time() - begin < 0.1

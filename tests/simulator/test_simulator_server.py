@@ -7,15 +7,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections import deque
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import requests
-from anyio.from_thread import start_blocking_portal
 
-from dataplatform.simulator import Fault, Market, ServedRequest, Simulator, SimulatorSettings, create_app
+from dataplatform.simulator import Fault, ServedRequest, Simulator, SimulatorSettings
 
 
 def test_it_answers_as_soon_as_it_is_started_and_no_longer_when_stopped() -> None:
@@ -105,35 +103,6 @@ def test_the_record_of_requests_is_bounded() -> None:
         session.get(f"{simulator.base_url}/ping", timeout=5)
         assert len(simulator.requests) == limit
         assert simulator.requests[-1].path == "/api/v3/ping"
-
-
-def test_a_page_of_250_markets_takes_a_few_milliseconds() -> None:
-    seconds = iter(range(100))
-    market = Market(seed=5, now=lambda: datetime(2026, 5, 18, 12, 0, next(seconds), tzinfo=UTC))
-    target = "/api/v3/coins/markets", b"vs_currency=usd&per_page=250&price_change_percentage=1h,24h,7d"
-    with start_blocking_portal() as portal:
-        times = []
-        for _ in range(5):
-            begin = time.process_time()
-            status = portal.call(_ask, market, *target)
-            times.append(time.process_time() - begin)
-            assert status == 200
-    assert min(times) < 0.06
-
-
-async def _ask(market: Market, path: str, query: bytes) -> int:
-    requests_served: deque[ServedRequest] = deque()
-    app = create_app(market, requests=requests_served)
-    scope = {"type": "http", "method": "GET", "path": path, "query_string": query, "headers": [], "root_path": ""}
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    async def send(message: Any) -> None:
-        del message
-
-    await app(scope, receive, send)
-    return requests_served[0].status
 
 
 def _command(*arguments: str) -> subprocess.Popen[str]:

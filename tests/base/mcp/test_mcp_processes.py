@@ -21,6 +21,8 @@ from dataplatform.simulator import Fault, Simulator
 from tests.base.mcp.driven_client import MARK, STDIO_SERVER, Client, odd
 from tests.base.mcp.http_server import ScriptedMcp, hang_up, status, stay_silent
 
+pytestmark = pytest.mark.long  # many processes, one after the other
+
 Start = Callable[..., Client]
 COMMAND = sys.executable
 
