@@ -77,6 +77,7 @@ def test_a_killed_platform_leaves_no_process_and_the_next_one_works(start: Start
     assert restarted(following.report()) == {}
 
 
+@pytest.mark.long
 def test_a_stop_takes_less_than_10_s_though_every_server_hangs_and_leaves_no_process(start: Start) -> None:
     run = start("--demo")
     run.ready()
