@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dataplatform.dsl.laws import Pipe, Piped, pipe
     from dataplatform.dsl.plan import Plan
     from dataplatform.dsl.queries import (
         BatchPublishResult,
@@ -32,6 +33,16 @@ if TYPE_CHECKING:
     from dataplatform.dsl.writer import BaseWriter
     from dataplatform.errors import Permanent, PlatformError, Transient
     from dataplatform.result import Failure, Result, Success, get_data, get_error, is_failure, is_success
+    from dataplatform.system.demo import DemoServers, demo_servers
+    from dataplatform.system.factories import (
+        MarketDataReader,
+        MarketDataWriter,
+        create_coingecko_market_data_reader,
+        create_redpanda_market_data_reader,
+        create_redpanda_market_data_writer,
+        create_timescale_market_data_reader,
+        create_timescale_market_data_writer,
+    )
     from dataplatform.system.platform import Platform
     from dataplatform.system.topology import ConfigurationError, Topology, load_topology
 
@@ -46,10 +57,15 @@ __all__ = [
     "CurrentPricesOptions",
     "DateRangeOHLCVQuery",
     "DeadLetter",
+    "DemoServers",
     "Failure",
     "Level1Data",
     "Level1Query",
+    "MarketDataReader",
+    "MarketDataWriter",
     "Permanent",
+    "Pipe",
+    "Piped",
     "Plan",
     "Platform",
     "PlatformError",
@@ -58,11 +74,18 @@ __all__ = [
     "Success",
     "Topology",
     "Transient",
+    "create_coingecko_market_data_reader",
+    "create_redpanda_market_data_reader",
+    "create_redpanda_market_data_writer",
+    "create_timescale_market_data_reader",
+    "create_timescale_market_data_writer",
+    "demo_servers",
     "get_data",
     "get_error",
     "is_failure",
     "is_success",
     "load_topology",
+    "pipe",
 ]
 
 _HOMES = (
@@ -73,8 +96,11 @@ _HOMES = (
     "dataplatform.dsl.plan",
     "dataplatform.dsl.reader",
     "dataplatform.dsl.writer",
+    "dataplatform.dsl.laws",
     "dataplatform.system.topology",
     "dataplatform.system.platform",
+    "dataplatform.system.demo",
+    "dataplatform.system.factories",
 )
 
 

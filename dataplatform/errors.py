@@ -9,7 +9,9 @@ A bug is neither: it is raised as what it is, crashes its agent, and the supervi
 
 from __future__ import annotations
 
-__all__ = ["Permanent", "PlatformError", "Transient"]
+from http import HTTPStatus
+
+__all__ = ["Permanent", "PlatformError", "Transient", "of_status"]
 
 
 class PlatformError(Exception):
@@ -56,3 +58,38 @@ class Permanent(PlatformError):
     >>> Permanent("unsupported", "a topic has no tickers").code
     'unsupported'
     """
+
+
+def of_status(
+    status: int,
+    what: str,
+    *,
+    blocked: bool = False,
+    retry_after: float | None = None,
+    key: str = "check the API key",
+    rate: str = "ask less often, or use an API key with a higher limit",
+) -> PlatformError:
+    """Turn an HTTP status that is no success into an error, the same whoever met it.
+
+    `what` says who answered it to what. `blocked` tells that the answer was the page of something in between that
+    keeps programs away. `key` and `rate` are what to do about a key that is refused and about asking too often.
+
+    >>> of_status(404, "https://api.example/coins/tulip answered 404").code
+    'not_found'
+    """
+    match status:
+        case 403 | 429 | 503 if blocked:
+            remedy = "wait; if it lasts, ask less often, with an API key or from another address"
+            return Transient("blocked", what, remedy=remedy, retry_after=retry_after)
+        case HTTPStatus.TOO_MANY_REQUESTS:
+            return Transient("rate_limited", what, remedy=rate, retry_after=retry_after)
+        case HTTPStatus.REQUEST_TIMEOUT:
+            return Transient("timeout", what, retry_after=retry_after)
+        case _ if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            return Transient("server_error", what, retry_after=retry_after)
+        case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:
+            return Permanent("unauthorized", what, remedy=key)
+        case HTTPStatus.NOT_FOUND:
+            return Permanent("not_found", what)
+        case _:
+            return Permanent("bad_request", what)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from dataplatform.base.agent import Backoff, BackoffPolicy
 from dataplatform.dsl.flow import Position
@@ -13,7 +13,7 @@ from dataplatform.dsl.kinds import Kind
 from dataplatform.dsl.plan import Plan
 from dataplatform.dsl.types import DeadLetter, Record
 from dataplatform.errors import PlatformError, Transient
-from dataplatform.result import Result
+from dataplatform.result import Failure, Result, Success
 
 __all__ = ["Crop", "Feed", "FeedState"]
 
@@ -41,6 +41,19 @@ class Feed:
     plan: Callable[[], Result[Plan[list[Crop]]]]
     every: float
     greedy: bool = False
+
+    @classmethod
+    def polling(cls, name: str, kind: Kind, plan: Callable[[], Result[Plan[Any]]], every: float) -> Self:
+        """Return a feed of a reading operation's plan, whose answer is a list of records of the kind."""
+
+        def cropped() -> Result[Plan[list[Crop]]]:
+            planned = plan()
+            if isinstance(planned, Failure):
+                return planned
+            transform = planned.data.transform
+            return Success(evolve(planned.data, transform=lambda answers: [Crop(kind, transform(answers))]))
+
+        return cls(name, cropped, every)
 
 
 @define(eq=False)

@@ -24,9 +24,9 @@ __all__ = ["ANALYTICS", "DEAD_LETTERS", "KINDS", "LEVEL1", "OHLCV", "PRICES", "K
 class Kind:
     """A type of record and where it lives.
 
-    `key` are the columns that make a row the same row, `time` the column a hypertable is cut by, and `message_key`
-    the field whose value keys the messages of a topic, so that each coin's records stay in order. `version` counts the
-    changes of the type.
+    `key` are the columns that make a row the same row, `time` the column it is ordered by, and a hypertable cut by.
+    `message_key` is the field whose value keys the messages of a topic, so that each coin's records stay in order.
+    `version` counts the changes of the type.
     """
 
     name: str
@@ -89,7 +89,7 @@ DEAD_LETTERS = Kind(
     DeadLetter,
     table="dead_letters",
     topic="crypto-dead-letters",
-    key=("id", "time"),
+    key=("id",),
     time="time",
     message_key="origin",
 )

@@ -26,25 +26,44 @@ class Plan(Generic[T]):
     """Put `requests` to `client`, one after the other, then `transform` the list of answers.
 
     `transform` may raise `PlatformError` for answers that are not what was promised; its other exceptions are bugs.
-    `timeout` is for each request, in seconds.
+    `timeout` is for each request, in seconds. An operation waits `patience` seconds in all for its turn, where the
+    client's own rate limit holds requests back (`throttled`). A request that fails with a code in `absent` asked for
+    what there is not, and None stands for its answer.
     """
 
     client: Address
     requests: Sequence[Request[Any]]
     transform: Callable[[list[Any]], T]
     timeout: float = 10.0
+    patience: float = 0.0
+    absent: frozenset[str] = frozenset()
 
     def ask(self, stopping: Event) -> Result[T]:
         """Carry the plan out now, waiting for each answer; `stopping`, the asking agent's, ends it between two."""
-        answers = []
-        for request in self.requests:
+        answers: list[Any] = []
+        left = self.patience
+        while len(answers) < len(self.requests):
             if stopping.is_set():
                 return Failure(Transient("stopping", "the agent that was asked is stopping"))
-            answer = self.client.ask(request, self.timeout)
-            if isinstance(answer, Failure):
+            answer = self.accepted(self.client.ask(self.requests[len(answers)], self.timeout))
+            if not isinstance(answer, Failure):
+                answers.append(answer.data)
+                continue
+            pause = _turn_in(answer.error)
+            if pause is None or pause > left:
                 return answer
-            answers.append(answer.data)
+            left -= pause
+            stopping.wait(pause)
         return transformed(self, answers)
+
+    def accepted(self, answer: Result[Any]) -> Result[Any]:
+        """Take None for an answer where what was asked for is absent."""
+        return Success(None) if isinstance(answer, Failure) and answer.error.code in self.absent else answer
+
+
+def _turn_in(error: PlatformError) -> float | None:
+    """Return in how many seconds a request that was held back has its turn; None for any other failure."""
+    return error.retry_after if isinstance(error, Transient) and error.code == "throttled" else None
 
 
 def transformed(plan: Plan[T], answers: list[Any]) -> Result[T]:

@@ -1,17 +1,17 @@
 """Typed proxies: an agent's operations as methods that answer a future.
 
-A proxy holds an `Address`, so it outlives restarts. The message is built in the caller's thread: arguments that do
+A proxy holds an address, so it outlives restarts. The message is built in the caller's thread: arguments that do
 not fit raise `TypeError` right there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from attrs import frozen
 
-from dataplatform.base.agent import Address, AgentStatus, Future, GetStatus, Request
+from dataplatform.base.agent import AgentStatus, Future, GetStatus, Request
 from dataplatform.dsl import operations as ops
 from dataplatform.dsl.flow.source import Pause, Resume
 from dataplatform.dsl.queries import (
@@ -25,17 +25,25 @@ from dataplatform.dsl.queries import (
 from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoOHLCVData, CryptoPriceData, Level1Data, Record
 from dataplatform.result import Result
 
-__all__ = ["AgentProxy", "ReaderProxy", "WriterProxy"]
+__all__ = ["AgentProxy", "Askable", "ReaderProxy", "WriterProxy"]
 
 
 T = TypeVar("T")
+
+
+class Askable(Protocol):
+    """What a proxy needs of an address, which may be of an agent in another process."""
+
+    def ask(self, request: Request[T], timeout: float) -> Result[T]: ...
+
+    def future(self, request: Request[T]) -> Future[Result[T]]: ...
 
 
 @frozen
 class AgentProxy:
     """Any agent: its status."""
 
-    address: Address
+    address: Askable
 
     def get_status(self) -> Future[Result[AgentStatus]]:
         return self.address.future(GetStatus())

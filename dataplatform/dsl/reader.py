@@ -45,6 +45,7 @@ class BaseReader(FlowSource):
 
     technology: ClassVar[str] = "this source"
     client_kind: ClassVar[str]
+    other_client_kinds: ClassVar[tuple[str, ...]] = ()
     Options: ClassVar[type[SourceOptions]]
 
     def __init__(self, context: Context, options: Any, client: str, outbox: Outbox | None = None) -> None:
@@ -225,8 +226,10 @@ class BaseReader(FlowSource):
 
 
 def unsupported(operation: str, technology: str) -> Permanent:
-    """Return the error of an operation that a technology cannot answer."""
-    return Permanent("unsupported", f"{technology} cannot answer {operation}", remedy="ask another source or target")
+    """Return the error of an operation that a technology cannot answer, with the names of those that can."""
+    from dataplatform.dsl import registry  # noqa: PLC0415  it knows all readers, and so this module
+
+    return registry.unsupported(operation, technology)
 
 
 def unknown_coin(coin: str, source: str) -> Permanent:

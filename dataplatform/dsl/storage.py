@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dataplatform.base.database import Candles, Layout, Storage
-from dataplatform.dsl.kinds import ANALYTICS, DEAD_LETTERS, LEVEL1, OHLCV, PRICES, Kind
+from dataplatform.dsl.kinds import ANALYTICS, LEVEL1, OHLCV, PRICES, Kind
 
 __all__ = ["STORAGE"]
 
@@ -19,13 +19,12 @@ def _layout(kind: Kind, **how: Any) -> Layout:
 
 
 PRICE_ROWS = _layout(PRICES, chunk=DAY, compress_after=6 * HOUR, keep=90 * DAY)
+# Dead letters have none: a hypertable's key holds its time, and a letter that comes again comes at another time.
 LAYOUTS = (
     PRICE_ROWS,
     _layout(OHLCV, chunk=30 * DAY, compress_after=7 * DAY),
     _layout(ANALYTICS, chunk=30 * DAY, compress_after=7 * DAY),
     _layout(LEVEL1, chunk=DAY, compress_after=6 * HOUR, keep=30 * DAY),
-    # by id each row would be a segment of its own
-    _layout(DEAD_LETTERS, chunk=7 * DAY, compress_after=7 * DAY, keep=90 * DAY, segment=("origin",)),
 )
 
 

@@ -34,10 +34,14 @@ WriterMessage: TypeAlias = WritingOperation | TargetMessage
 
 
 class BaseWriter(FlowTarget):
-    """A target of market data. An operation answers when its records are durable, or why they are not."""
+    """A target of market data. An operation answers when its records are durable, or why they are not.
+
+    `takes` are the kinds of record that the technology has a place for.
+    """
 
     technology: ClassVar[str] = "this target"
     client_kind: ClassVar[str]
+    takes: ClassVar[tuple[Kind, ...]] = KINDS
     Options: ClassVar[type[TargetOptions]]
 
     def __init__(self, context: Context, options: Any, client: str) -> None:
@@ -52,9 +56,9 @@ class BaseWriter(FlowTarget):
 
     @classmethod
     def kinds(cls, options: Any) -> tuple[Kind, ...]:
-        """Return the kinds of record a target with these options takes; all by default."""
+        """Return the kinds of record a target with these options takes; all that the technology does by default."""
         del options
-        return KINDS
+        return cls.takes
 
     # Operations
 
@@ -151,7 +155,7 @@ class BaseWriter(FlowTarget):
         if error := checks.records_of(kind.type, records):
             return Failure(error)
         if kind not in self.kinds(self.options):
-            return Failure(Permanent("unsupported", f"{self.technology} takes no {kind.name}"))
+            return Failure(untaken(kind, self.technology))
         stored = self._store(kind, list(records)) if records else Success([])
         self.count("failed_operations" if isinstance(stored, Failure) else "operations")
         if isinstance(stored, Failure):
@@ -178,6 +182,13 @@ class BaseWriter(FlowTarget):
                 return stored
             rejections += [Rejection(offset + rejection.index, rejection.error) for rejection in stored.data]
         return Success(rejections)
+
+
+def untaken(kind: Kind, technology: str) -> Permanent:
+    """Return the error of records that a technology does not take, with the names of those that do."""
+    from dataplatform.dsl import registry  # noqa: PLC0415  it knows all writers, and so this module
+
+    return registry.untaken(kind, technology)
 
 
 def _permanent(rejection: Rejection) -> Permanent:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -12,9 +13,17 @@ from rich.console import Console
 
 from dataplatform.errors import PlatformError
 from dataplatform.system.check import unreachable, wiring
+from dataplatform.system.commands.backfill import backfill_command
+from dataplatform.system.commands.dead_letters import dead_letters_command
+from dataplatform.system.control.commands import CONTROL_COMMANDS
+from dataplatform.system.control.logfile import LogFile
+from dataplatform.system.control.repl import PromptView, open_prompt
+from dataplatform.system.control.shell import require_ipython
 from dataplatform.system.logs import Redactor, configure_logs, secrets_of
+from dataplatform.system.mcp import mcp_command
 from dataplatform.system.migrate import migrate_command
-from dataplatform.system.platform import Platform
+from dataplatform.system.platform import Platform, default_data_dir
+from dataplatform.system.plugins import plugins_command
 from dataplatform.system.quantities import parse_duration
 from dataplatform.system.running import Run, Signals
 from dataplatform.system.servers import require_installed
@@ -90,6 +99,7 @@ def main() -> None:
     metavar="FILE",
     help="Write the final account as JSON, whatever the end is.",
 )
+@click.option("--repl", is_flag=True, help="Open a prompt on the running platform; its log then goes to a file.")
 @click.option(
     "--log-format",
     type=click.Choice(["console", "json"]),
@@ -113,6 +123,7 @@ def run(
     run_for: float | None,
     data_dir: Path | None,
     report: Path | None,
+    repl: bool,
     log_format: str,
     log_level: str,
 ) -> None:
@@ -126,6 +137,8 @@ def run(
     """
     if connect and not check:
         raise click.UsageError("--connect goes with --check")
+    if repl and run_for is not None:
+        raise click.UsageError("--run-for does not go with --repl, which ends when you leave it")
     file = topology or DEFAULT
     loaded = _load(file)
     if check:
@@ -134,17 +147,25 @@ def run(
     if report is not None:
         _require_folder(report)
     secrets = secrets_of(loaded)
-    view = _view(log_format, log_level, secrets)
+    log = _log_file(data_dir or default_data_dir(demo=demo)) if repl else None
+    view = _view(log_format, log_level, secrets, log)
     with Signals.watch() as signals:
         try:
             platform = Platform.start(loaded, demo=demo, data_dir=data_dir, wait=False)
         except PlatformError as error:
             _refuse([str(error)])
-        status = Run(platform, view, signals, Redactor(secrets), run_for, report).run()
+        prompt = log and partial(open_prompt, platform, log.path, click.echo, lambda: bool(signals.numbers))
+        status = Run(platform, view, signals, Redactor(secrets), run_for, report, prompt).run()
     sys.exit(status)
 
 
+main.add_command(backfill_command)
+main.add_command(dead_letters_command)
+for command in CONTROL_COMMANDS:
+    main.add_command(command)
+main.add_command(mcp_command)
 main.add_command(migrate_command)
+main.add_command(plugins_command)
 
 
 def _load(path: Path) -> Topology:
@@ -178,8 +199,22 @@ def _require_folder(report: Path) -> None:
         _refuse([f"--report: the directory {folder} cannot be written; choose another"])
 
 
-def _view(log_format: str, log_level: str, secrets: set[str]) -> View:
+def _log_file(data_dir: Path) -> LogFile:
+    """Return where the log goes while somebody types; refuse where there can be neither log nor prompt."""
+    try:
+        require_ipython()
+        return LogFile.open(data_dir.expanduser())
+    except PlatformError as error:
+        _refuse([str(error)])
+    except OSError as error:
+        _refuse([f"--repl: no log can be kept in {data_dir}: {error.strerror}; choose another with --data-dir"])
+
+
+def _view(log_format: str, log_level: str, secrets: set[str], log: LogFile | None) -> View:
     """Return the live table on a terminal, else lines; and send the log where it does not disturb either."""
+    if log is not None:
+        configure_logs(log_format, log_level, secrets, log)
+        return PromptView(click.echo)
     console = Console()
     if log_format == "console" and console.is_terminal and not console.is_dumb_terminal:
         table = TableView(console)

@@ -11,16 +11,18 @@ from attrs import define, evolve, field, frozen
 from dataplatform.base.agent import ChildSpec, Link
 from dataplatform.base.database import Migrator, TimescaleClient
 from dataplatform.base.http import HttpClient
+from dataplatform.base.mcp import McpClient
 from dataplatform.base.streaming import RedpandaProducer
 from dataplatform.dsl.flow import Outbox
 from dataplatform.dsl.kinds import KINDS
 from dataplatform.dsl.parts import Connection, Part
 from dataplatform.dsl.storage import STORAGE
+from dataplatform.services.parts import SourceInPlace, Surroundings, TargetInPlace
 from dataplatform.system.bookkeeper import Bookkeeper, Books
 from dataplatform.system.servers import Servers
 from dataplatform.system.topology import ClientSpec, Topology
 
-__all__ = ["Assembly", "assemble"]
+__all__ = ["Assembly", "assemble", "assemble_parts"]
 
 
 @frozen
@@ -35,11 +37,13 @@ class Stage:
 # A stop is promised within 10 s even if no server answers. Then every agent takes all of its time, so the times add
 # up to less than that: most of it for the servers, which need 3.8 s to be ended by force, and for data in flight.
 STAGES = {
+    "control": Stage(-1, drain=0.05, stop=0.2),
     "server": Stage(0, drain=0.1, stop=3.9),
     "client": Stage(1, drain=0.2, stop=0.9),
     "service": Stage(2, drain=1.2, stop=0.2),
     "target": Stage(3, drain=0.2, stop=0.2),
     "source": Stage(4, drain=2.0, stop=0.2),
+    "gateway": Stage(4, drain=0.2, stop=0.6),  # what lets others in; with the sources, so that its times add nothing
 }
 
 
@@ -52,6 +56,8 @@ class Assembly:
     outboxes: dict[str, Outbox] = field(factory=dict)
     books: Books = field(factory=Books)
     servers: Servers = field(factory=Servers)
+    connections: dict[str, Connection] = field(factory=dict)
+    sources: dict[str, SourceInPlace] = field(factory=dict)
 
     def add(self, specs: Iterable[ChildSpec]) -> None:
         for spec in specs:
@@ -68,24 +74,38 @@ class Assembly:
 
 
 def assemble(topology: Topology, data_dir: Path, *, demo: bool) -> Assembly:
-    """Return the agents of a topology; raises `Permanent` for what the machine lacks."""
+    """Return the agents of a topology and the servers it needs; raises `Permanent` for what the machine lacks."""
     assembly = Assembly()
     topology = assembly.servers.join(topology, data_dir, demo=demo)
     assembly.add(assembly.servers.specs.values())
-    connections = {name: _connect(name, spec, topology, assembly) for name, spec in topology.clients.items()}
+    connections = _add_parts(topology, assembly)
     _add_bookkeeper(topology, connections, assembly)
+    _add_services(topology, assembly)
+    return assembly
+
+
+def assemble_parts(topology: Topology) -> Assembly:
+    """Return the agents of a topology alone, whose servers run already."""
+    assembly = Assembly()
+    _add_parts(topology, assembly)
+    return assembly
+
+
+def _add_parts(topology: Topology, assembly: Assembly) -> dict[str, Connection]:
+    connections = {name: _connect(name, spec, topology, assembly) for name, spec in topology.clients.items()}
+    assembly.connections = connections
     _add_migrators(topology, assembly)
     _add_targets(topology, connections, assembly)
     _add_sources(topology, connections, assembly)
-    return assembly
+    return connections
 
 
 def _connect(name: str, spec: ClientSpec, topology: Topology, assembly: Assembly) -> Connection:
     """Add the agents that hold a client's connections."""
     agents: tuple[str, ...] = ()
-    if spec.kind == "http":
-        agents = (name,)
-        assembly.add([HttpClient.child(name, spec.settings)])
+    if spec.kind in {"http", "mcp"}:
+        agents, client = (name,), HttpClient if spec.kind == "http" else McpClient
+        assembly.add([client.child(name, spec.settings)])
     elif spec.kind == "timescale":
         agents = tuple(f"{name}.{number}" for number in range(1, spec.settings.pool + 1))
         assembly.add(TimescaleClient.child(agent, spec.settings) for agent in agents)
@@ -119,13 +139,28 @@ def _add_sources(topology: Topology, connections: Mapping[str, Connection], asse
         part = spec.cls.part(name, spec.options, connection, assembly.outboxes.get(name))
         _add_part(part, connection, assembly)
         assembly.link(part.client, name)
+        assembly.sources[name] = SourceInPlace(spec.cls, spec.options, connection, part.client)
+
+
+def _add_services(topology: Topology, assembly: Assembly) -> None:
+    """Add the services, which are told of everything else."""
+    surroundings = Surroundings(
+        sources=assembly.sources,
+        targets={name: TargetInPlace(spec.cls, spec.options) for name, spec in topology.targets.items()},
+        routes={name: topology.targets_of(name) for name in topology.sources},
+        outboxes=assembly.outboxes,
+        counts=assembly.books,
+        dead_letters=topology.dead_letters,
+    )
+    for name, spec in topology.services.items():
+        assembly.add(spec.cls.part(name, spec.options, surroundings))
 
 
 def _add_part(part: Part, connection: Connection, assembly: Assembly) -> None:
     """Add the agents of a source or target."""
     assembly.add(part.specs)
-    if part.client not in connection.agents:  # the part has brought a client of its own along
-        assembly.link_to_server(connection.name, part.client)
+    for own in part.specs[:-1]:  # clients that the part has brought along
+        assembly.link_to_server(connection.name, own.name)
 
 
 def _add_bookkeeper(topology: Topology, connections: Mapping[str, Connection], assembly: Assembly) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from dataplatform.base.agent import Context, Entry, Request, Runtime
 from dataplatform.base.database import Probe, TimescaleClient
 from dataplatform.base.http import Get, HttpClient
+from dataplatform.base.mcp import McpClient, ServerInfo
 from dataplatform.base.streaming import CountRecords, RedpandaProducer
 from dataplatform.errors import PlatformError
 from dataplatform.result import Failure
@@ -21,6 +22,7 @@ __all__ = ["unreachable", "wiring"]
 TIMEOUT = 8.0  # seconds; the clients' own time-outs are shorter unless a topology says otherwise
 PLACES = {
     "http": ("base_url", "check base_url, and that this machine may reach it"),
+    "mcp": ("kind", "check url, or command and args, and that this machine may reach it"),
     "timescale": ("dsn", "check dsn, and that the server runs"),
     "redpanda": ("brokers", "check brokers, and that they run"),
 }
@@ -78,6 +80,8 @@ def _probe(runtime: Runtime, name: str, spec: ClientSpec) -> PlatformError | Non
     match spec.kind:
         case "http":
             entry.ref, request = HttpClient.start(context, spec.settings), Get("/ping")
+        case "mcp":
+            entry.ref, request = McpClient.start(context, spec.settings), ServerInfo()
         case "timescale":
             entry.ref, request = TimescaleClient.start(context, spec.settings), Probe()
         case _:

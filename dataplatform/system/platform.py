@@ -4,97 +4,29 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
-from enum import StrEnum
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import platformdirs
-from attrs import define, field, frozen
+from attrs import define, field
 
-from dataplatform.base.agent import (
-    Address,
-    AgentStatus,
-    Context,
-    Drain,
-    Drained,
-    Incident,
-    Intensity,
-    Ready,
-    Runtime,
-    State,
-    Supervisor,
-    Terminated,
-)
-from dataplatform.base.agent.supervisor import root_entry
+from dataplatform.base.agent import Address, Intensity, Runtime, State
 from dataplatform.base.embedded import DataDirectory
-from dataplatform.dsl.flow import RouteAccount
+from dataplatform.dsl.parts import Connection
 from dataplatform.dsl.proxy import AgentProxy, ReaderProxy, WriterProxy
-from dataplatform.errors import Permanent, Transient
-from dataplatform.result import is_success
+from dataplatform.errors import Permanent
 from dataplatform.system.assembly import Assembly, assemble
-from dataplatform.system.bookkeeper import Books
+from dataplatform.system.control.server import ControlServer
 from dataplatform.system.report import Outcome, make_report
+from dataplatform.system.root import Root
+from dataplatform.system.status import Phase, PlatformStatus
 from dataplatform.system.structure import suggestion
 from dataplatform.system.topology import Topology, default_topology
 
 __all__ = ["Phase", "Platform", "PlatformStatus", "default_data_dir"]
 
-ROOT = "supervisor"
 START_TIMEOUT = 60.0
-STOP_TIMEOUT = 9.4  # a stop is promised within 10 s; the agents' own times add up to less
-LAST_RESORT = 0.2
-
-
-class Phase(StrEnum):
-    """Where a platform is in its life."""
-
-    STARTING = "starting"
-    RUNNING = "running"
-    DRAINING = "draining"
-    STOPPED = "stopped"
-
-
-@frozen
-class PlatformStatus:
-    """One look at the whole platform; `uptime` in seconds."""
-
-    phase: Phase
-    uptime: float
-    agents: Sequence[AgentStatus]
-    routes: Sequence[RouteAccount]
-    books: Books
-    incidents: Sequence[Incident]
-
-    @property
-    def ready(self) -> bool:
-        """Whether every agent has been ready."""
-        return self.phase is not Phase.STARTING
-
-
-@define(eq=False)
-class Parent:
-    """Stands above the root supervisor, keeps what it says, and lets any thread wait for it."""
-
-    ready: bool = False
-    drained: bool = False
-    ended: Terminated | None = None
-    _changed: threading.Condition = field(factory=threading.Condition)
-
-    def tell(self, message: Any, /) -> None:
-        with self._changed:
-            match message:
-                case Ready():
-                    self.ready = True
-                case Drained():
-                    self.drained = True
-                case Terminated():
-                    self.ended = message
-            self._changed.notify_all()
-
-    def wait(self, until: Callable[[], bool], timeout: float) -> bool:
-        with self._changed:
-            return self._changed.wait_for(until, max(0.0, timeout))
 
 
 def default_data_dir(*, demo: bool) -> Path:
@@ -113,9 +45,9 @@ class Platform:
 
     topology: Topology
     data: DataDirectory
-    runtime: Runtime
     _assembly: Assembly
-    _parent: Parent = field(factory=Parent)
+    demo: bool = False
+    _root: Root = field(factory=Root)
     _begun: float = field(factory=time.monotonic)
     _stopping: threading.Lock = field(factory=threading.Lock)
     _stopped_after: float | None = None
@@ -141,14 +73,15 @@ class Platform:
         data = DataDirectory(data_dir or default_data_dir(demo=demo)).open()
         try:
             assembly = assemble(topology, data.path, demo=demo)
-            platform = cls(topology, data, Runtime.start(), assembly)
+            platform = cls(topology, data, assembly, demo)
+            assembly.add([ControlServer.child("control", platform)])
         except BaseException:
             data.close()
             raise
         try:
             platform._start_root()
-            if wait and not platform.wait_ready(START_TIMEOUT):
-                raise Transient("not_ready", platform.reason or f"not ready within {START_TIMEOUT:g} s")
+            if wait:
+                platform._root.require_ready(START_TIMEOUT)
         except BaseException:
             platform.stop()
             raise
@@ -175,6 +108,16 @@ class Platform:
             return WriterProxy(address)
         return AgentProxy(address)
 
+    @property
+    def runtime(self) -> Runtime:
+        """What the agents share: clock, scheduler, directory, journal."""
+        return self._root.runtime
+
+    @property
+    def connections(self) -> Mapping[str, Connection]:
+        """The clients as they are connected, with the addresses of embedded servers."""
+        return self._assembly.connections
+
     def address(self, name: str) -> Address:
         """Return the address of an agent."""
         return self.runtime.directory.address(name)
@@ -191,12 +134,12 @@ class Platform:
     @property
     def phase(self) -> Phase:
         """Where the platform is in its life."""
-        if self._stopped_after is not None or self._parent.ended is not None:
+        if self._stopped_after is not None or self._root.ended:
             return Phase.STOPPED
-        root = self.runtime.directory.entry(ROOT)
+        root = self._root.entry
         if self._stopping.locked() or (root is not None and root.vitals.state is State.DRAINING):
             return Phase.DRAINING
-        return Phase.RUNNING if self._parent.ready else Phase.STARTING
+        return Phase.RUNNING if self._root.ready else Phase.STARTING
 
     def report(self, outcome: Outcome, reason: str | None = None) -> dict[str, Any]:
         """Return the account of the run so far, as the report file has it."""
@@ -207,42 +150,25 @@ class Platform:
 
     def wait_ready(self, timeout: float) -> bool:
         """Wait until every agent is ready; False when that takes longer, or the platform ended."""
-        parent = self._parent
-        parent.wait(lambda: parent.ready or parent.ended is not None, timeout)
-        return parent.ready
+        return self._root.wait_ready(timeout)
 
     def wait_end(self, timeout: float) -> bool:
         """Wait until the root supervisor has ended; False when it still runs."""
-        return self._parent.wait(lambda: self._parent.ended is not None, timeout)
+        return self._root.wait_end(timeout)
 
     @property
     def reason(self) -> str | None:
         """Why the root supervisor gave up, None while it did not."""
-        ended = self._parent.ended
-        return str(ended.failure) if ended and ended.failure else None
+        return self._root.reason
 
     def stop(self) -> None:
         """Drain and stop everything, sources first, within 10 s; safe to call twice, and from any thread."""
         with self._stopping:
             if self._stopped_after is None:
-                self._stop()
-
-    def _stop(self) -> None:
-        parent, deadline = self._parent, time.monotonic() + STOP_TIMEOUT
-        if is_success(self.address(ROOT).tell(Drain())):
-            parent.wait(lambda: parent.drained or parent.ended is not None, STOP_TIMEOUT)
-        root = self.runtime.directory.entry(ROOT)
-        if root is not None and root.ref is not None:
-            root.ref.stop(block=False)
-            self.wait_end(max(LAST_RESORT, deadline - time.monotonic()))
-        self._stopped_after = time.monotonic() - self._begun
-        self.runtime.stop()
-        self.data.close()
+                self._root.stop()
+                self._stopped_after = time.monotonic() - self._begun
+                self.data.close()
 
     def _start_root(self) -> None:
         system = self.topology.system
-        context = Context(ROOT, self.runtime, self._parent)
-        entry = root_entry(context)
-        self.runtime.directory.enter(ROOT, entry)
-        intensity = Intensity(system.restarts, system.within)
-        entry.ref = Supervisor.start(context, self._assembly.specs, self._assembly.links, intensity=intensity)
+        self._root.start(self._assembly.specs, self._assembly.links, Intensity(system.restarts, system.within))

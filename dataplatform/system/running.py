@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -62,7 +62,10 @@ class Signals:
 
 @define(eq=False)
 class Run:
-    """Runs until `run_for` seconds after the platform was ready, a signal, or the supervisor's end."""
+    """Runs until `run_for` seconds after the platform was ready, a signal, or the supervisor's end.
+
+    With a `prompt` it runs until that returns.
+    """
 
     platform: Platform
     view: View
@@ -70,6 +73,7 @@ class Run:
     redactor: Redactor
     run_for: float | None = None
     report: Path | None = None
+    prompt: Callable[[], None] | None = None
 
     def run(self) -> int:
         """Return the exit status: 0 when drained, 1 when the supervisor gave up or no report could be written.
@@ -90,6 +94,10 @@ class Run:
         return EXIT_GAVE_UP if gave_up or not written else 0
 
     def _until_end(self) -> None:
+        if self.prompt is not None:
+            self.view.show(self.platform.status())
+            self.prompt()
+            return
         deadline = None
         while not self.signals.numbers:
             status = self.platform.status()

@@ -59,10 +59,7 @@ class Servers:
             "simulator", SimulatorSettings(host=HOST, port=port, seed=system.simulator_seed)
         )
         for name in simulated(topology):
-            client = clients[name]
-            url = f"http://{HOST}:{port}/api/v3"
-            settings = evolve(client.settings, base_url=url, api_key=None, headers={}, rate_per_minute=None)
-            clients[name] = ClientSpec("http", settings)
+            clients[name] = _simulated(clients[name], f"http://{HOST}:{port}")
             self.used_by[name] = "simulator"
         for name, source in topology.sources.items():
             if issubclass(source.cls, CoinGeckoSource):
@@ -84,6 +81,15 @@ class Servers:
             self.specs["broker"] = EmbeddedBroker.child("broker", data_dir, address)
             settings = evolve(spec.settings, brokers=(address,), light=broker_kind(os.environ) == "light")
         return evolve(spec, settings=settings)
+
+
+def _simulated(client: ClientSpec, server: str) -> ClientSpec:
+    """Lead a client to the simulator, without a key; of its MCP servers to that like CoinGecko's present one."""
+    if client.kind == "http":
+        rest: dict[str, Any] = {"base_url": f"{server}/api/v3", "api_key": None, "rate_per_minute": None}
+        return evolve(client, settings=evolve(client.settings, headers={}, **rest))
+    mcp: dict[str, Any] = {"transport": "http", "url": f"{server}/mcp/code/mcp", "command": None, "args": (), "env": {}}
+    return evolve(client, settings=evolve(client.settings, headers={}, **mcp))
 
 
 def is_embedded(spec: ClientSpec) -> bool:

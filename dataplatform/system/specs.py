@@ -9,17 +9,30 @@ from attrs import define, field, frozen, validators
 
 from dataplatform.base.database import TimescaleSettings
 from dataplatform.base.http import HttpSettings
+from dataplatform.base.mcp import McpSettings
 from dataplatform.base.streaming import RedpandaSettings
 from dataplatform.dsl.kinds import DEAD_LETTERS
 from dataplatform.dsl.reader import BaseReader
 from dataplatform.dsl.writer import BaseWriter
+from dataplatform.services.parts import Service
 from dataplatform.system.places import Path
 from dataplatform.system.structure import Problem, Problems, suggestion
 
-__all__ = ["CLIENT_KINDS", "ClientSpec", "Route", "SourceSpec", "SystemOptions", "TargetSpec", "Topology"]
+__all__ = [
+    "CLIENT_KINDS",
+    "ClientSpec",
+    "Route",
+    "ServiceSpec",
+    "SourceSpec",
+    "SystemOptions",
+    "TargetSpec",
+    "Topology",
+    "client_kinds",
+]
 
 CLIENT_KINDS: dict[str, type[Any]] = {
     "http": HttpSettings,
+    "mcp": McpSettings,
     "redpanda": RedpandaSettings,
     "timescale": TimescaleSettings,
 }
@@ -78,6 +91,14 @@ class TargetSpec:
 
 
 @frozen
+class ServiceSpec:
+    """A `[services.NAME]` table: the service's class and its options."""
+
+    cls: type[Service]
+    options: Any
+
+
+@frozen
 class Route:
     """A `[[routes]]` table: one source to one or more targets."""
 
@@ -97,6 +118,7 @@ class Topology:
     clients: Mapping[str, ClientSpec] = field(factory=dict)
     sources: Mapping[str, SourceSpec] = field(factory=dict)
     targets: Mapping[str, TargetSpec] = field(factory=dict)
+    services: Mapping[str, ServiceSpec] = field(factory=dict)
     routes: tuple[Route, ...] = ()
 
     def check(self, broken: Collection[tuple[str, str]] = ()) -> Problems:
@@ -118,6 +140,12 @@ class Topology:
         able = [name for name, spec in self.targets.items() if _takes_letters(spec)]
         streams = [name for name in able if self.targets[name].cls.client_kind == "redpanda"]
         return next(iter([*streams, *able]), None)
+
+
+def client_kinds(cls: type[BaseReader | BaseWriter]) -> tuple[str, ...]:
+    """Return the kinds of client that a source or target can have, the usual one first."""
+    others = cls.other_client_kinds if issubclass(cls, BaseReader) else ()
+    return cls.client_kind, *others
 
 
 def _takes_letters(spec: TargetSpec) -> bool:
@@ -149,14 +177,15 @@ class _Checker:
 
     def _clients(self, section: str, parts: Mapping[str, SourceSpec] | Mapping[str, TargetSpec]) -> None:
         for name, spec in parts.items():
-            path, wanted, kind = (section, name, "client"), spec.options.client, spec.cls.client_kind
+            path, wanted, kinds = (section, name, "client"), spec.options.client, client_kinds(spec.cls)
             client = self.topology.clients.get(wanted)
             if client is None:
                 self._known(path, "client", wanted, self.topology.clients)
-            elif client.kind != kind:
-                others = [other for other, spec in self.topology.clients.items() if spec.kind == kind]
-                hint = suggestion(wanted, others) if others else f"; add a table [clients.NAME] with kind = {kind!r}"
-                what = f"{name!r} needs a client of kind {kind!r}, and {wanted!r} is of kind {client.kind!r}"
+            elif client.kind not in kinds:
+                others = [other for other, spec in self.topology.clients.items() if spec.kind in kinds]
+                kind = " or ".join(map(repr, kinds))
+                hint = suggestion(wanted, others) if others else f"; add a table [clients.NAME] with kind = {kind}"
+                what = f"{name!r} needs a client of kind {kind}, and {wanted!r} is of kind {client.kind!r}"
                 self._add(path, what + hint)
 
     def _known(self, path: Path, what: str, name: str, known: Collection[str]) -> None:
@@ -166,7 +195,7 @@ class _Checker:
 
     def _names(self) -> None:
         seen = dict.fromkeys(RESERVED, "an agent of the platform's own")
-        for section in ("clients", "sources", "targets"):
+        for section in ("clients", "sources", "targets", "services"):
             for name in getattr(self.topology, section):
                 if name in seen:
                     self._add((section, name), f"{name!r} is already the name of {seen[name]}; choose another")

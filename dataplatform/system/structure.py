@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 from types import SimpleNamespace, UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import attrs
 import msgspec
@@ -206,6 +206,8 @@ def _expected(hint: Any) -> str:
     """Say in words what a type takes."""
     if isinstance(hint, UnionType):
         return " or ".join(_expected(kind) for kind in get_args(hint) if kind is not type(None))
+    if get_origin(hint) is Literal:
+        return " or ".join(map(repr, get_args(hint)))
     if get_origin(hint) is tuple:
         item = get_args(hint)[0]
         return "a list of tables" if attrs.has(item) else f"a list, each item {_expected(item)}"

@@ -21,7 +21,7 @@ from dataplatform.system.bookkeeper import LatestPrice
 from dataplatform.system.platform import Phase, PlatformStatus
 from dataplatform.system.view import account, amount, elapsed, next_try, tables, troubled
 
-__all__ = ["TableView"]
+__all__ = ["TableView", "overview"]
 
 COLOURS = {"running": "green", "degraded": "yellow", "failed": "red", "stopped": "dim"}
 STUCK_AFTER = 30.0  # seconds
@@ -87,18 +87,10 @@ class TableView:
         return Group(*parts)
 
     def _routes(self, status: PlatformStatus) -> Table:
-        table = _table("route")
-        for name in ("read", "written", "dead letters", "in flight", "records/s"):
-            table.add_column(name, justify="right")
+        table = _route_table()
+        table.add_column("records/s", justify="right")
         for route in status.routes:
-            table.add_row(
-                f"{route.source} → {route.target}",
-                f"{route.read:,}",
-                f"{route.written:,}",
-                Text(f"{route.dead_lettered:,}", style="red" if route.dead_lettered else ""),
-                f"{route.in_flight:,}",
-                f"{self._rate(route, status.uptime):,.0f}",
-            )
+            table.add_row(*_route(route), f"{self._rate(route, status.uptime):,.0f}")
         return table
 
     def _rate(self, route: RouteAccount, now: float) -> float:
@@ -109,6 +101,32 @@ class TableView:
             seen.popleft()
         (then, before), span = seen[0], now - seen[0][0]
         return (route.written - before) / span if span > 1.0 and then else 0.0
+
+
+def overview(status: PlatformStatus, width: int) -> Group:
+    """Return one look at everything, all agents included, however long that gets."""
+    routes = _route_table()
+    for route in status.routes:
+        routes.add_row(*_route(route))
+    rest = [Text("; ".join(line)) for line in [account(status)[len(status.routes) :]] if line]
+    return Group(_head(status), "", _agents(status.agents, width), "", routes, *rest)
+
+
+def _route_table() -> Table:
+    table = _table("route")
+    for name in ("read", "written", "dead letters", "in flight"):
+        table.add_column(name, justify="right")
+    return table
+
+
+def _route(route: RouteAccount) -> list[str | Text]:
+    return [
+        f"{route.source} → {route.target}",
+        f"{route.read:,}",
+        f"{route.written:,}",
+        Text(f"{route.dead_lettered:,}", style="red" if route.dead_lettered else ""),
+        f"{route.in_flight:,}",
+    ]
 
 
 def _head(status: PlatformStatus) -> Text:

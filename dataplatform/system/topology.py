@@ -12,11 +12,13 @@ from typing import Any
 
 from attrs import define, field, frozen, validators
 
+from dataplatform.dsl.registry import Plugin, Side, plugins
 from dataplatform.system.places import Path, line_of
 from dataplatform.system.specs import (
     CLIENT_KINDS,
     ClientSpec,
     Route,
+    ServiceSpec,
     SourceSpec,
     SystemOptions,
     TargetSpec,
@@ -30,6 +32,7 @@ __all__ = [
     "ClientSpec",
     "ConfigurationError",
     "Route",
+    "ServiceSpec",
     "SourceSpec",
     "SystemOptions",
     "TargetSpec",
@@ -41,7 +44,7 @@ __all__ = [
 ]
 
 DEFAULT = FilePath(__file__).with_name("default.toml")
-SECTIONS = ("system", "clients", "sources", "targets", "routes")
+SECTIONS = ("system", "clients", "sources", "targets", "services", "routes")
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}", re.ASCII)
 
 
@@ -128,21 +131,35 @@ class _Parser:
             clients=self._tables(document, "clients", CLIENT_KINDS, lambda cls: cls, ClientSpec),
             sources=self._plugins(document, "sources", SourceSpec),
             targets=self._plugins(document, "targets", TargetSpec),
+            services=self._services(document),
             routes=self._routes(document.get("routes", [])),
         )
 
-    def _plugins(self, document: dict[str, Any], section: str, make: Callable[[type[Any], Any], Any]) -> dict[str, Any]:
-        """Read the tables of sources or targets, whose kinds are the entry points of this name."""
-        found = {point.name: point for point in entry_points(group=f"dataplatform.{section}")}
+    def _plugins(
+        self, document: dict[str, Any], section: Side, make: Callable[[type[Any], Any], Any]
+    ) -> dict[str, Any]:
+        """Read the tables of sources or targets, whose kinds are those of the installed plugins."""
+        found = {plugin.kind: plugin for plugin in plugins(section) if plugin.taken_by is None}
         return self._tables(
-            document, section, found, lambda point: point.load().Options, lambda kind, o: make(found[kind].load(), o)
+            document, section, found, lambda plugin: plugin.load().Options, lambda kind, o: make(found[kind].load(), o)
+        )
+
+    def _services(self, document: dict[str, Any]) -> dict[str, Any]:
+        """Read the tables of services, whose kinds are entry points."""
+        found = {point.name: point for point in entry_points(group="dataplatform.services")}
+        return self._tables(
+            document,
+            "services",
+            found,
+            lambda point: point.load().Options,
+            lambda kind, options: ServiceSpec(found[kind].load(), options),
         )
 
     def _tables(
         self,
         document: dict[str, Any],
         section: str,
-        kinds: Mapping[str, type[Any] | EntryPoint],
+        kinds: Mapping[str, type[Any] | Plugin | EntryPoint],
         options_of: Callable[[Any], type[Any]],
         make: Callable[[str, Any], Any],
     ) -> dict[str, Any]:
@@ -180,7 +197,7 @@ class _Parser:
         return None
 
     def _load(
-        self, kind: type[Any] | EntryPoint, options_of: Callable[[Any], type[Any]], path: Path
+        self, kind: type[Any] | Plugin | EntryPoint, options_of: Callable[[Any], type[Any]], path: Path
     ) -> type[Any] | None:
         try:
             return options_of(kind)

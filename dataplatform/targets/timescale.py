@@ -2,32 +2,90 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
-from attrs import frozen
+from attrs import Attribute, evolve, field, frozen
 
-from dataplatform.base.database import WriteRows
-from dataplatform.dsl.kinds import Kind
+from dataplatform.base.agent import Context
+from dataplatform.base.database import RowsWritten, TableSpec, WriteRows, table_spec
+from dataplatform.base.position import Position, ReadPositions
+from dataplatform.dsl.flow import Batch, Rejection
+from dataplatform.dsl.kinds import DEAD_LETTERS, KINDS, Kind, kind_named
 from dataplatform.dsl.parts import TargetOptions
 from dataplatform.dsl.tables import TABLES
 from dataplatform.dsl.types import Record
+from dataplatform.dsl.validators import shown
 from dataplatform.dsl.writer import BaseWriter
+from dataplatform.result import Result
 
 __all__ = ["TimescaleOptions", "TimescaleTarget"]
+
+LONGEST_NAME = 55  # bytes; PostgreSQL cuts longer names, those of staging tables and indexes included
+
+
+def _table_names(options: Any, attribute: Attribute[Any], names: Mapping[str, str]) -> None:
+    del options
+    for kind, name in names.items():
+        if kind_named(kind) is None:
+            known = ", ".join(one.name for one in KINDS)
+            raise ValueError(f"{attribute.name}: {shown(kind)} is no kind of record; there are {known}")
+        if not isinstance(name, str) or not 0 < len(name.encode()) <= LONGEST_NAME or "\0" in name:
+            raise ValueError(f"{attribute.name}: {shown(name)} is no name of a table of 1 to {LONGEST_NAME} bytes")
 
 
 @frozen(kw_only=True)
 class TimescaleOptions(TargetOptions):
-    """Options of `kind = "timescale"` under `[targets.NAME]`."""
+    """Options of `kind = "timescale"` under `[targets.NAME]`.
+
+    With `append` every record that is read becomes a row of its own, corrections and repetitions included, in tables
+    without a key: by default in `crypto_prices_log` and so on. Such tables, and those named in `tables`, are made when
+    they are first written to; migrations do not touch them.
+    """
+
+    tables: Mapping[str, str] = field(
+        factory=dict,
+        validator=_table_names,
+        metadata={"help": "the table of each kind of record, where it is not the kind's own"},
+    )
+    append: bool = field(default=False, metadata={"help": "keep every record as a row of its own, and update none"})
+
+    def spec(self, kind: Kind) -> TableSpec:
+        """Return the table of a kind. Dead letters have a key always, as one may come twice."""
+        append = self.append and kind is not DEAD_LETTERS
+        name = self.tables.get(kind.name, f"{kind.table}_log" if append else kind.table)
+        if name == kind.table and not append:
+            return TABLES[kind.name]
+        return table_spec(kind.type, name, () if append else kind.key, kind.time)
 
 
 class TimescaleTarget(BaseWriter):
-    """Writes through COPY into a staging table and one upsert per batch, in one transaction."""
+    """Writes by COPY, together with the positions of what it writes, so that each record is written exactly once."""
 
     technology: ClassVar[str] = "TimescaleDB"
     client_kind: ClassVar[str] = "timescale"
     Options = TimescaleOptions
+    options: TimescaleOptions
+
+    def __init__(self, context: Context, options: Any, client: str) -> None:
+        super().__init__(context, options, client)
+        self._specs = {kind.name: self.options.spec(kind) for kind in KINDS}
 
     def _request(self, kind: Kind, records: list[Record]) -> WriteRows:
-        spec = TABLES[kind.name]
+        spec = self._specs[kind.name]
         return WriteRows(spec, spec.copy_text(records), len(records))
+
+    def _batch_request(self, batch: Batch) -> WriteRows:
+        kept = tuple(evolve(one, reader=self._reader(one.reader)) for one in batch.positions if one.reader)
+        return evolve(self._request(batch.kind, batch.records), positions=kept)
+
+    def _positions(self, reader: str) -> Result[tuple[Position, ...]]:
+        return self.client.ask(ReadPositions(self._reader(reader)), self._timeout)
+
+    def _reader(self, reader: str) -> str:
+        """Name the reader for this target: others may write to the same database."""
+        return f"{reader} > {self.name}"
+
+    def _rejections(self, answer: Any) -> list[Rejection]:
+        assert isinstance(answer, RowsWritten)
+        return [Rejection(index, error) for index, error in answer.refused]

@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from itertools import count
 from pathlib import Path
 
@@ -16,10 +17,11 @@ from attrs import evolve
 from dataplatform.base.agent import Ready
 from dataplatform.base.database import Migrator, TimescaleClient, TimescaleSettings, migrate
 from dataplatform.base.embedded import EmbeddedPostgres, postgres_dsn
+from dataplatform.dsl.flow.letters import letter_for_input
 from dataplatform.dsl.storage import STORAGE
 from dataplatform.dsl.tables import TABLES
 from dataplatform.errors import Permanent, Transient
-from dataplatform.result import Failure
+from dataplatform.result import Failure, get_data
 from tests.base.database.clients import rows
 from tests.dsl.records import price
 from tests.support.agents import no_thread_left_behind
@@ -27,6 +29,7 @@ from tests.support.solo import PATIENCE, Solo, solo
 from tests.support.storage import FIRST, candles, difference, first_release, migrated, query, run
 
 numbers = count(1)
+DAY = timedelta(days=1)
 
 
 def until(happened: Callable[[], bool]) -> bool:
@@ -63,7 +66,7 @@ def agents() -> Iterator[Solo]:
 def test_a_new_database_gets_the_tables_that_the_types_say_and_plain_candles(dsn: str) -> None:
     done = migrated(dsn)
     assert difference(dsn) == []
-    assert done.done[0] == "tables brought from version none to 0002"
+    assert done.done[0] == "tables brought from version none to 0004"
     assert "crypto_prices_1m is a view" in done.done
     assert done.lacks.startswith("no TimescaleDB")
 
@@ -84,6 +87,17 @@ def test_a_database_of_the_first_release_keeps_its_rows(dsn: str) -> None:
     migrated(dsn)
     assert difference(dsn) == []
     assert query(dsn, everything) == before
+
+
+def test_a_dead_letter_that_was_stored_twice_stands_once(dsn: str) -> None:
+    first_release(dsn)
+    letter = "INSERT INTO dead_letters VALUES (%(id)s, %(time)s, 'origin', 'topic', 0, 7, '', 'error', 'raw')"
+    for identity, time_ in (("twice", FIRST), ("twice", FIRST + DAY), ("once", FIRST)):
+        run(dsn, letter, id=identity, time=time_)
+    migrated(dsn)
+    letters = "SELECT id, time FROM dead_letters ORDER BY id"
+    assert query(dsn, letters) == [("once", FIRST), ("twice", FIRST + DAY)]
+    assert difference(dsn) == []
 
 
 def test_tables_that_the_client_made_meanwhile_are_taken_over(dsn: str) -> None:
@@ -108,6 +122,15 @@ def test_changes_beyond_single_precision_are_cut_when_written(dsn: str, agents: 
     client.ask(rows(spec, *records), PATIENCE)
     changes = "SELECT coin_id, change_24h, change_7d FROM crypto_prices ORDER BY 1"
     assert query(dsn, changes) == [("a", -3.4e38, 0.0), ("b", -1.23456, None)]
+
+
+def test_a_dead_letter_that_comes_again_is_stored_once(dsn: str, agents: Solo) -> None:
+    migrated(dsn)
+    client, spec = agents.start("client", TimescaleClient, TimescaleSettings(dsn)), TABLES["dead_letters"]
+    for at in (FIRST, FIRST + DAY):
+        letter = letter_for_input(b"?", Permanent("invalid", "no JSON"), origin="topic", at=at, place=(0, 7))
+        get_data(client.ask(rows(spec, letter), PATIENCE))
+    assert query(dsn, "SELECT time FROM dead_letters") == [(FIRST + DAY,)]
 
 
 def test_candles_are_made_of_the_prices(dsn: str) -> None:
@@ -190,4 +213,4 @@ def test_a_migration_under_way_is_broken_off_by_a_stop(dsn: str) -> None:
         agents.start("migrator", Migrator, TimescaleSettings(dsn, lock_timeout=60), STORAGE)
         assert until(lambda: query(dsn, waiting) == [(1,)])
     other.close()
-    assert migrated(dsn).done[0] == "tables brought from version none to 0002"
+    assert migrated(dsn).done[0] == "tables brought from version none to 0004"

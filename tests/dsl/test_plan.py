@@ -70,3 +70,58 @@ def test_what_a_transform_refuses_is_a_failure_and_its_bugs_are_raised(stage: St
     assert transformed(plan, []) == Failure(error)
     with pytest.raises(ZeroDivisionError):
         transformed(Plan(plan.client, [], lambda _: 1 // 0), [])
+
+
+HELD_BACK = Transient("throttled", "30 requests a minute are used up", retry_after=0.01)
+
+
+def holding_back(times: int, error: Transient = HELD_BACK) -> Callable[[Any], Result[int]]:
+    """Answer after so many refusals."""
+    left = [Failure(error)] * times
+    return lambda _: left.pop() if left else Success(1)
+
+
+def test_requests_that_are_held_back_wait_for_their_turn_while_the_patience_lasts(stage: Stage) -> None:
+    address = client(stage, holding_back(3))
+    assert Plan(address, requests(2), sum, patience=1.0).ask(Event()) == Success(2)
+
+
+@pytest.mark.parametrize(("times", "patience"), [(1, 0.0), (3, 0.025)])
+def test_when_the_patience_is_at_its_end_that_is_the_failure(stage: Stage, times: int, patience: float) -> None:
+    address = client(stage, holding_back(times))
+    assert Plan(address, requests(2), sum, patience=patience).ask(Event()) == Failure(HELD_BACK)
+
+
+def test_a_pause_longer_than_the_patience_is_not_waited_for(stage: Stage) -> None:
+    error = Transient("throttled", "5 requests a minute are used up", retry_after=3600.0)
+    address = client(stage, holding_back(1, error))
+    assert Plan(address, requests(1), sum, patience=8.0).ask(Event()) == Failure(error)
+
+
+def test_a_pause_that_the_server_asked_for_is_not_waited_for(stage: Stage) -> None:
+    error = Transient("rate_limited", "429", retry_after=0.01)
+    address = client(stage, holding_back(1, error))
+    assert Plan(address, requests(1), sum, patience=8.0).ask(Event()) == Failure(error)
+
+
+def test_a_stop_ends_the_wait_for_a_turn(stage: Stage) -> None:
+    stopping = Event()
+
+    def hold_back(_: Commit) -> Result[int]:
+        stopping.set()
+        return Failure(Transient("throttled", "1 request an hour", retry_after=3600.0))
+
+    answer = Plan(client(stage, hold_back), requests(1), sum, patience=7200.0).ask(stopping)
+    assert isinstance(answer, Failure)
+    assert answer.error.code == "stopping"
+
+
+def test_none_stands_for_what_there_is_not_where_a_plan_says_so(stage: Stage) -> None:
+    missing = Permanent("not_found", "no such coin")
+
+    def answer(request: Commit) -> Result[int]:
+        return Failure(missing) if request.reader == "1" else Success(int(request.reader))
+
+    address = client(stage, answer)
+    assert Plan(address, requests(3), list, absent=frozenset({"not_found"})).ask(Event()) == Success([0, None, 2])
+    assert Plan(address, requests(3), list, absent=frozenset({"gone"})).ask(Event()) == Failure(missing)

@@ -46,9 +46,7 @@ class Shelf(BaseWriter):
 class PriceShelf(Shelf):
     """A target that takes prices alone."""
 
-    @classmethod
-    def kinds(cls, options: Any) -> tuple[Kind, ...]:
-        return (PRICES,)
+    takes: ClassVar[tuple[Kind, ...]] = (PRICES,)
 
 
 @pytest.fixture
@@ -211,7 +209,7 @@ def test_arguments_that_do_not_fit_raise_in_the_caller_and_harm_nobody(writer: S
 def test_a_kind_that_a_target_does_not_take_is_refused_with_its_technology(writer: Start, store: Store) -> None:
     refusal = error(writer(PriceShelf).publish_analytics(analytics()).get(timeout=DEADLINE))
     assert (type(refusal), refusal.code) == (Permanent, "unsupported")
-    assert refusal.message == "Shelf takes no analytics"
+    assert refusal.message == "Shelf cannot take analytics; redpanda and timescale can"
     assert store.asked == []
 
 

@@ -17,6 +17,7 @@ from dataplatform.base.embedded import DataDirectory
 from dataplatform.errors import Permanent, Transient
 from dataplatform.result import Success, is_failure
 from dataplatform.system import platform as module
+from dataplatform.system import root
 from dataplatform.system.bookkeeper import Bookkeeper
 from dataplatform.system.logs import configure_logs
 from dataplatform.system.platform import Phase, Platform
@@ -168,9 +169,9 @@ def test_a_bug_in_the_start_itself_leaves_nothing_behind(
     def fail(*_: object) -> None:
         raise RuntimeError("a bug")
 
-    for name in ("assemble", "root_entry", "Supervisor"):
+    for home, name in ((module, "assemble"), (root, "root_entry"), (root, "Supervisor")):
         with monkeypatch.context() as patch, no_thread_left_behind(), ExitStack() as stack:
-            patch.setattr(module, name, fail if name != "Supervisor" else None)
+            patch.setattr(home, name, fail if name != "Supervisor" else None)
             stack.enter_context(pytest.raises((RuntimeError, AttributeError, TypeError)))
             Platform.start(topology, demo=True, data_dir=data_dir)
         assert_free(data_dir)

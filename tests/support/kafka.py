@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["kafka_home"]
+__all__ = ["fetched_kafka", "kafka_home"]
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "kafka"
 FETCHING = 300.0  # seconds
 
 
 @cache
-def _fetched() -> tuple[Path | None, str]:
+def fetched_kafka() -> tuple[Path | None, str]:
+    """Return the directory that `KAFKA_HOME` names, or None and why there is none; fetches it the first time."""
     ran = subprocess.run([SCRIPT], capture_output=True, text=True, timeout=FETCHING, check=False)
     if ran.returncode != 0:
         return None, f"no Apache Kafka: {ran.stderr.strip().splitlines()[-1]}"
@@ -24,7 +25,7 @@ def _fetched() -> tuple[Path | None, str]:
 
 def kafka_home() -> Path:
     """Return the directory that `KAFKA_HOME` names."""
-    home, reason = _fetched()
+    home, reason = fetched_kafka()
     if home is None:
         pytest.skip(reason)
     return home

@@ -13,6 +13,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from dataplatform.base.database import Migrated, Storage, TimescaleSettings, migrate
+from dataplatform.base.database.positions import POSITIONS_TABLE
 from dataplatform.dsl.storage import STORAGE
 from dataplatform.dsl.tables import TABLES
 from dataplatform.result import get_data
@@ -52,9 +53,9 @@ def query(dsn: str, sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
 
 def first_release(dsn: str) -> None:
     """Make the tables as the first release did when it first wrote to them, with ten hours of prices of three coins."""
-    run(
-        dsn, *(statement.replace(" REAL", " DOUBLE PRECISION") for spec in TABLES.values() for statement in spec.create)
-    )
+    for spec in TABLES.values():
+        for statement in spec.create:
+            run(dsn, statement.replace(" REAL", " DOUBLE PRECISION").replace("KEY (id)", "KEY (id, time)"))
     run(dsn, PRICES, first=FIRST, step=STEP, rows=ROWS, coins=COINS)
 
 
@@ -78,4 +79,5 @@ def difference(dsn: str) -> list[Any]:
         spec.table.to_metadata(types)
     engine = sa.create_engine("postgresql+psycopg2://", creator=lambda: psycopg2.connect(dsn), poolclass=sa.NullPool)
     with engine.connect() as connection:
-        return list(compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), types))
+        options = {"compare_type": True, "include_name": lambda name, *_: name != POSITIONS_TABLE}
+        return list(compare_metadata(MigrationContext.configure(connection, opts=options), types))

@@ -195,8 +195,8 @@ def test_a_switch_and_a_port_may_come_from_the_environment() -> None:
         # kinds
         ('kind = "http"', 'kind = "htp"', "5: unknown kind 'htp'; did you mean 'http'?"),
         ('kind = "coingecko"', 'kind = "coingeko"', "17: unknown kind 'coingeko'; did you mean 'coingecko'?"),
-        ('kind = "http"', "kind = 1", "5: kind: expected text, got 1; there are http, redpanda, timescale"),
-        ('kind = "http"\n', "", "4: [clients.web] has no kind; there are http, redpanda, timescale"),
+        ('kind = "http"', "kind = 1", "5: kind: expected text, got 1; there are http, mcp, redpanda, timescale"),
+        ('kind = "http"\n', "", "4: [clients.web] has no kind; there are http, mcp, redpanda, timescale"),
         # missing keys
         (
             'base_url = "https://api.example/v3"\n',
@@ -362,7 +362,7 @@ def test_a_plugin_that_cannot_be_loaded_is_named_and_harms_no_other(monkeypatch:
     def points(group: str) -> list[EntryPoint]:
         return [*entry_points(group=group), EntryPoint("broken", "no.such.module:Source", group)]
 
-    monkeypatch.setattr("dataplatform.system.topology.entry_points", points)
+    monkeypatch.setattr("dataplatform.dsl.registry.entry_points", points)
     assert parse_topology(GOOD, environ=ENVIRON)
     assert changed('kind = "coingecko"', 'kind = "broken"') == [
         "17: cannot be loaded: ModuleNotFoundError: No module named 'no'"

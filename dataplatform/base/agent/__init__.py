@@ -9,6 +9,7 @@ from dataplatform.base.agent.clock import Clock, ManualClock, SystemClock
 from dataplatform.base.agent.context import Context, Runtime
 from dataplatform.base.agent.directory import Address, Directory, Entry
 from dataplatform.base.agent.journal import Incident, Journal
+from dataplatform.base.agent.later import later
 from dataplatform.base.agent.messages import (
     Call,
     Drain,
@@ -67,4 +68,5 @@ __all__ = [
     "Terminated",
     "Timeout",
     "Timer",
+    "later",
 ]

@@ -2,6 +2,7 @@
 
 from dataplatform.base.database.client import TimescaleClient
 from dataplatform.base.database.hypertables import Candles, Layout, Storage
+from dataplatform.base.database.measuring import MeasureStorage, StorageSize, TableSize
 from dataplatform.base.database.migrations import Migrated, migrate
 from dataplatform.base.database.migrator import Migrator
 from dataplatform.base.database.requests import Probe, Query, Rows, RowsWritten, WriteRows
@@ -12,6 +13,7 @@ from dataplatform.base.database.tables import TableSpec, table_spec
 __all__ = [
     "Candles",
     "Layout",
+    "MeasureStorage",
     "Migrated",
     "Migrator",
     "Probe",
@@ -19,6 +21,8 @@ __all__ = [
     "Rows",
     "RowsWritten",
     "Storage",
+    "StorageSize",
+    "TableSize",
     "TableSpec",
     "TimescaleClient",
     "TimescaleSettings",

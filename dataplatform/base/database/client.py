@@ -4,25 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from io import BytesIO
 from typing import Any, ClassVar, TypeAlias, assert_never
 
 import psycopg2
-from psycopg2.errors import DuplicateTable, ReadOnlySqlTransaction, UndefinedTable, UniqueViolation
+from psycopg2.errors import ReadOnlySqlTransaction, UndefinedFunction, UndefinedTable
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE, connection
 
 from dataplatform.base.agent import Agent, Context
-from dataplatform.base.database.connecting import SCHEMA_LOCK, connect
+from dataplatform.base.database import positions
+from dataplatform.base.database.connecting import connect
 from dataplatform.base.database.errors import explain
+from dataplatform.base.database.making import ensure_positions, ensure_table
+from dataplatform.base.database.measuring import MeasureStorage, measured
 from dataplatform.base.database.requests import Probe, Query, Rows, RowsWritten, WriteRows
 from dataplatform.base.database.settings import TimescaleSettings
-from dataplatform.base.database.tables import TableSpec
+from dataplatform.base.database.writing import RowWriter
+from dataplatform.base.position import Position, ReadPositions
 from dataplatform.errors import Permanent, PlatformError
 from dataplatform.result import Failure, Result, Success
 
 __all__ = ["TimescaleClient"]
 
-Message: TypeAlias = WriteRows | Query | Probe
+Message: TypeAlias = WriteRows | Query | ReadPositions | Probe
 CURSOR = "query"
 VERSION = "SELECT current_setting('server_version')"
 
@@ -41,7 +44,7 @@ class TimescaleClient(Agent):
         super().__init__(context)
         self._settings = settings
         self._connection: connection | None = None
-        self._known: set[str] = set()
+        self._writer = RowWriter(settings.write_strategy)
 
     def receive(self, message: Message) -> Result[Any]:
         try:
@@ -58,7 +61,7 @@ class TimescaleClient(Agent):
             with suppress(psycopg2.Error):
                 self._connection.close()
         self._connection = None
-        self._known.clear()
+        self._writer.forget()
 
     def _peer_restarted(self, name: str) -> None:
         if self.kind_of(name) != "server":
@@ -68,53 +71,41 @@ class TimescaleClient(Agent):
 
     def _run(self, conn: connection, message: Message) -> Any:
         match message:
-            case WriteRows(spec, text, rows):
-                return self._write(conn, spec, text, rows)
+            case WriteRows():
+                return self._write(conn, message)
             case Query():
                 return self._read(conn, message)
+            case ReadPositions(reader):
+                return self._positions(conn, reader)
+            case MeasureStorage():
+                return measured(lambda query: self._read(conn, query))
             case Probe():
                 return self._query(conn, VERSION).rows[0][0]
             case _:
                 assert_never(message)
 
-    def _write(self, conn: connection, spec: TableSpec, text: str, rows: int) -> RowsWritten:
-        encoded = BytesIO(text.encode())
-        if spec.name not in self._known:
-            self._ensure(conn, spec)
-            with conn, conn.cursor() as cursor:
-                cursor.execute(spec.stage)
+    def _write(self, conn: connection, request: WriteRows) -> RowsWritten:
+        written = self._writer.write(conn, request)
+        self.count("rows", written.rows)
+        return written
+
+    def _positions(self, conn: connection, reader: str) -> tuple[Position, ...]:
+        ensure_positions(conn)
         with conn, conn.cursor() as cursor:
-            cursor.copy_expert(spec.copy, encoded)
-            cursor.execute(spec.upsert)
-        self._known.add(spec.name)
-        self.count("rows", rows)
-        return RowsWritten(spec.name, rows)
+            return positions.read(cursor, reader)
 
     def _read(self, conn: connection, query: Query) -> Rows:
         try:
             return self._query(conn, query.sql, query.parameters, query.most)
-        except UndefinedTable:
-            if not query.needs:
+        except (UndefinedTable, UndefinedFunction) as error:
+            if query.instead is not None:
+                return self._read(conn, query.instead)
+            if isinstance(error, UndefinedFunction) or not query.needs:
                 raise
         with suppress(ReadOnlySqlTransaction):  # then the table is missing still
             for spec in query.needs:
-                self._ensure(conn, spec)
+                ensure_table(conn, spec)
         return self._query(conn, query.sql, query.parameters, query.most)
-
-    def _ensure(self, conn: connection, spec: TableSpec) -> None:
-        """Make a table where it is missing; to ask for it takes no right, to try does."""
-        with conn, conn.cursor() as cursor:
-            cursor.execute("SELECT to_regclass(%s)", (spec.quoted_name,))
-            missing = cursor.fetchall() == [(None,)]
-        if missing:
-            with suppress(UniqueViolation, DuplicateTable):  # another program was faster, without our lock
-                self._create(conn, spec)
-
-    def _create(self, conn: connection, spec: TableSpec) -> None:
-        with conn, conn.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", (SCHEMA_LOCK,))
-            for statement in spec.create:
-                cursor.execute(statement)
 
     def _query(self, conn: connection, sql: str, parameters: Mapping[str, Any] | None = None, most: int = 1) -> Rows:
         """Read through a cursor on the server, which sends no more rows than are asked for."""

@@ -13,6 +13,7 @@ from dataplatform.base.database.hypertables import (
     Layout,
     Storage,
     candles_ddl,
+    candles_index_ddl,
     columnstore_ddl,
     hypertable_ddl,
 )
@@ -153,6 +154,7 @@ def _candles(connection: Connection, view: Candles, *, continuous: bool) -> list
             connection.execute(text("CALL refresh_continuous_aggregate(CAST(:name AS regclass), NULL, NULL)"), name)
         done.append(f"{view.name} is a {'continuous aggregate' if continuous else 'view'}")
     if continuous:
+        done += _index(connection, view)
         refresh = Policy(
             "policy_refresh_continuous_aggregate",
             "start_offset",
@@ -162,6 +164,14 @@ def _candles(connection: Connection, view: Candles, *, continuous: bool) -> list
         )
         done += refresh.bring(connection, view.name, view.refresh_from, every=view.every)
     return done
+
+
+def _index(connection: Connection, view: Candles) -> list[str]:
+    known = text("SELECT true FROM pg_class WHERE relkind = 'i' AND relname = :name")
+    if connection.scalar(known, {"name": view.index}):
+        return []
+    connection.execute(text(candles_index_ddl(view)))
+    return [f"{view.name} has an index by {view.of.key[0]} and time"]
 
 
 def _relation(connection: Connection, name: str) -> str | None:

@@ -9,7 +9,7 @@ from attrs import field, frozen
 
 from dataplatform.base.database.tables import quoted
 
-__all__ = ["Candles", "Layout", "Storage", "candles_ddl", "columnstore_ddl", "hypertable_ddl"]
+__all__ = ["Candles", "Layout", "Storage", "candles_ddl", "candles_index_ddl", "columnstore_ddl", "hypertable_ddl"]
 
 ORIGIN = "TIMESTAMPTZ '2000-01-03 00:00:00Z'"  # time_bucket's own, a Monday
 
@@ -65,6 +65,11 @@ class Candles:
     def name(self) -> str:
         return f"{self.of.table}_{self.timeframe}"
 
+    @property
+    def index(self) -> str:
+        """The name of the index by which the candles of one key are found, where they are kept."""
+        return f"{self.name}_{self.of.key[0]}_idx"
+
 
 @frozen
 class Storage:
@@ -108,6 +113,11 @@ def candles_ddl(view: Candles, *, continuous: bool) -> str:
         " timescaledb.materialized_only = false, timescaledb.create_group_indexes = false,"
         f" timescaledb.chunk_interval = '{_seconds(view.chunk)}') AS {select} GROUP BY {groups} WITH NO DATA"
     )
+
+
+def candles_index_ddl(view: Candles) -> str:
+    """Return the statement that makes kept candles quick to find by the first column of the key and their time."""
+    return f'CREATE INDEX {quoted(view.index)} ON {quoted(view.name)} ({quoted(view.of.key[0])}, "timestamp" DESC)'
 
 
 def _continuous(view: Candles, keys: list[str]) -> str:

@@ -9,25 +9,33 @@ from attrs import field, frozen, validators
 
 from dataplatform.base.agent import Request
 from dataplatform.base.database.tables import TableSpec
+from dataplatform.base.position import Position
+from dataplatform.errors import PlatformError
 
 __all__ = ["Probe", "Query", "Rows", "RowsWritten", "WriteRows"]
 
 
 @frozen
 class RowsWritten:
-    """So many rows are committed."""
+    """So many rows are committed; `refused` are those that no table could hold, by index, with their errors."""
 
     table: str
     rows: int
+    refused: tuple[tuple[int, PlatformError], ...] = ()
 
 
 @frozen
 class WriteRows(Request[RowsWritten]):
-    """Insert or update rows, given as COPY text, in one transaction."""
+    """Insert or update rows, given as COPY text, in one transaction.
+
+    With `positions`, whose offsets are those of the rows, these are stored with the rows, and a row that its position
+    says is there already is counted and not written again.
+    """
 
     spec: TableSpec = field(repr=lambda spec: spec.name)
     text: str = field(repr=False)
     rows: int
+    positions: tuple[Position, ...] = ()
 
 
 @frozen
@@ -42,13 +50,15 @@ class Rows:
 class Query(Request[Rows]):
     """Run one SELECT with bound parameters (`%(name)s`), in a read-only transaction; answers at most `most` rows.
 
-    Tables it `needs` are made, empty, where they turn out to be missing. Without parameters a `%` stands for itself.
+    Where the server lacks a table, a view or a function that it names, `instead` is run; without one, the tables it
+    `needs` are made, empty. Without parameters a `%` stands for itself.
     """
 
     sql: str
     parameters: Mapping[str, Any] = field(factory=dict)
     most: int = field(default=10_000, validator=validators.ge(1))
     needs: tuple[TableSpec, ...] = field(default=(), repr=False)
+    instead: Query | None = field(default=None, repr=False)
 
 
 @frozen

@@ -23,3 +23,8 @@ class TimescaleSettings:
     statement_timeout: float = field(default=4.0, validator=positive)
     lock_timeout: float = field(default=3.0, validator=positive)
     application_name: str = field(default="dataplatform")
+    write_strategy: str = field(
+        default="copy",
+        validator=validators.in_(["copy", "insert"]),
+        metadata={"help": "how rows are written: 'insert' is for servers and proxies without COPY, and slower"},
+    )

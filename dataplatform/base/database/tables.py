@@ -31,16 +31,19 @@ LEAST, GREATEST = 1.2e-38, 3.4e38  # what single precision holds with all its di
 class TableSpec:
     """A table, the statements that make it and write to it, and the text that COPY takes for its rows.
 
-    Rows go through a temporary staging table, so that a row whose key is there already is updated, and one that
-    stands twice in a batch is written once, the later one.
+    `append` copies rows that are new straight into the table. Others go through a temporary staging table, so that a
+    row whose key is there already is updated, and one that stands twice in a batch is written once, the later one.
+    A table without a key has no `upsert`.
     """
 
     table: sa.Table
     columns: tuple[str, ...]
     create: tuple[str, ...]
+    append: str
     stage: str
     copy: str
     upsert: str
+    clear: str
     _formats: tuple[Callable[[Any], str], ...]
 
     @property
@@ -50,6 +53,10 @@ class TableSpec:
     @property
     def quoted_name(self) -> str:
         return quoted(self.table.name)
+
+    @property
+    def staging(self) -> str:
+        return quoted(_staging(self.table))
 
     def copy_text(self, records: Iterable[Any]) -> str:
         """Return the records as COPY text: a line each, columns separated by tabs; "" for none."""
@@ -65,6 +72,8 @@ class TableSpec:
 def table_spec(cls: type[Any], name: str, key: Sequence[str], time: str) -> TableSpec:
     """Derive a table from an attrs class: a column a field, `key` its primary key, an index on `time`.
 
+    With an empty `key` every row is a new one.
+
     A field of type float may ask for four bytes instead of eight: `field(metadata={"sql": "real"})`.
     """
     hints = get_type_hints(cls)
@@ -75,7 +84,7 @@ def table_spec(cls: type[Any], name: str, key: Sequence[str], time: str) -> Tabl
         columns.append(sa.Column(attribute.name, sa.REAL() if single else _column_type(kind), nullable=optional))
         format_ = _single if single else _FORMATS[kind]
         formats.append(_or_null(format_) if optional else format_)
-    table = sa.Table(name, sa.MetaData(), *columns, sa.PrimaryKeyConstraint(*key))
+    table = sa.Table(name, sa.MetaData(), *columns, *([sa.PrimaryKeyConstraint(*key)] if key else []))
     index = sa.Index(f"{name}_{time}_idx", table.c[time].desc())
     names = tuple(column.name for column in columns)
     return TableSpec(
@@ -85,9 +94,11 @@ def table_spec(cls: type[Any], name: str, key: Sequence[str], time: str) -> Tabl
             _sql(CreateTable(table, if_not_exists=True)),
             _sql(CreateIndex(index, if_not_exists=True)),
         ),
+        append=_copy(name, names),
         stage=_stage(table),
-        copy=f"COPY {quoted(_staging(table))} ({', '.join(map(quoted, names))}) FROM STDIN",
-        upsert=_upsert(table, names, tuple(key)),
+        copy=_copy(_staging(table), names),
+        upsert=_upsert(table, names, tuple(key)) if key else "",
+        clear=f"TRUNCATE {quoted(_staging(table))}",
         formats=tuple(formats),
     )
 
@@ -101,6 +112,10 @@ def _unwrap(hint: Any) -> tuple[type, bool]:
 
 def _column_type(kind: type) -> sa.types.TypeEngine[Any]:
     return postgresql.TIMESTAMP(timezone=True) if kind is datetime else COLUMN_TYPES[kind]()
+
+
+def _copy(table: str, columns: Sequence[str]) -> str:
+    return f"COPY {quoted(table)} ({', '.join(map(quoted, columns))}) FROM STDIN"
 
 
 def _staging(table: sa.Table) -> str:

@@ -10,7 +10,6 @@ import math
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from http import HTTPStatus
 from typing import TypeAlias
 
 import urllib3.exceptions as low
@@ -19,7 +18,7 @@ from requests import exceptions as high
 
 from dataplatform.base.http.settings import HttpSettings
 from dataplatform.base.http.shown import excerpt, origin, shown_text, shown_url
-from dataplatform.errors import Permanent, PlatformError, Transient
+from dataplatform.errors import Permanent, PlatformError, Transient, of_status
 
 __all__ = ["EXPECTED", "Answer", "of_answer", "of_exception", "retry_after"]
 
@@ -76,25 +75,14 @@ def of_answer(answer: Answer, settings: HttpSettings, now: datetime) -> Platform
     """Turn an answer that is no success into an error that says where it came from and what it said."""
     said = excerpt(answer.body, settings.secrets)
     what = f"{shown_url(answer.url, settings.secrets)} answered {answer.status}" + (f": {said}" if said else "")
-    pause = retry_after(answer.headers.get("retry-after", ""), now)
-    match answer.status:
-        case 403 | 429 | 503 if _is_cloudflare_page(answer):
-            remedy = "wait; if it lasts, ask less often, with an API key or from another address"
-            return Transient("blocked", what, remedy=remedy, retry_after=pause)
-        case HTTPStatus.TOO_MANY_REQUESTS:
-            remedy = "lower rate_per_minute, or use an API key with a higher limit"
-            return Transient("rate_limited", what, remedy=remedy, retry_after=pause)
-        case HTTPStatus.REQUEST_TIMEOUT:
-            return Transient("timeout", what, retry_after=pause)
-        case status if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            return Transient("server_error", what, retry_after=pause)
-        case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:
-            remedy = f"check that the API key (header {settings.api_key_header}) is valid for {origin(answer.url)}"
-            return Permanent("unauthorized", what, remedy=remedy)
-        case HTTPStatus.NOT_FOUND:
-            return Permanent("not_found", what)
-        case _:
-            return Permanent("bad_request", what)
+    return of_status(
+        answer.status,
+        what,
+        blocked=_is_cloudflare_page(answer),
+        retry_after=retry_after(answer.headers.get("retry-after", ""), now),
+        key=f"check that the API key (header {settings.api_key_header}) is valid for {origin(answer.url)}",
+        rate="lower rate_per_minute, or use an API key with a higher limit",
+    )
 
 
 def retry_after(value: str, now: datetime) -> float | None:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 from mcp import Client
 from mcp.types import CallToolResult, TextContent
 
-from dataplatform.base.mcp import failures
-from dataplatform.base.mcp.messages import Tool, ToolAnswer
+from dataplatform.base.mcp import failures, texts
+from dataplatform.base.mcp.messages import CallAnyOf, CallTool, Tool, ToolAnswer
 from dataplatform.base.mcp.session import Session
 from dataplatform.errors import Permanent
 from dataplatform.result import Failure, Result, Success
 
-__all__ = ["call_tool", "list_tools"]
+__all__ = ["call_any_of", "call_tool", "list_tools"]
 
 PAGES = 100  # of a list of tools; one with more pages does not end
 NAMES_SHOWN = 60
@@ -23,24 +23,32 @@ MAY_BE_UNKNOWN = {"tool_error", "protocol"}  # servers have no common way to say
 
 
 def list_tools(session: Session) -> Result[tuple[Tool, ...]]:
-    """Answer the tools of all pages."""
-    return session.ask(_tools)
+    """Answer the tools of all pages; the session remembers their names."""
+    listed = session.ask(_tools)
+    if isinstance(listed, Success):
+        session.tools = frozenset(tool.name for tool in listed.data)
+    return listed
 
 
-def call_tool(
-    session: Session, name: str, arguments: Mapping[str, Any], now: Callable[[], datetime]
-) -> Result[ToolAnswer]:
+def call_tool(session: Session, call: CallTool, now: Callable[[], datetime]) -> Result[ToolAnswer]:
     """Answer what the tool answers; of an error that may come of an unknown tool, find out whether it does."""
-    match session.ask(lambda client: client.call_tool(name, dict(arguments))):
-        case Success(data=CallToolResult() as answer):
-            result = _read(session, name, answer, now())
-        case Failure() as result:
-            pass
-    match result:
-        case Failure(error) if error.code in MAY_BE_UNKNOWN and not session.lost:
-            return _unknown(session, name) or result
-        case _:
-            return result
+    result = _called(session, call, now)
+    if _may_be_unknown(session, result):
+        return _unknown(session, call.name) or result
+    return result
+
+
+def call_any_of(session: Session, request: CallAnyOf, now: Callable[[], datetime]) -> Result[ToolAnswer]:
+    """Call the first tool that the server has; where it has other tools than when it was asked last, by those."""
+    known = session.tools
+    if known is None and isinstance(listed := list_tools(session), Failure):
+        return listed
+    result = _first_of(session, request, now)
+    if known is None or not (_may_be_unknown(session, result) or result == Failure(request.otherwise)):
+        return result
+    if isinstance(list_tools(session), Failure) or session.tools == known:
+        return result
+    return _first_of(session, request, now)
 
 
 async def _tools(client: Client) -> tuple[Tool, ...]:
@@ -54,13 +62,33 @@ async def _tools(client: Client) -> tuple[Tool, ...]:
     raise RuntimeError(f"its list of tools has more than {PAGES} pages")
 
 
+def _first_of(session: Session, request: CallAnyOf, now: Callable[[], datetime]) -> Result[ToolAnswer]:
+    fitting = (call for call in request.calls if call.name in (session.tools or ()))
+    call = next(fitting, None)
+    return Failure(request.otherwise) if call is None else _called(session, call, now)
+
+
+def _called(session: Session, call: CallTool, now: Callable[[], datetime]) -> Result[ToolAnswer]:
+    answer = session.ask(lambda client: client.call_tool(call.name, dict(call.arguments)))
+    if isinstance(answer, Failure):
+        return answer
+    assert isinstance(answer.data, CallToolResult)
+    return _read(session, call.name, answer.data, now())
+
+
+def _may_be_unknown(session: Session, result: Result[Any]) -> bool:
+    """Tell whether an error can come of a tool that there is not, while the server can be asked for its tools."""
+    return isinstance(result, Failure) and result.error.code in MAY_BE_UNKNOWN and not session.lost
+
+
 def _read(session: Session, name: str, answer: CallToolResult, now: datetime) -> Result[ToolAnswer]:
     text = "\n".join(content.text for content in answer.content if isinstance(content, TextContent))
     if len(text.encode(errors="replace")) > session.settings.max_text:
         return Failure(failures.of_size(session.settings))
-    if answer.is_error:
-        return Failure(failures.of_answer(text, name, session.settings))
-    return Success(ToolAnswer(text, answer.structured_content, session.identity.name, session.identity.version, now))
+    if answer.is_error or texts.tells_error(text):
+        return Failure(texts.of_answer(text, name, session.settings))
+    server = session.identity
+    return Success(ToolAnswer(text, answer.structured_content, server.name, server.version, now, name))
 
 
 def _unknown(session: Session, name: str) -> Failure | None:
@@ -68,7 +96,7 @@ def _unknown(session: Session, name: str) -> Failure | None:
         case Success(tools) if name not in {tool.name for tool in tools}:
             names = sorted(tool.name for tool in tools)
             more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
-            server = failures.server_of(session.settings)
+            server = texts.server_of(session.settings)
             remedy = f"it has {', '.join(names[:NAMES_SHOWN]) or 'none'}{more}"
             return Failure(Permanent("unknown_tool", f"{server} has no tool {name!r}", remedy=remedy))
         case _:

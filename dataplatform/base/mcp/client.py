@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, assert_never
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, assert_never
 
 from dataplatform.base.agent import Agent, Context
 from dataplatform.base.mcp.loop import Interrupted, LoopThread, Overdue
-from dataplatform.base.mcp.messages import CallTool, ListTools, ServerInfo, ToolAnswer
+from dataplatform.base.mcp.messages import CallAnyOf, CallTool, ListTools, ServerInfo, ToolAnswer
 from dataplatform.base.mcp.settings import McpSettings
 from dataplatform.base.mcp.shown import shown_url
 from dataplatform.errors import Permanent, Transient
@@ -17,13 +17,15 @@ if TYPE_CHECKING:
 
 __all__ = ["McpClient"]
 
+McpMessage: TypeAlias = ListTools | CallTool | CallAnyOf | ServerInfo
+
 CLOSING = 3.5  # seconds for taking leave of a server, a stubborn child process killed
 ENDING = 0.5  # seconds for the event loop to end
 LASTING = {"unauthorized", "no_endpoint", "no_command"}  # what is shown until somebody has mended it
 
 
 class McpClient(Agent):
-    """Answers `ListTools`, `CallTool` and `ServerInfo`; the codes of its failures are listed in `failures`.
+    """Answers `ListTools`, `CallTool`, `CallAnyOf` and `ServerInfo`; `failures` lists the codes of its failures.
 
     It connects at the first request, and asks one request at a time. A session that has failed is closed, and the next
     request opens another. When the server has asked for a pause (`rate_limited`), nothing is sent, and `retry_after`
@@ -50,9 +52,9 @@ class McpClient(Agent):
         """Import the SDK, which takes half a second that a platform without an MCP client need not wait."""
         from dataplatform.base.mcp import calls, session  # noqa: PLC0415
 
-        self._ask_tools, self._ask_tool, self._new_session = calls.list_tools, calls.call_tool, session.Session
+        self._asking, self._new_session = calls, session.Session
 
-    def receive(self, message: ListTools | CallTool | ServerInfo) -> Result[Any]:
+    def receive(self, message: McpMessage) -> Result[Any]:
         if refusal := self._refuse_unsent():
             return refusal
         result = self._answered(message)
@@ -79,7 +81,7 @@ class McpClient(Agent):
         self.count("throttled")
         return Failure(Transient("rate_limited", f"{self._server} has asked for a pause", retry_after=pause))
 
-    def _answered(self, message: ListTools | CallTool | ServerInfo) -> Result[Any]:
+    def _answered(self, message: McpMessage) -> Result[Any]:
         self.count("requests")
         connected = self._connected()
         if is_failure(connected):
@@ -87,9 +89,11 @@ class McpClient(Agent):
         session = connected.data
         match message:
             case ListTools():
-                return self._ask_tools(session)
-            case CallTool(name, arguments):
-                return self._ask_tool(session, name, arguments, self.clock.now)
+                return self._asking.list_tools(session)
+            case CallTool():
+                return self._asking.call_tool(session, message, self.clock.now)
+            case CallAnyOf():
+                return self._asking.call_any_of(session, message, self.clock.now)
             case ServerInfo():
                 return Success(session.identity)
             case _:

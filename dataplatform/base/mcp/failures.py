@@ -1,8 +1,8 @@
-"""How everything that can go wrong with a server becomes a `PlatformError`: its refusals, its answers, its end.
+"""How everything that can go wrong with a connection becomes a `PlatformError`: refusals, broken answers, its end.
 
 The codes of a `Transient` are unreachable, lost, cut, timeout, protocol, rate_limited, server_error, blocked and
 stopping; those of a `Permanent` are unauthorized, no_endpoint, no_command, redirected, not_found, bad_request,
-too_large, unknown_tool and tool_error.
+too_large, unknown_tool and tool_error; what tools say in words is read in `texts`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import errno
 import os
 import re
 from collections.abc import Iterator
-from http import HTTPStatus
 
 import anyio
 import httpx2
@@ -20,19 +19,13 @@ from mcp import MCPError
 from mcp.types import CONNECTION_CLOSED
 
 from dataplatform.base.mcp.settings import McpSettings
-from dataplatform.base.mcp.shown import shown_text, shown_url
+from dataplatform.base.mcp.shown import shown_text
+from dataplatform.base.mcp.texts import KEY, LONGEST_PAUSE, is_blocking_page, server_of
 from dataplatform.base.mcp.watch import Refusal
-from dataplatform.errors import Permanent, PlatformError, Transient
+from dataplatform.errors import Permanent, PlatformError, Transient, of_status
 
-__all__ = ["Evidence", "of_answer", "of_evidence", "of_refusal", "of_size", "retry_after", "server_of"]
+__all__ = ["Evidence", "of_evidence", "of_refusal", "of_size", "retry_after"]
 
-LONGEST_PAUSE = 3600.0  # seconds; a server that asks for more is asked again after an hour all the same
-STATUS = re.compile(r"\s*(?:\w*Error: )?([45]\d\d)(?=[\s:]|$)")  # as `404 {…}`, or `Error: 404 {…}` of a program
-PASSING = (  # what programs in JavaScript say of an API that gave them no whole answer
-    ("timeout", re.compile(r"\s*(?:\w*Error: )?Request timed out\b")),
-    ("unreachable", re.compile(r"\s*(?:\w*Error: )?(?:Connection error|fetch failed)\b")),
-    ("cut", re.compile(r"\s*TypeError: error reading a body\b|\s*SyntaxError: [^\n]*\bJSON\b")),
-)
 NO_PROGRAM = {errno.ENOENT, errno.EACCES, errno.ENOTDIR, errno.ENOEXEC}
 TOO_LARGE = re.compile(r"exceeded the \d+ byte limit")
 
@@ -93,35 +86,13 @@ def of_refusal(refusal: Refusal, settings: McpSettings, *, connecting: bool) -> 
     pause = retry_after(refusal.headers.get("retry-after", ""))
     if refusal.status in range(300, 400):
         return Permanent("redirected", what, remedy="if that is wanted, put its URL into url")
-    if refusal.status in {403, 429, 503} and b"<" in refusal.body[:100] and b"cloudflare" in refusal.body.lower():
-        return Transient("blocked", what, remedy="wait; if it lasts, ask less often", retry_after=pause)
-    error = _of_status(refusal.status, what, pause)
+    blocked = is_blocking_page(refusal.body.decode(errors="replace"))
+    error = of_status(refusal.status, what, blocked=blocked, retry_after=pause, key=KEY)
     if error.code not in {"bad_request", "not_found"}:
         return error
     if connecting:
         return Permanent("no_endpoint", what, remedy="check url, and transport")
     return Transient("lost", what)
-
-
-def of_answer(text: str, tool: str, settings: McpSettings) -> PlatformError:
-    """Turn a tool's error into one of ours, by the HTTP status that its text begins with where it stands for an API.
-
-    >>> of_answer('404 {"error":"coin not found"}', "get_id_coins", McpSettings(url="https://mcp.example")).code
-    'not_found'
-    """
-    said = shown_text(text, settings.secrets)
-    what = f"{tool} of {server_of(settings)} answered an error" + (f": {said}" if said else "")
-    if found := STATUS.match(text):
-        return _of_status(int(found[1]), what)
-    for code, words in PASSING:
-        if words.match(text):
-            return Transient(code, what)
-    return Permanent("tool_error", what)
-
-
-def server_of(settings: McpSettings) -> str:
-    """Return what a server is called in errors: its URL, or its program."""
-    return shown_url(settings.url) if settings.url else f"{settings.command}"
 
 
 def retry_after(value: str) -> float | None:
@@ -132,23 +103,6 @@ def retry_after(value: str) -> float | None:
     """
     value = value.strip()
     return min(float(value), LONGEST_PAUSE) if value.isascii() and value.isdigit() else None
-
-
-def _of_status(status: int, what: str, pause: float | None = None) -> PlatformError:
-    match status:
-        case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:
-            return Permanent("unauthorized", what, remedy="check the API key that the server is given")
-        case HTTPStatus.NOT_FOUND:
-            return Permanent("not_found", what)
-        case HTTPStatus.REQUEST_TIMEOUT:
-            return Transient("timeout", what, retry_after=pause)
-        case HTTPStatus.TOO_MANY_REQUESTS:
-            remedy = "ask less often, or use an API key with a higher limit"
-            return Transient("rate_limited", what, remedy=remedy, retry_after=pause)
-        case _ if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            return Transient("server_error", what, retry_after=pause)
-        case _:
-            return Permanent("bad_request", what)
 
 
 def _rank(error: BaseException) -> int:

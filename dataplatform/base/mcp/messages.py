@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 from attrs import field, frozen
 
 from dataplatform.base.agent import Request
+from dataplatform.errors import PlatformError
 
 if TYPE_CHECKING:
     from attrs import Attribute
 
-__all__ = ["CallTool", "ListTools", "ServerIdentity", "ServerInfo", "Tool", "ToolAnswer"]
+__all__ = ["CallAnyOf", "CallTool", "ListTools", "ServerIdentity", "ServerInfo", "Tool", "ToolAnswer"]
 
 
 def _can_be_sent(_call: CallTool, option: Attribute[Any], value: object) -> None:
@@ -45,7 +46,7 @@ class Tool:
 
 @frozen
 class ToolAnswer:
-    """What a tool answered: its text contents, joined by line breaks, and its structured content where it gave any.
+    """What `tool` answered: its text contents, joined by line breaks, and its structured content where it gave any.
 
     `server_name` and `server_version` are what the server called itself when it connected, which tells simulated data
     from real; `received_at` is in UTC. The contents are not shown, because they may be large or private.
@@ -56,6 +57,7 @@ class ToolAnswer:
     server_name: str
     server_version: str
     received_at: datetime
+    tool: str
 
 
 @frozen
@@ -82,6 +84,17 @@ class CallTool(Request[ToolAnswer]):
 
     name: str = field(validator=[_is_name, _can_be_sent])
     arguments: Mapping[str, Any] = field(factory=dict, converter=_copied, validator=_can_be_sent)
+
+
+@frozen
+class CallAnyOf(Request[ToolAnswer]):
+    """Calls the first of these tools that the server has now, or fails as `otherwise` when it has none of them.
+
+    So a caller speaks with a server of any generation, and needs to know nothing of what it has.
+    """
+
+    calls: tuple[CallTool, ...]
+    otherwise: PlatformError
 
 
 @frozen

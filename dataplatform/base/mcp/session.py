@@ -44,7 +44,8 @@ for _name in ("mcp", "client"):  # the SDK's loggers: what they report is in our
 class Session:
     """A connection that is held by a task on the loop, and used from the agent's thread, one request at a time.
 
-    `mode` says whether to ask for the newer protocol first, or begin with the older one's handshake. `ended` is done
+    `mode` says whether to ask for the newer protocol first, or begin with the older one's handshake. `tools` holds the
+    names of the tools that were there when they were listed last, None before that. `ended` is done
     when it is closed and its child process is dead, with what went wrong.
     """
 
@@ -52,6 +53,7 @@ class Session:
     loop: LoopThread
     mode: Literal["auto", "legacy"] = "auto"
     identity: ServerIdentity = field(init=False)
+    tools: frozenset[str] | None = field(default=None, init=False)
     ended: Future[tuple[BaseException, ...]] = field(factory=Future, init=False)
     _watch: Watch = field(init=False)
     _process: ServerProcess = field(init=False)

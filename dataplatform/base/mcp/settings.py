@@ -148,8 +148,8 @@ class McpSettings:
 
     @property
     def longest(self) -> float:
-        """Seconds after which any request is answered: for connecting, asking, and looking into a failure."""
-        return self.connect_timeout + 2 * self.call_timeout + 5.0
+        """Seconds after which any request is answered: for connecting, and for three turns of asking."""
+        return self.connect_timeout + 3 * self.call_timeout + 5.0
 
     @property
     def secrets(self) -> tuple[str, ...]:

@@ -1,23 +1,39 @@
 """Streams: producer and consumer agents for Redpanda and Apache Kafka, topics, positions."""
 
+from dataplatform.base.streaming.compaction import Item
 from dataplatform.base.streaming.consumer import RedpandaConsumer
+from dataplatform.base.streaming.follower import Digest, ViewSpec
 from dataplatform.base.streaming.producer import RedpandaProducer
 from dataplatform.base.streaming.requests import CommitOffsets, CountRecords, Fetch, Produce, Produced, Slice
 from dataplatform.base.streaming.settings import RedpandaSettings, Subscription, TopicSpec
+from dataplatform.base.streaming.starts import Start, as_start
+from dataplatform.base.streaming.tail import TopicMessage, tail, topics
 from dataplatform.base.streaming.topics import count_records, ensure_topics
+from dataplatform.base.streaming.view import Latest, Seen, TopicView
 
 __all__ = [
     "CommitOffsets",
     "CountRecords",
+    "Digest",
     "Fetch",
+    "Item",
+    "Latest",
     "Produce",
     "Produced",
     "RedpandaConsumer",
     "RedpandaProducer",
     "RedpandaSettings",
+    "Seen",
     "Slice",
+    "Start",
     "Subscription",
+    "TopicMessage",
     "TopicSpec",
+    "TopicView",
+    "ViewSpec",
+    "as_start",
     "count_records",
     "ensure_topics",
+    "tail",
+    "topics",
 ]

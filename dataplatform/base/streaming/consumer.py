@@ -17,6 +17,7 @@ from kafka.errors import (
 )
 
 from dataplatform.base.agent import Agent, Context, Incident
+from dataplatform.base.position import Position, ReadPositions
 from dataplatform.base.streaming.connection import close_consumer, connect
 from dataplatform.base.streaming.errors import explain
 from dataplatform.base.streaming.positions import Positions
@@ -30,6 +31,7 @@ __all__ = ["RedpandaConsumer"]
 
 PROVE_EVERY = 2.0
 KEEP_ALIVE = 1.0
+KEEPER_TIMEOUT = 5.0
 JOIN_STEP, JOIN_STEPS = 100, 10  # milliseconds that a poll waits for the group, and how many polls a request may take
 T = TypeVar("T")
 
@@ -60,6 +62,7 @@ class RedpandaConsumer(Agent):
         self._membership = Membership()
         self._positions = Positions(settings, subscription.start, self._report)
         self._reader = ""
+        self._group = ""
         self._polled = self._proved = 0.0  # when the group, and when the broker, last heard and answered
 
     def _open(self) -> None:
@@ -72,8 +75,8 @@ class RedpandaConsumer(Agent):
                 return None
             case Fetch(reader, most):
                 return self._with_consumer(lambda consumer: self._fetch(consumer, reader, most))
-            case CommitOffsets(offsets):
-                return self._with_consumer(lambda consumer: self._commit(consumer, offsets))
+            case CommitOffsets(positions):
+                return self._with_consumer(lambda consumer: self._commit(consumer, positions))
             case _:
                 assert_never(message)
 
@@ -120,12 +123,12 @@ class RedpandaConsumer(Agent):
             self._measure_lag(consumer)
         return slices
 
-    def _commit(self, consumer: KafkaConsumer, offsets: Iterable[tuple[str, int, int]]) -> None:
+    def _commit(self, consumer: KafkaConsumer, positions: Iterable[Position]) -> None:
         if not self._membership.joined:
             self._poll(consumer, 1)  # brings nothing yet
         if not self._membership.joined:
             raise self._outside()
-        self._positions.commit(consumer, offsets)
+        self._positions.commit(consumer, positions)
 
     # Polling
 
@@ -164,19 +167,25 @@ class RedpandaConsumer(Agent):
         """Begin to read an assignment; what kafka-python itself has begun to read of it does not count."""
         if self._membership.lost:
             self._positions.doubt()
-        self._positions.find(consumer)
+        self._group = _group(consumer, self._subscription)
+        self._positions.find(consumer, self._kept())
         self._membership.seated, self._membership.lost = True, False
         self.gauge("partitions", len(consumer.assignment()))
 
+    def _kept(self) -> list[Position]:
+        """Ask those who keep positions of their own how far they are."""
+        kept: list[Position] = []
+        for keeper in self._subscription.keepers:
+            answer = self.address(keeper).ask(ReadPositions(self._group), KEEPER_TIMEOUT)
+            if isinstance(answer, Failure):
+                raise answer.error
+            kept += answer.data
+        return kept
+
     def _slice(self, tp: TopicPartition, messages: list[Any]) -> Slice:
-        self._positions.hand_out(tp, messages)
         self.count("messages", len(messages))
         return Slice(
-            tp.topic,
-            tp.partition,
-            first=messages[0].offset,
-            next=messages[-1].offset + 1,
-            offsets=[message.offset for message in messages],
+            self._positions.hand_out(tp, messages, self._group),
             keys=[message.key for message in messages],
             values=[message.value for message in messages],
         )
@@ -262,6 +271,12 @@ class RedpandaConsumer(Agent):
             "max_partition_fetch_bytes": 4 * 1024 * 1024,
             "fetch_max_wait_ms": min(500, self._settings.milliseconds // 2),
         }
+
+
+def _group(consumer: KafkaConsumer, subscription: Subscription) -> str:
+    """Name the group as nobody else's: two clusters may have a group of the same name each."""
+    cluster = consumer._client.cluster.cluster_id  # noqa: SLF001  nothing else tells
+    return f"{subscription.group}@{cluster}" if cluster else subscription.group
 
 
 REBALANCING = (CommitFailedError, RebalanceInProgressError)

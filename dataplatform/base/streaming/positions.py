@@ -9,7 +9,10 @@ from attrs import frozen
 from kafka import KafkaConsumer, TopicPartition
 from kafka.structs import OffsetAndMetadata
 
+from dataplatform.base.position import Position
+from dataplatform.base.streaming.seals import NOTHING, Seal
 from dataplatform.base.streaming.settings import RedpandaSettings
+from dataplatform.base.streaming.starts import Start, starting_offset
 from dataplatform.base.streaming.trail import LogReader, Trail
 
 __all__ = ["Positions", "Report"]
@@ -19,6 +22,14 @@ class Report(Protocol):
     """Takes what is missing: its kind, the partition, the offsets [first, after), and what that means."""
 
     def __call__(self, kind: str, partition: TopicPartition, first: int, after: int, text: str) -> None: ...
+
+
+@frozen
+class Place:
+    """An offset to read on at, and the seal by which its log is known."""
+
+    offset: int
+    seal: Seal = NOTHING
 
 
 @frozen
@@ -34,42 +45,57 @@ class Log:
         """Return the fingerprints of the messages in [first, end), by offset."""
         return self.reader.prints(self.partition, first, end)
 
-    def fits(self, offset: int, seal: str) -> bool:
-        """Tell whether a sealed offset can be one of this log; where nothing tells, it can."""
-        sealed, _, mark = seal.partition(":")
-        if offset > self.end or not (sealed.isdecimal() and mark.isdecimal()):  # the latter: by another program
-            return offset <= self.end
-        there = int(sealed)
-        return not self.first <= there < self.end or self.prints(there, there + 1).get(there, int(mark)) == int(mark)
+    def fits(self, place: Place) -> bool:
+        """Tell whether a place can be one of this log; where nothing tells, it can."""
+        there, mark = place.seal.offset, place.seal.mark
+        if place.offset > self.end or there is None:
+            return place.offset <= self.end
+        return not self.first <= there < self.end or self.prints(there, there + 1).get(there, mark) == mark
 
 
 class Positions:
     """The offset to read next in each partition, found anew in every assignment.
 
-    A partition is read on from where this reader stands in it, else from the committed offset, else from where the
-    group begins, which is committed at once, so that it is decided only once.
+    A partition is read on from where this reader stands in it, else from the committed offset, or from where those who
+    keep positions of their own stand if they have less, or if there is no committed one; else from where the group
+    begins, which is committed at once, so that it is decided only once.
 
-    After a `doubt`, logs are compared with what was read of them, and reading goes on where they part. A commit is
-    sealed with a fingerprint of the message before it, by which another log is known for one after a restart, too.
+    After a `doubt`, logs are compared with what was read of them, and reading goes on where they part: in another log,
+    with a number of its own. A commit is sealed with that number, and with a fingerprint of the message before it, by
+    which another log is known for one after a restart, too.
     """
 
-    def __init__(self, settings: RedpandaSettings, start: str, report: Report) -> None:
+    def __init__(self, settings: RedpandaSettings, start: Start, report: Report) -> None:
         self._settings = settings
         self._start = start
         self._report = report
         self._trail = Trail()
         self._next: dict[TopicPartition, int] = {}
         self._committed: dict[TopicPartition, int] = {}
+        self._logs: dict[TopicPartition, Seal] = {}
         self._doubtful = False
 
     def next(self, partition: TopicPartition) -> int:
         """Return the offset after the last message that was handed out of a partition that is assigned."""
         return self._next[partition]
 
-    def hand_out(self, partition: TopicPartition, messages: Sequence[Any]) -> None:
-        """Note messages that go to the reader."""
+    def hand_out(self, partition: TopicPartition, messages: Sequence[Any], reader: str) -> Position:
+        """Note messages that go to the reader, and return what it may commit, or store with them."""
         self._trail.add(partition, messages)
         self._next[partition] = messages[-1].offset + 1
+        seal = self._seal(partition, messages[-1].offset + 1)
+        return Position(
+            partition.topic,
+            partition.partition,
+            messages[0].offset,
+            messages[-1].offset + 1,
+            reader,
+            [message.offset for message in messages],
+            self._committed.get(partition, 0),
+            seal.log,
+            seal.parted,
+            str(seal),
+        )
 
     def doubt(self) -> None:
         """Have the logs compared with what was read of them before anything more is read."""
@@ -79,8 +105,8 @@ class Positions:
         """Go back to the committed offsets: what was handed out beyond them died with the reader."""
         self._next.clear()
 
-    def find(self, consumer: KafkaConsumer) -> None:
-        """Seek to the next offset of each assigned partition.
+    def find(self, consumer: KafkaConsumer, kept: Sequence[Position] = ()) -> None:
+        """Seek to the next offset of each assigned partition; `kept` are the positions that others keep.
 
         Raises `KafkaError` or `Transient`; then it is to be done again, and what was reported is not repeated.
         """
@@ -96,22 +122,31 @@ class Positions:
                 log = Log(partition, firsts[partition], ends[partition], reader)
                 if self._doubtful or self._next.get(partition, 0) > log.end:
                     self._compare(consumer, log)
-                self._go_on(consumer, log)
+                self._go_on(consumer, log, [one for one in kept if (one.stream, one.partition) == partition])
         self._doubtful = False
 
-    def commit(self, consumer: KafkaConsumer, offsets: Iterable[tuple[str, int, int]]) -> None:
+    def commit(self, consumer: KafkaConsumer, positions: Iterable[Position]) -> None:
         """Commit what is still ours and not beyond where reading stands, which a lost tail may have set back."""
         mine = consumer.assignment()
         chosen = {
-            partition: offset
-            for topic, number, offset in offsets
-            if (partition := TopicPartition(topic, number)) in mine and 0 <= offset <= self._next.get(partition, -1)
+            partition: position.next
+            for position in positions
+            if (partition := TopicPartition(position.stream, position.partition)) in mine
+            and 0 <= position.next <= self._next.get(partition, -1)
+            and self._is_of_this_log(partition, position)
         }
         if chosen:
             self._commit(consumer, chosen)
 
+    def _is_of_this_log(self, partition: TopicPartition, position: Position) -> bool:
+        log = self._logs.get(partition, NOTHING)
+        return position.log == log.log or (position.log == log.log - 1 and position.next <= log.parted)
+
+    def _seal(self, partition: TopicPartition, offset: int) -> Seal:
+        return self._logs.get(partition, NOTHING).of(*self._trail.last_before(partition, offset))
+
     def _commit(self, consumer: KafkaConsumer, offsets: Mapping[TopicPartition, int]) -> None:
-        sealed = {tp: OffsetAndMetadata(offset, self._trail.seal(tp, offset), -1) for tp, offset in offsets.items()}
+        sealed = {tp: OffsetAndMetadata(offset, str(self._seal(tp, offset)), -1) for tp, offset in offsets.items()}
         consumer.commit(sealed, timeout_ms=self._settings.milliseconds)
         self._committed.update(offsets)
 
@@ -124,39 +159,69 @@ class Positions:
         text = f"the broker lost offsets {parting} to {read_to - 1}, which had been read; reading goes on at {parting}"
         self._report("log_truncated", partition, parting, read_to, text)
         self._trail.cut(partition, parting)
-        self._set_back(consumer, partition, parting)
+        self._begin_log(consumer, partition, parting, parting)
 
-    def _set_back(self, consumer: KafkaConsumer, partition: TopicPartition, offset: int) -> None:
-        """Read on at `offset`, now and after a restart."""
+    def _begin_log(self, consumer: KafkaConsumer, partition: TopicPartition, parted: int, offset: int) -> None:
+        """Read on at `offset` in another log, now and after a restart."""
+        self._logs[partition] = self._logs.get(partition, NOTHING).next_log(parted)
         if partition in self._next:
             self._next[partition] = min(offset, self._next[partition])
         committed = consumer.committed(partition, timeout_ms=self._settings.milliseconds)
-        if committed is not None and committed > offset:
-            self._commit(consumer, {partition: offset})
+        if committed is not None:
+            self._commit(consumer, {partition: min(committed, offset)})
 
-    def _go_on(self, consumer: KafkaConsumer, log: Log) -> None:
+    def _go_on(self, consumer: KafkaConsumer, log: Log, kept: Sequence[Position]) -> None:
         partition = log.partition
-        offset, seal = self._next.get(partition), ""
+        offset = self._next.get(partition)
         if offset is None:
-            offset, seal = self._committed_offset(consumer, log)
-        if not log.fits(offset, seal):
-            first = min(log.end, offset - 1)
-            text = f"offsets up to {offset - 1} were read of another log than this, which is read from its beginning"
-            self._report("log_truncated", partition, first, offset, text)
-            offset = log.first
-            self._set_back(consumer, partition, offset)
-        elif offset < log.first:
+            offset = self._agreed(consumer, log, [Place(one.next, Seal.parse(one.seal)) for one in kept])
+        elif offset > log.end:
+            offset = self._other_log(consumer, log, offset, log.first)
+        if offset < log.first:
             text = f"offsets {offset} to {log.first - 1} expired before they were read; reading goes on after them"
             self._report("expired", partition, offset, log.first, text)
             offset = log.first
         consumer.seek(partition, offset)
         self._next[partition] = offset
 
-    def _committed_offset(self, consumer: KafkaConsumer, log: Log) -> tuple[int, str]:
-        """Return the committed offset with its seal; the first one is committed here."""
-        committed = consumer.committed(log.partition, metadata=True, timeout_ms=self._settings.milliseconds)
+    def _agreed(self, consumer: KafkaConsumer, log: Log, kept: Sequence[Place]) -> int:
+        """Return where the group, and those who keep positions of their own, have all that is before it."""
+        committed = self._committed_place(consumer, log)
+        places = [*([committed] if committed else []), *kept]
+        if not places:
+            return self._begin_group(consumer, log)
+        latest = max(place.seal.log for place in places)
+        current = [place for place in places if place.seal.log == latest]
+        self._logs[log.partition] = current[0].seal
+        least = min(current, key=lambda place: place.offset)
+        strange = [place.offset for place in current if not log.fits(place)]
+        if strange:
+            common = least.offset if log.fits(least) else log.first
+            return self._other_log(consumer, log, max(strange), common)
+        return least.offset
+
+    def _other_log(self, consumer: KafkaConsumer, log: Log, read_to: int, common: int) -> int:
+        """Report that this is another log than the one read up to an offset, and begin where they part."""
+        first = min(log.end, read_to - 1)
+        begins = "from its beginning" if common == log.first else f"from {common} on"
+        text = f"offsets up to {read_to - 1} were read of another log than this, which is read {begins}"
+        self._report("log_truncated", log.partition, first, read_to, text)
+        self._begin_log(consumer, log.partition, common, common)
+        return common
+
+    def _committed_place(self, consumer: KafkaConsumer, log: Log) -> Place | None:
+        """Return the committed offset with its seal; one that the broker lost is known here still."""
+        partition = log.partition
+        committed = consumer.committed(partition, metadata=True, timeout_ms=self._settings.milliseconds)
         if committed is not None:
-            return committed.offset, committed.metadata or ""
-        begin = self._committed.get(log.partition, log.end if self._start == "latest" else log.first)
+            self._committed[partition] = committed.offset
+            return Place(committed.offset, Seal.parse(committed.metadata or ""))
+        if partition in self._committed:
+            self._commit(consumer, {partition: self._committed[partition]})
+            return Place(self._committed[partition], self._logs.get(partition, NOTHING))
+        return None
+
+    def _begin_group(self, consumer: KafkaConsumer, log: Log) -> int:
+        begin = starting_offset(consumer, log.partition, log.first, log.end, self._start, self._settings.milliseconds)
         self._commit(consumer, {log.partition: begin})
-        return begin, ""
+        return begin

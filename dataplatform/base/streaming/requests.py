@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from attrs import field, frozen
 
 from dataplatform.base.agent import Request
+from dataplatform.base.position import Position
 from dataplatform.base.streaming.settings import TopicSpec
 from dataplatform.errors import PlatformError
 
@@ -41,15 +44,26 @@ class CountRecords(Request[dict[str, int]]):
 
 @frozen
 class Slice:
-    """Messages of one partition, in order, as columns. `next` is the offset to commit when they are dealt with."""
+    """Messages of one partition, in order, as columns: those at the position's offsets.
 
-    topic: str
-    partition: int
-    first: int
-    next: int
-    offsets: list[int] = field(repr=False)
+    The position is to be committed when they are dealt with.
+    """
+
+    position: Position
     keys: list[bytes | None] = field(repr=False)
     values: list[bytes | None] = field(repr=lambda values: f"{len(values)} messages")
+
+    @property
+    def topic(self) -> str:
+        return self.position.stream
+
+    @property
+    def partition(self) -> int:
+        return self.position.partition
+
+    @property
+    def offsets(self) -> Sequence[int]:
+        return self.position.offsets
 
 
 @frozen
@@ -65,10 +79,10 @@ class Fetch(Request[list[Slice]]):
 
 @frozen
 class CommitOffsets(Request[None]):
-    """Commit the next offset per topic and partition.
+    """Commit the offsets up to which the positions reach.
 
-    Left out, without an error, are partitions that another member has by now, and offsets beyond what was handed out
+    Left out, without an error, are partitions that another member has by now, and what lies beyond what was handed out
     of the log that is there now.
     """
 
-    offsets: tuple[tuple[str, int, int], ...]
+    positions: tuple[Position, ...]

@@ -6,6 +6,8 @@ from typing import Any
 
 from attrs import field, frozen, validators
 
+from dataplatform.base.streaming.starts import EARLIEST, Start, as_start
+
 __all__ = ["RedpandaSettings", "Subscription", "TopicSpec"]
 
 PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
@@ -80,12 +82,14 @@ class Subscription:
     """Which topics are read, by which group, and where a group that has committed nothing begins.
 
     `instance_id` makes a static member of the group: after a restart within `session_timeout` seconds it gets its
-    partitions back at once. Two processes must not share one.
+    partitions back at once. Two processes must not share one. `keepers` are the agents that keep positions of their
+    own, and are asked for them where partitions are assigned.
     """
 
     topics: tuple[TopicSpec, ...]
     group: str
     instance_id: str | None = None
-    start: str = field(default="earliest", validator=validators.in_(("earliest", "latest")))
+    start: Start = field(default=EARLIEST, converter=as_start)
     session_timeout: float = field(default=30.0, validator=validators.gt(0.0))
+    keepers: tuple[str, ...] = ()
     isolation: str = field(default="read_committed", validator=validators.in_(("read_committed", "read_uncommitted")))

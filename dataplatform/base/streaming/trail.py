@@ -68,11 +68,11 @@ class Trail:
         marks = self._read.get(partition)
         return marks.offsets[-1] + 1 if marks and marks.offsets else 0
 
-    def seal(self, partition: TopicPartition, offset: int) -> str:
-        """Return `OFFSET:FINGERPRINT` of the last message that is noted before `offset`, "" if none is."""
+    def last_before(self, partition: TopicPartition, offset: int) -> tuple[int, int] | tuple[None, None]:
+        """Return the offset and the fingerprint of the last message that is noted before `offset`, if one is."""
         marks = self._read.get(partition, Marks())
         index = bisect_left(marks.offsets, offset) - 1
-        return f"{marks.offsets[index]}:{marks.prints[index]}" if index >= 0 else ""
+        return (marks.offsets[index], marks.prints[index]) if index >= 0 else (None, None)
 
     def parting(
         self, partition: TopicPartition, first: int, end: int, read: Callable[[int, int], Mapping[int, int]]

@@ -4,21 +4,12 @@ from __future__ import annotations
 
 from attrs import field, frozen
 
+from dataplatform.base.position import Position
 from dataplatform.dsl.kinds import Kind
 from dataplatform.dsl.types import Record
 from dataplatform.errors import PlatformError
 
 __all__ = ["Batch", "Deliver", "Granted", "Position", "Rejected", "Rejection", "Written"]
-
-
-@frozen
-class Position:
-    """Where records came from: offsets [first, next) of one partition of a stream."""
-
-    stream: str
-    partition: int
-    first: int
-    next: int
 
 
 @frozen

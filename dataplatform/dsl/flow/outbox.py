@@ -82,11 +82,13 @@ class Outbox:
     """The unsettled batches of one source, the credit of its targets, and the accounts of its routes.
 
     `dead_letters` is the target that takes the dead letters of all its routes; it may be the target of a route too.
+    `paused` says that the source is to read nothing, its next incarnation included.
     """
 
     source: str
     targets: tuple[str, ...]
     dead_letters: str
+    paused: bool = False
     _accounts: dict[str, RouteAccount] = field(init=False)
     _lanes: dict[str, Lane] = field(init=False)
     _entries: list[Entry] = field(factory=list, init=False)

@@ -88,6 +88,12 @@ class FlowSource(Agent):
         for name in self._states:
             self.actor_ref.tell(FeedDue(name))
 
+    def _opened(self) -> None:
+        """Be ready; a source that was paused when it crashed or was restarted is so still."""
+        super()._opened()
+        if self._outbox is not None and self._outbox.paused:
+            self.become(State.PAUSED)
+
     def receive(self, message: FlowMessage) -> Result[Any] | None:
         match message:
             case FeedDue(feed):
@@ -114,6 +120,8 @@ class FlowSource(Agent):
     def _turn(self, state: State) -> Result[None]:
         if self.state is State.DRAINING:
             return self._stopping()
+        if self._outbox is not None:
+            self._outbox.paused = state is State.PAUSED
         self.become(state)
         self._read_waiting()
         return Success(None)
@@ -172,6 +180,8 @@ class FlowSource(Agent):
             self._harvest(state, crops.data)
 
     def _answered(self, state: FeedState, answer: Result[Any]) -> None:
+        assert state.plan is not None
+        answer = state.plan.accepted(answer)
         if not isinstance(answer, Failure):
             state.answers.append(answer.data)
             self._put_next(state)

@@ -10,11 +10,12 @@ from typing import Any, ClassVar, TypeAlias, assert_never
 from attrs import define, field, frozen
 
 from dataplatform.base.agent import Address, Agent, Context, Request, State
+from dataplatform.base.position import Position, ReadPositions
 from dataplatform.dsl.flow.batch import Batch, Deliver, Granted, Rejected, Rejection, Written
 from dataplatform.dsl.kinds import Kind
 from dataplatform.dsl.types import Record
 from dataplatform.errors import Permanent, PlatformError
-from dataplatform.result import Failure, Result
+from dataplatform.result import Failure, Result, Success
 
 __all__ = ["FlowTarget", "is_about_records"]
 
@@ -44,7 +45,7 @@ class Piece:
     request: Request[Any]
 
 
-TargetMessage: TypeAlias = Deliver | WriteDue
+TargetMessage: TypeAlias = Deliver | WriteDue | ReadPositions
 
 
 class FlowTarget(Agent):
@@ -71,6 +72,15 @@ class FlowTarget(Agent):
     def _request(self, kind: Kind, records: list[Record]) -> Request[Any]:
         """Return the client's request that makes the records durable."""
 
+    def _batch_request(self, batch: Batch) -> Request[Any]:
+        """Return the request for a whole batch, with its positions where the technology can store them together."""
+        return self._request(batch.kind, batch.records)
+
+    def _positions(self, reader: str) -> Result[tuple[Position, ...]]:
+        """Answer how far what a reader reads is stored here; nothing by default, as positions are not kept."""
+        del reader
+        return Success(())
+
     def _rejections(self, answer: Any) -> list[Rejection]:
         """Return what the client's answer says of single records that can never be written; none by default."""
         del answer
@@ -86,6 +96,8 @@ class FlowTarget(Agent):
             case WriteDue():
                 self._waiting = False
                 self._write_next()
+            case ReadPositions(reader):
+                return self._positions(reader)
             case _:
                 assert_never(message)
         return None
@@ -110,8 +122,7 @@ class FlowTarget(Agent):
     # Writing
 
     def _take(self, parcel: Parcel) -> None:
-        records = parcel.batch.records
-        self._queue.append(Piece(parcel, records, 0, self._request(parcel.batch.kind, records)))
+        self._queue.append(Piece(parcel, parcel.batch.records, 0, self._batch_request(parcel.batch)))
         self._write_next()
 
     def _write_next(self) -> None:

@@ -8,7 +8,7 @@ CREATE TABLE IF NOT EXISTS dead_letters (
 	target TEXT NOT NULL, 
 	error TEXT NOT NULL, 
 	raw BYTEA NOT NULL, 
-	PRIMARY KEY (id, time)
+	PRIMARY KEY (id)
 );
 
 CREATE INDEX IF NOT EXISTS dead_letters_time_idx ON dead_letters (time DESC);

@@ -1,4 +1,4 @@
-"""CoinGecko: prices and market analytics over its REST API."""
+"""CoinGecko: prices, candles and market analytics, over its REST API or an MCP server."""
 
 from dataplatform.sources.coingecko.options import CoinGeckoOptions, FeedOptions
 from dataplatform.sources.coingecko.source import CoinGeckoSource

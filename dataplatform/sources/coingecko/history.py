@@ -12,17 +12,18 @@ from itertools import zip_longest
 
 import msgspec
 
-from dataplatform.base.http import Get, Response
 from dataplatform.dsl.queries import DateRangeOHLCVQuery
 from dataplatform.dsl.timeframes import length
 from dataplatform.dsl.types import CryptoOHLCVData, CryptoPriceData
 from dataplatform.errors import Permanent, PlatformError
-from dataplatform.sources.coingecko.requests import coin_path
-from dataplatform.sources.coingecko.transforms import ATTRIBUTION, decode, label
+from dataplatform.sources.coingecko.answers import ATTRIBUTION, Answer, decode
+from dataplatform.sources.coingecko.endpoints import MARKET_CHART, MARKET_CHART_RANGE, OHLC, Ask
 
 __all__ = ["candles", "chart", "latest_candles", "ohlc", "ohlc_in_range", "prices"]
 
 DAYS = {"30m": (1,), "4h": (7, 14, 30), "4d": (90, 180, 365)}  # the days `/ohlc` takes, by the candles it then gives
+
+MARGIN = timedelta(minutes=2)  # a range just short of the days is as dense and as free as they are on any clock
 
 
 class Chart(msgspec.Struct, frozen=True):
@@ -33,14 +34,14 @@ class Chart(msgspec.Struct, frozen=True):
     total_volumes: list[tuple[float, float | None]]
 
 
-def ohlc(coin_ids: Sequence[str], timeframe: str) -> list[Get] | PlatformError:
+def ohlc(coin_ids: Sequence[str], timeframe: str) -> list[Ask] | PlatformError:
     """Ask for the latest candles of the timeframe, a request per coin."""
     if timeframe not in DAYS:
         return _no_candles(timeframe)
     return [_ohlc(coin_id, DAYS[timeframe][0]) for coin_id in coin_ids]
 
 
-def ohlc_in_range(query: DateRangeOHLCVQuery, now: datetime) -> list[Get] | PlatformError:
+def ohlc_in_range(query: DateRangeOHLCVQuery, now: datetime) -> list[Ask] | PlatformError:
     """Ask for the candles of a range with the fewest days that reach back to its start."""
     if query.interval not in DAYS:
         return _no_candles(query.interval)
@@ -56,15 +57,21 @@ def ohlc_in_range(query: DateRangeOHLCVQuery, now: datetime) -> list[Get] | Plat
     return [_ohlc(query.ticker, enough[0])]
 
 
-def chart(coin_id: str, days: int) -> Get:
-    """Ask for the prices, market caps and volumes of a coin over the last days."""
-    params = (("vs_currency", "usd"), ("days", str(days)), ("precision", "full"))
-    return Get(coin_path(coin_id, "market_chart"), params)
+def chart(coin_id: str, days: int, now: datetime) -> Ask:
+    """Ask for the prices, market caps and volumes of a coin over the last days.
+
+    Later releases of CoinGecko's static tools have the endpoint for a range only.
+    """
+    common = {"vs_currency": "usd", "precision": "full"}
+    since = int((now - timedelta(days=days) + MARGIN).timestamp())
+    between = {**common, "from": str(since), "to": str(int(now.timestamp()))}
+    in_range = Ask(MARKET_CHART_RANGE, between, coin_id)
+    return Ask(MARKET_CHART, {**common, "days": str(days)}, coin_id, instead=(in_range,))
 
 
-def candles(response: Response, coin_id: str, timeframe: str) -> list[CryptoOHLCVData]:
+def candles(answer: Answer, coin_id: str, timeframe: str) -> list[CryptoOHLCVData]:
     """Turn an answer of `/ohlc` into candles; `timestamp` is the open, CoinGecko's close less the timeframe."""
-    source, step = label(response), length(timeframe)
+    source, step = answer.source, length(timeframe)
     try:
         return [
             CryptoOHLCVData(
@@ -78,22 +85,23 @@ def candles(response: Response, coin_id: str, timeframe: str) -> list[CryptoOHLC
                 source=source,
                 attribution=ATTRIBUTION[source],
             )
-            for closed, opened, high, low, close in decode(response, list[tuple[float, float, float, float, float]])
+            for closed, opened, high, low, close in decode(answer, list[tuple[float, float, float, float, float]])
         ]
     except (ValueError, OverflowError, OSError) as error:
         raise Permanent("changed_shape", f"/coins/{coin_id}/ohlc: {error}") from error
 
 
-def latest_candles(responses: Sequence[Response], coin_ids: Sequence[str], timeframe: str) -> list[CryptoOHLCVData]:
-    """Turn an answer of `/ohlc` per coin into each coin's latest candle."""
-    series = [candles(response, coin, timeframe) for response, coin in zip(responses, coin_ids, strict=True)]
+def latest_candles(answers: Sequence[Answer | None], coin_ids: Sequence[str], timeframe: str) -> list[CryptoOHLCVData]:
+    """Turn an answer of `/ohlc` per coin into each coin's latest candle; None stands for a coin that is unknown."""
+    asked = zip(answers, coin_ids, strict=True)
+    series = [candles(answer, coin_id, timeframe) for answer, coin_id in asked if answer is not None]
     return [one[-1] for one in series if one]
 
 
-def prices(response: Response, coin: CryptoPriceData) -> list[CryptoPriceData]:
+def prices(answer: Answer, coin: CryptoPriceData) -> list[CryptoPriceData]:
     """Turn an answer of `/market_chart` into prices of the coin, oldest first; a moment without a price is left out."""
-    answer, source = decode(response, Chart), label(response)
-    rows = zip_longest(answer.prices, answer.market_caps, answer.total_volumes, fillvalue=(0.0, None))
+    found, source = decode(answer, Chart), answer.source
+    rows = zip_longest(found.prices, found.market_caps, found.total_volumes, fillvalue=(0.0, None))
     try:
         return [
             CryptoPriceData(
@@ -114,9 +122,8 @@ def prices(response: Response, coin: CryptoPriceData) -> list[CryptoPriceData]:
         raise Permanent("changed_shape", f"/coins/{coin.coin_id}/market_chart: {error}") from error
 
 
-def _ohlc(coin_id: str, days: int) -> Get:
-    params = (("vs_currency", "usd"), ("days", str(days)), ("precision", "full"))
-    return Get(coin_path(coin_id, "ohlc"), params)
+def _ohlc(coin_id: str, days: int) -> Ask:
+    return Ask(OHLC, {"vs_currency": "usd", "days": str(days), "precision": "full"}, coin_id)
 
 
 def _no_candles(timeframe: str) -> Permanent:

@@ -45,3 +45,10 @@ class CoinGeckoOptions(SourceOptions):
     """Options of `kind = "coingecko"` under `[sources.NAME]`."""
 
     feeds: tuple[FeedOptions, ...] = field(default=(), metadata={"help": "what to poll, and how often"})
+    patience: float = field(
+        default=8.0,
+        validator=[validators.ge(0.0), validators.le(600.0)],
+        metadata={
+            "help": "how long an operation may wait for its turn under rate_per_minute; its caller waits as long"
+        },
+    )

@@ -1,85 +1,136 @@
-"""The CoinGecko source: hooks that plan its REST requests, and feeds that poll them."""
+"""The CoinGecko source: hooks that plan what to ask, over whichever transport, and feeds that poll it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
+from dataplatform.base.agent import Context
 from dataplatform.dsl.feeds import Crop, Feed
-from dataplatform.dsl.flow import letter_for_input
+from dataplatform.dsl.flow import Outbox, letter_for_input
 from dataplatform.dsl.kinds import ANALYTICS, PRICES
+from dataplatform.dsl.parts import Connection, Part
 from dataplatform.dsl.plan import Plan
 from dataplatform.dsl.queries import CurrentPricesOptions, DateRangeOHLCVQuery, Level1Query
 from dataplatform.dsl.reader import BaseReader
 from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoOHLCVData, CryptoPriceData, Level1Data
 from dataplatform.errors import PlatformError
 from dataplatform.result import Failure, Result, Success
-from dataplatform.sources.coingecko import history, requests, tickers, transforms
+from dataplatform.sources.coingecko import endpoints, history, tickers, transforms
+from dataplatform.sources.coingecko.answers import Answer
+from dataplatform.sources.coingecko.endpoints import Ask
 from dataplatform.sources.coingecko.options import CoinGeckoOptions, FeedOptions
+from dataplatform.sources.coingecko.transports import TRANSPORTS, Rest, Transport
 
 __all__ = ["CoinGeckoSource"]
 
+T = TypeVar("T")
+
 
 class CoinGeckoSource(BaseReader):
-    """Prices, tickers and market analytics of CoinGecko's REST API v3, keyless, demo or paid."""
+    """Prices, candles, tickers and market analytics of CoinGecko, keyless, demo or paid, over REST or MCP."""
 
     technology: ClassVar[str] = "CoinGecko"
     client_kind: ClassVar[str] = "http"
+    other_client_kinds: ClassVar[tuple[str, ...]] = ("mcp",)
     Options = CoinGeckoOptions
     options: CoinGeckoOptions
+
+    def __init__(
+        self,
+        context: Context,
+        options: Any,
+        client: str,
+        outbox: Outbox | None = None,
+        transport: Transport | None = None,
+    ) -> None:
+        super().__init__(context, options, client, outbox)
+        self._transport = transport or Rest()
+
+    @classmethod
+    def part(cls, name: str, options: Any, connection: Connection, outbox: Outbox | None) -> Part:
+        """Speak the language of the client."""
+        client, transport = connection.agents[0], TRANSPORTS[connection.kind](connection.settings)
+        return Part((cls.child(name, options, client, outbox, transport),), client)
 
     def _open(self) -> None:
         self._seen: dict[str, datetime] = {}
         super()._open()
+
+    def _plan(self, asks: Sequence[Ask], transform: Callable[[list[Answer]], T]) -> Plan[T]:
+        return self._plan_of_known(asks, lambda answers: transform([one for one in answers if one is not None]))
+
+    def _plan_of_known(
+        self, asks: Sequence[Ask], transform: Callable[[list[Answer | None]], T], *absent: str
+    ) -> Plan[T]:
+        """Plan asks of which some may fail with the codes in `absent`; None stands for their answers then."""
+        transport = self._transport
+
+        def read(answers: list[Any]) -> T:
+            asked = zip(asks, answers, strict=True)
+            return transform([None if answer is None else transport.read(ask, answer) for ask, answer in asked])
+
+        return Plan(
+            self.client,
+            [transport.put(ask) for ask in asks],
+            read,
+            timeout=transport.timeout,
+            patience=self.options.patience,
+            absent=frozenset(absent),
+        )
 
     # Operations' hooks
 
     def _current_prices(
         self, coin_ids: Sequence[str], options: CurrentPricesOptions
     ) -> Result[Plan[list[CryptoPriceData]]]:
-        asked = requests.markets_of(coin_ids, change_7d=options.include_change_7d)
+        asked = endpoints.markets_of(coin_ids, change_7d=options.include_change_7d)
         others = [currency for currency in options.vs_currencies if currency != "usd"]
-        more = requests.simple_prices(coin_ids, others) if others else []
+        more = endpoints.simple_prices(coin_ids, others) if others else []
 
-        def transform(answers: list[Any]) -> list[CryptoPriceData]:
+        def transform(answers: list[Answer]) -> list[CryptoPriceData]:
             found = transforms.markets(answers[: len(asked)])
             if found.broken:
                 raise found.broken[0][1]
             return transforms.with_other_currencies(found.prices, answers[len(asked) :])
 
-        return Success(Plan(self.client, [*asked, *more], transform))
+        return Success(self._plan([*asked, *more], transform))
 
     def _available_tickers(self, limit: int | None) -> Result[Plan[list[str]]]:
-        asked = requests.coin_list() if limit is None else requests.top_markets(limit)
-        return Success(Plan(self.client, asked, lambda answers: transforms.coin_ids(answers)[:limit]))
+        asked = endpoints.coin_list() if limit is None else endpoints.top_markets(limit)
+        return Success(self._plan(asked, lambda answers: transforms.coin_ids(answers)[:limit]))
 
     def _market_analytics(self) -> Result[Plan[CryptoMarketAnalytics]]:
-        return Success(Plan(self.client, requests.global_data(), lambda answers: transforms.analytics(answers[0])))
+        return Success(self._plan(endpoints.global_data(), lambda answers: transforms.analytics(answers[0])))
 
     def _latest_ohlcv(self, coin_ids: Sequence[str], timeframe: str) -> Result[Plan[list[CryptoOHLCVData]]]:
         asked = history.ohlc(coin_ids, timeframe)
         if isinstance(asked, PlatformError):
             return Failure(asked)
-        return Success(Plan(self.client, asked, lambda answers: history.latest_candles(answers, coin_ids, timeframe)))
+
+        def transform(answers: list[Answer | None]) -> list[CryptoOHLCVData]:
+            return history.latest_candles(answers, coin_ids, timeframe)
+
+        return Success(self._plan_of_known(asked, transform, "not_found"))
 
     def _price_history(self, coin_id: str, days: int) -> Result[Plan[list[CryptoPriceData]]]:
-        def transform(answers: list[Any]) -> list[CryptoPriceData]:
+        asked = [*endpoints.markets_of([coin_id]), history.chart(coin_id, days, self.clock.now())]
+
+        def transform(answers: list[Answer]) -> list[CryptoPriceData]:
             coin = transforms.markets(answers[:1]).prices
             return history.prices(answers[1], coin[0]) if coin else []
 
-        return Success(Plan(self.client, [*requests.markets_of([coin_id]), history.chart(coin_id, days)], transform))
+        return Success(self._plan(asked, transform))
 
     def _ohlcv_by_date_range(self, query: DateRangeOHLCVQuery) -> Result[Plan[list[CryptoOHLCVData]]]:
         asked = history.ohlc_in_range(query, self.clock.now())
         if isinstance(asked, PlatformError):
             return Failure(asked)
-        return Success(
-            Plan(self.client, asked, lambda answers: history.candles(answers[0], query.ticker, query.interval))
-        )
+        return Success(self._plan(asked, lambda answers: history.candles(answers[0], query.ticker, query.interval)))
 
     def _level1(self, query: Level1Query) -> Result[Plan[Level1Data]]:
-        return Success(Plan(self.client, [tickers.tickers(query)], lambda answers: tickers.level1(answers[0], query)))
+        return Success(self._plan([tickers.tickers(query)], lambda answers: tickers.level1(answers[0], query)))
 
     # Feeds
 
@@ -88,13 +139,13 @@ class CoinGeckoSource(BaseReader):
 
     def _feed(self, name: str, feed: FeedOptions) -> Feed:
         if feed.operation == "get_market_analytics":
-            plan = Plan(self.client, requests.global_data(), self._analytics_crop)
+            plan = self._plan(endpoints.global_data(), self._analytics_crop)
         else:
-            asked = requests.markets_of(feed.coins) if feed.coins else requests.top_markets(feed.top or 0)
-            plan = Plan(self.client, asked, lambda answers: self._prices_crop(answers, feed.top))
+            asked = endpoints.markets_of(feed.coins) if feed.coins else endpoints.top_markets(feed.top or 0)
+            plan = self._plan(asked, lambda answers: self._prices_crop(answers, feed.top))
         return Feed(name, lambda: Success(plan), feed.every)
 
-    def _prices_crop(self, answers: list[Any], top: int | None) -> list[Crop]:
+    def _prices_crop(self, answers: list[Answer], top: int | None) -> list[Crop]:
         """Take the prices that changed since they were last read, and dead letters of the rows that are none."""
         found, now = transforms.markets(answers), self.clock.now()
         letters = [letter_for_input(raw, error, origin=self.name, at=now) for raw, error in found.broken]
@@ -103,7 +154,7 @@ class CoinGeckoSource(BaseReader):
         self.count("unpriced", len(found.unpriced))
         return [Crop(PRICES, list(new), letters=letters)]
 
-    def _analytics_crop(self, answers: list[Any]) -> list[Crop]:
+    def _analytics_crop(self, answers: list[Answer]) -> list[Crop]:
         state = transforms.analytics(answers[0])
         if self._seen.get("/global") == state.timestamp:
             return []

@@ -6,14 +6,16 @@ from datetime import datetime
 
 import msgspec
 
-from dataplatform.base.http import Get, Response
 from dataplatform.dsl.queries import Level1Query
 from dataplatform.dsl.types import Level1Data
 from dataplatform.errors import Permanent
-from dataplatform.sources.coingecko.requests import coin_path
-from dataplatform.sources.coingecko.transforms import ATTRIBUTION, decode, label
+from dataplatform.sources.coingecko.answers import ATTRIBUTION, Answer, decode
+from dataplatform.sources.coingecko.endpoints import COIN, TICKERS, Ask
 
 __all__ = ["level1", "tickers"]
+
+
+OTHER_PARTS = ("localization", "market_data", "community_data", "developer_data", "sparkline")
 
 
 class Market(msgspec.Struct, frozen=True):
@@ -37,23 +39,27 @@ class Ticker(msgspec.Struct, frozen=True):
 
 
 class Tickers(msgspec.Struct, frozen=True):
-    """The answer of `/coins/{id}/tickers`."""
+    """The part used of the answer of `/coins/{id}/tickers`, or of `/coins/{id}`."""
 
     tickers: list[Ticker]
 
 
-def tickers(query: Level1Query) -> Get:
-    """Ask for the tickers of a coin, on one exchange where the query names it."""
-    exchange = (("exchange_ids", query.exchange),) if query.exchange else ()
-    return Get(coin_path(query.ticker, "tickers"), (*exchange, ("order", "volume_desc")))
+def tickers(query: Level1Query) -> Ask:
+    """Ask for the tickers of a coin, on one exchange where the query names it.
+
+    Later releases of CoinGecko's static tools have them only as a part of all that is known of the coin.
+    """
+    exchange = {"exchange_ids": query.exchange} if query.exchange else {}
+    whole = Ask(COIN, {"tickers": True, **dict.fromkeys(OTHER_PARTS, False)}, query.ticker)
+    return Ask(TICKERS, {**exchange, "order": "volume_desc"}, query.ticker, instead=(whole,))
 
 
-def level1(response: Response, query: Level1Query) -> Level1Data:
+def level1(answer: Answer, query: Level1Query) -> Level1Data:
     """Turn the most traded fitting ticker into a bid and an ask, `estimated`; stale and odd ones are passed over.
 
     bid and ask = last price -/+ half of the spread, which CoinGecko gives in percent of the price.
     """
-    found = [ticker for ticker in decode(response, Tickers).tickers if _fits(ticker, query)]
+    found = [ticker for ticker in decode(answer, Tickers).tickers if _fits(ticker, query)]
     if not found:
         where = " on ".join(part for part in (query.market or "any market", query.exchange) if part)
         raise Permanent("not_found", f"CoinGecko has no ticker of {query.ticker!r} with a spread on {where}")
@@ -61,7 +67,7 @@ def level1(response: Response, query: Level1Query) -> Level1Data:
     assert best.last is not None
     assert best.bid_ask_spread_percentage is not None
     assert best.last_traded_at is not None
-    half, source = best.last * best.bid_ask_spread_percentage / 200, label(response)
+    half, source = best.last * best.bid_ask_spread_percentage / 200, answer.source
     try:
         return Level1Data(
             ticker=query.ticker,

@@ -1,25 +1,21 @@
 """From CoinGecko's JSON to records. Its numbers may be null; what is not the promised shape is refused by name.
 
-Data is labelled by who really answered: a simulator says so in a header of every answer.
+Data is labelled by who really answered: a simulator says so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, TypeVar
 
 import msgspec
 from attrs import evolve, frozen
 
-from dataplatform.base.http import Response
 from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoPriceData
-from dataplatform.errors import Permanent, Transient
+from dataplatform.errors import Permanent
+from dataplatform.sources.coingecko.answers import ATTRIBUTION, Answer, decode
 
-__all__ = ["ATTRIBUTION", "Markets", "analytics", "coin_ids", "decode", "label", "markets", "with_other_currencies"]
-
-T = TypeVar("T")
-ATTRIBUTION = {"coingecko": "Data provided by CoinGecko (https://www.coingecko.com)", "simulator": "Simulated data"}
+__all__ = ["Markets", "analytics", "coin_ids", "markets", "with_other_currencies"]
 
 
 class MarketRow(msgspec.Struct, frozen=True, gc=False):
@@ -73,12 +69,7 @@ class Markets:
     unpriced: list[str]
 
 
-def label(response: Response) -> str:
-    """Return who answered: `coingecko`, or `simulator` where the answer says so itself."""
-    return "simulator" if "x-simulator" in response.headers else "coingecko"
-
-
-def markets(responses: Sequence[Response]) -> Markets:
+def markets(answers: Sequence[Answer]) -> Markets:
     """Turn answers of `/coins/markets` into prices in US dollars, changes in percent.
 
     Raises `Permanent("changed_shape")` for answers that are no list of rows, or have no valid row among them, and
@@ -87,9 +78,9 @@ def markets(responses: Sequence[Response]) -> Markets:
     prices: dict[str, CryptoPriceData] = {}
     broken: list[tuple[bytes, Permanent]] = []
     unpriced: list[str] = []
-    for response in responses:
-        source = label(response)
-        for raw in decode(response, list[msgspec.Raw]):
+    for answer in answers:
+        source = answer.source
+        for raw in decode(answer, list[msgspec.Raw]):
             try:
                 row = _DECODER.decode(raw)
                 if row.current_price is None or row.last_updated is None:
@@ -125,11 +116,11 @@ def _printable(name: str | None) -> str | None:
     return shown or None
 
 
-def with_other_currencies(prices: Sequence[CryptoPriceData], responses: Sequence[Response]) -> list[CryptoPriceData]:
+def with_other_currencies(prices: Sequence[CryptoPriceData], answers: Sequence[Answer]) -> list[CryptoPriceData]:
     """Add the prices in bitcoin and ether that `/simple/price` answered; unknown ones stay None."""
     other: dict[str, dict[str, float | None]] = {}
-    for response in responses:
-        other |= decode(response, dict[str, dict[str, float | None]])
+    for answer in answers:
+        other |= decode(answer, dict[str, dict[str, float | None]])
     try:
         return [
             evolve(
@@ -143,14 +134,14 @@ def with_other_currencies(prices: Sequence[CryptoPriceData], responses: Sequence
         raise Permanent("changed_shape", f"/simple/price: {error}") from error
 
 
-def coin_ids(responses: Sequence[Response]) -> list[str]:
+def coin_ids(answers: Sequence[Answer]) -> list[str]:
     """Turn answers of `/coins/list` or `/coins/markets` into coin ids, each once, in their order."""
-    return list(dict.fromkeys(row.id for response in responses for row in decode(response, list[CoinRow])))
+    return list(dict.fromkeys(row.id for answer in answers for row in decode(answer, list[CoinRow])))
 
 
-def analytics(response: Response) -> CryptoMarketAnalytics:
+def analytics(answer: Answer) -> CryptoMarketAnalytics:
     """Turn the answer of `/global` into analytics: US dollars, shares and change in percent."""
-    data, source = decode(response, Global).data, label(response)
+    data, source = decode(answer, Global).data, answer.source
     try:
         return CryptoMarketAnalytics(
             timestamp=datetime.fromtimestamp(data.updated_at, UTC),
@@ -173,24 +164,3 @@ def _known(numbers: dict[str, float | None], name: str) -> float:
     if number is None:
         raise ValueError(f"{name!r} is null")
     return number
-
-
-def decode(response: Response, type_: type[T]) -> T:
-    """Decode an answer as the type; anything else is refused with the path of what is wrong in it."""
-    try:
-        return msgspec.json.decode(response.body, type=type_)
-    except msgspec.ValidationError as error:
-        where = response.url_without_secrets.split("?", 1)[0]
-        raise Permanent(
-            "changed_shape",
-            f"the answer of {where} is not what CoinGecko promises: {error}",
-            remedy="see whether its API has changed, or base_url points elsewhere",
-        ) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise not_json(response, error) from error
-
-
-def not_json(response: Response, error: Any) -> Transient:
-    """Return the error of an answer that is no JSON: mostly a page of something that stands in between."""
-    where, start = response.url_without_secrets.split("?", 1)[0], response.body[:60]
-    return Transient("not_json", f"the answer of {where} is no JSON ({error}): it begins with {start!r}")

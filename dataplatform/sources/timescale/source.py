@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import timedelta
-from typing import Any, ClassVar, TypeVar
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from operator import attrgetter
+from typing import Any, ClassVar, TypeAlias, TypeVar
 
 from attrs import field, frozen
 
@@ -24,7 +25,9 @@ from dataplatform.sources.timescale import statements
 __all__ = ["TimescaleSource", "TimescaleSourceOptions"]
 
 T = TypeVar("T")
+Choice: TypeAlias = Callable[[statements.Select], statements.Select]
 MOST_ROWS = 1_000_000
+LOOK_BACK = timedelta(hours=1)  # in which the latest short candle is looked for: a source may pause for some of them
 
 
 @frozen(kw_only=True)
@@ -63,31 +66,36 @@ class TimescaleSource(BaseReader):
         return self._select(PRICES, statements.history(coin_id, since, simulated=self.options.simulated))
 
     def _latest_ohlcv(self, coin_ids: Sequence[str], timeframe: str) -> Result[Plan[list[CryptoOHLCVData]]]:
-        end = floor(self.clock.now(), timeframe)
-        simulated = self.options.simulated
-        stored = statements.latest_candles(coin_ids, timeframe, simulated=simulated)
-        made = statements.candles_of_prices(coin_ids, timeframe, end - length(timeframe), end, simulated=simulated)
+        now, step = self.clock.now(), length(timeframe)
+        stored = statements.latest_stored_candles(coin_ids, timeframe, now, simulated=self.options.simulated)
+        end = floor(now, timeframe)
+        made = self._made(coin_ids, timeframe, end - max(1, LOOK_BACK // step) * step, end, statements.latest)
 
         def transform(answers: list[Any]) -> list[CryptoOHLCVData]:
-            found = {candle.coin_id: candle for answer in reversed(answers) for candle in _records(OHLCV, answer)}
-            return list(found.values())
+            found = [candle for answer in reversed(answers) for candle in _records(OHLCV, answer)]
+            return list({candle.coin_id: candle for candle in sorted(found, key=attrgetter("timestamp"))}.values())
 
-        return Success(Plan(self.client, [_query(stored), _query(made)], transform))
+        return Success(Plan(self.client, [_query(stored), made], transform))
 
     def _ohlcv_by_date_range(self, query: DateRangeOHLCVQuery) -> Result[Plan[list[CryptoOHLCVData]]]:
-        start, end, simulated = query.date_start, query.date_end, self.options.simulated
-        stored = statements.stored_candles(query.ticker, query.interval, start, end, simulated=simulated)
-        first = floor(start + length(query.interval) - timedelta.resolution, query.interval)
-        last = min(floor(end + length(query.interval) - timedelta.resolution, query.interval),
-                   floor(self.clock.now(), query.interval))  # fmt: skip
-        made = statements.candles_of_prices([query.ticker], query.interval, first, last, simulated=simulated)
+        coin_id, timeframe, start, end = query.ticker, query.interval, query.date_start, query.date_end
+        stored = statements.stored_candles(coin_id, timeframe, start, end, simulated=self.options.simulated)
+        last = min(_next(end, timeframe), floor(self.clock.now(), timeframe))
+        made = self._made([coin_id], timeframe, _next(start, timeframe), last, statements.in_order)
         return Success(
             Plan(
                 self.client,
-                [_query(stored), _query(made)],
+                [_query(statements.in_order(stored)), made],
                 lambda answers: _records(OHLCV, answers[0]) or _records(OHLCV, answers[1]),
             )
         )
+
+    def _made(self, coin_ids: Sequence[str], timeframe: str, start: datetime, end: datetime, chosen: Choice) -> Query:
+        """Return the query of the chosen candles among those TimescaleDB keeps; without it, of those made of prices."""
+        simulated = self.options.simulated
+        kept = statements.kept_candles(coin_ids, timeframe, start, end, simulated=simulated)
+        prices = statements.candles_of_prices(coin_ids, timeframe, start, end, simulated=simulated)
+        return _query(chosen(kept), instead=_query(chosen(prices)))
 
     def _level1(self, query: Level1Query) -> Result[Plan[Level1Data]]:
         asked = statements.latest_level1(query, simulated=self.options.simulated)
@@ -100,8 +108,13 @@ class TimescaleSource(BaseReader):
         return Success(Plan(self.client, [query], lambda answers: _records(kind, answers[0])))
 
 
-def _query(statement: statements.Select) -> Query:
-    return as_query(statement, most=MOST_ROWS, needs=tuple(TABLES.values()))
+def _query(statement: statements.Select, instead: Query | None = None) -> Query:
+    return as_query(statement, most=MOST_ROWS, needs=tuple(TABLES.values()), instead=instead)
+
+
+def _next(moment: datetime, timeframe: str) -> datetime:
+    """Return when the first candle opens from the moment on."""
+    return floor(moment + length(timeframe) - timedelta.resolution, timeframe)
 
 
 def _records(kind: Kind, rows: Rows) -> list[Any]:

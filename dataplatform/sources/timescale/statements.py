@@ -11,13 +11,16 @@ from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by, distinct_o
 
 from dataplatform.dsl.kinds import ANALYTICS, LEVEL1, OHLCV, PRICES, Kind
 from dataplatform.dsl.queries import Level1Query
+from dataplatform.dsl.storage import STORAGE
 from dataplatform.dsl.tables import TABLES
 from dataplatform.dsl.timeframes import EPOCH, length
 
-__all__ = ["candles_of_prices", "coins_by_market_cap", "history", "latest_analytics", "latest_candles", "latest_level1",
-           "latest_prices", "stored_candles"]  # fmt: skip
+__all__ = ["candles_of_prices", "coins_by_market_cap", "history", "in_order", "kept_candles", "latest",
+           "latest_analytics", "latest_level1", "latest_prices", "latest_stored_candles", "stored_candles"]  # fmt: skip
 
 SIMULATOR = "simulator"
+AGGREGATE = "aggregate"
+KEPT = ("timestamp", "coin_id", "exchange_id", "source", "symbol", "attribution", "open", "high", "low", "close")
 RECENT = timedelta(days=2)
 Select: TypeAlias = sa.Select[Any]
 
@@ -25,17 +28,15 @@ Select: TypeAlias = sa.Select[Any]
 def latest_prices(coin_ids: Sequence[str], *, simulated: bool) -> Select:
     """Select the latest row of each coin."""
     table = _table(PRICES)
-    latest = sa.select(*table.c).where(_any_of(table.c.coin_id, coin_ids), _made(table, simulated=simulated))
-    return latest.ext(distinct_on(table.c.coin_id)).order_by(table.c.coin_id, table.c.last_updated.desc())
+    return _latest_of_each(_those(coin_ids), table, table.c.last_updated, _made(table, simulated=simulated))
 
 
 def coins_by_market_cap(limit: int | None, now: datetime, *, simulated: bool) -> Select:
     """Select the ids of the coins with a price of the last two days, the largest market cap first."""
     table = _table(PRICES)
-    recent = sa.select(table.c.coin_id, table.c.market_cap).where(
-        table.c.last_updated > now - RECENT, _made(table, simulated=simulated)
-    )
-    latest = recent.ext(distinct_on(table.c.coin_id)).order_by(table.c.coin_id, table.c.last_updated.desc()).subquery()
+    made = _made(table, simulated=simulated)
+    recent = sa.select(table.c.coin_id).where(table.c.last_updated > now - RECENT, made).distinct().subquery()
+    latest = _latest_of_each(recent, table, table.c.last_updated, made).subquery()
     return sa.select(latest.c.coin_id).order_by(latest.c.market_cap.desc().nulls_last(), latest.c.coin_id).limit(limit)
 
 
@@ -56,61 +57,77 @@ def history(coin_id: str, since: datetime, *, simulated: bool) -> Select:
 
 
 def stored_candles(coin_id: str, timeframe: str, start: datetime, end: datetime, *, simulated: bool) -> Select:
-    """Select the candles that were written as such, whose open lies in [start, end)."""
+    """Select the candles of a coin that were written as such, whose open lies in [start, end)."""
     table = _table(OHLCV)
-    return (
-        sa.select(*table.c)
-        .where(
-            table.c.coin_id == coin_id,
-            table.c.timeframe == timeframe,
-            table.c.timestamp >= start,
-            table.c.timestamp < end,
-            _made(table, simulated=simulated),
-        )
-        .order_by(table.c.timestamp)
+    return sa.select(*table.c).where(
+        table.c.coin_id == coin_id,
+        table.c.timeframe == timeframe,
+        table.c.timestamp >= start,
+        table.c.timestamp < end,
+        _made(table, simulated=simulated),
+    )
+
+
+def latest_stored_candles(coin_ids: Sequence[str], timeframe: str, now: datetime, *, simulated: bool) -> Select:
+    """Select the latest candle of each coin, among those that were written as such and are complete."""
+    table = _table(OHLCV)
+    complete = table.c.timestamp <= now - length(timeframe)
+    conditions = (table.c.timeframe == timeframe, complete, _made(table, simulated=simulated))
+    return _latest_of_each(_those(coin_ids), table, table.c.timestamp, *conditions)
+
+
+def kept_candles(coin_ids: Sequence[str], timeframe: str, start: datetime, end: datetime, *, simulated: bool) -> Select:
+    """Select candles made of those that TimescaleDB keeps, also when it keeps their prices no longer.
+
+    They are made of the longest ones that fit into them. In [start, end) lie whole candles; they have no volume.
+    """
+    view = _view(timeframe)
+    opened = sa.func.time_bucket(sa.literal(length(timeframe)), view.c.timestamp, sa.literal(EPOCH))
+    return _grouped(
+        view,
+        opened,
+        timeframe,
+        open_=sa.func.first(view.c.open, view.c.timestamp),
+        close=sa.func.last(view.c.close, view.c.timestamp),
+    ).where(
+        _any_of(view.c.coin_id, coin_ids),
+        view.c.timestamp >= start,
+        view.c.timestamp < end,
+        _made(view, simulated=simulated),
     )
 
 
 def candles_of_prices(
     coin_ids: Sequence[str], timeframe: str, start: datetime, end: datetime, *, simulated: bool
 ) -> Select:
-    """Select candles made of the stored prices with a time in [start, end); they have no volume."""
+    """Select candles made of the stored prices with a time in [start, end); they have no volume.
+
+    For a server without TimescaleDB, whose views of candles would read all prices of a coin whatever the range.
+    """
     table = _table(PRICES)
     opened = sa.func.date_bin(sa.literal(length(timeframe)), table.c.last_updated, sa.literal(EPOCH))
     ordered = _array(table.c.usd_price, table.c.last_updated)
-    return (
-        sa.select(
-            table.c.coin_id,
-            sa.func.max(table.c.symbol).label("symbol"),
-            table.c.exchange_id,
-            opened.label("timestamp"),
-            ordered[1].label("open"),
-            sa.func.max(table.c.usd_price).label("high"),
-            sa.func.min(table.c.usd_price).label("low"),
-            ordered[sa.func.count()].label("close"),
-            sa.null().label("volume"),
-            sa.literal(timeframe).label("timeframe"),
-            table.c.source,
-            sa.func.max(table.c.attribution).label("attribution"),
-        )
-        .where(
-            _any_of(table.c.coin_id, coin_ids),
-            table.c.last_updated >= start,
-            table.c.last_updated < end,
-            _made(table, simulated=simulated),
-        )
-        .group_by(table.c.coin_id, table.c.exchange_id, table.c.source, opened)
-        .order_by(opened)
+    return _grouped(
+        table, opened, timeframe, open_=ordered[1], close=ordered[sa.func.count()], high="usd_price", low="usd_price"
+    ).where(
+        _any_of(table.c.coin_id, coin_ids),
+        table.c.last_updated >= start,
+        table.c.last_updated < end,
+        _made(table, simulated=simulated),
     )
 
 
-def latest_candles(coin_ids: Sequence[str], timeframe: str, *, simulated: bool) -> Select:
-    """Select the latest stored candle of each coin."""
-    table = _table(OHLCV)
-    stored = sa.select(*table.c).where(
-        _any_of(table.c.coin_id, coin_ids), table.c.timeframe == timeframe, _made(table, simulated=simulated)
-    )
-    return stored.ext(distinct_on(table.c.coin_id)).order_by(table.c.coin_id, table.c.timestamp.desc())
+def in_order(candles: Select) -> Select:
+    """Select one candle for each time, oldest first: the aggregate of all exchanges where there are several."""
+    found = candles.subquery()
+    return sa.select(*found.c).ext(distinct_on(found.c.timestamp)).order_by(found.c.timestamp, *_preferred(found))
+
+
+def latest(candles: Select) -> Select:
+    """Select the latest candle of each coin, the aggregate of all exchanges where there are several."""
+    found = candles.subquery()
+    order = (found.c.coin_id, found.c.timestamp.desc(), *_preferred(found))
+    return sa.select(*found.c).ext(distinct_on(found.c.coin_id)).order_by(*order)
 
 
 def latest_level1(query: Level1Query, *, simulated: bool) -> Select:
@@ -124,6 +141,58 @@ def latest_level1(query: Level1Query, *, simulated: bool) -> Select:
     return found.order_by(table.c.timestamp.desc()).limit(1)
 
 
+def _those(coin_ids: Sequence[str]) -> sa.FromClause:
+    return sa.func.unnest(_texts(coin_ids)).table_valued("coin_id").render_derived()
+
+
+def _latest_of_each(
+    coins: sa.FromClause, table: sa.Table, time: sa.Column[Any], *conditions: sa.ColumnElement[bool]
+) -> Select:
+    """Select the latest row of each of the coins; one that has none costs a look at the key, not at the whole table."""
+    rows = (table.c.coin_id == coins.c.coin_id, *conditions)
+    latest = sa.select(*table.c).where(*rows).order_by(time.desc()).limit(1).lateral()
+    by_key = sa.select(sa.true()).where(*rows).order_by(table.c.exchange_id).limit(1)  # EXISTS may read it all
+    known = by_key.scalar_subquery()
+    return sa.select(*latest.c).select_from(coins.join(latest, sa.true())).where(known)
+
+
+def _grouped(
+    rows: sa.FromClause,
+    opened: sa.ColumnElement[Any],
+    timeframe: str,
+    *,
+    open_: sa.ColumnElement[Any],
+    close: sa.ColumnElement[Any],
+    high: str = "high",
+    low: str = "low",
+) -> Select:
+    """Return the columns of candles that are made of rows, one for each coin, exchange, source and time of opening."""
+    keys = (rows.c.coin_id, rows.c.exchange_id, rows.c.source)
+    return sa.select(
+        *keys,
+        sa.func.max(rows.c.symbol).label("symbol"),
+        opened.label("timestamp"),
+        open_.label("open"),
+        sa.func.max(rows.c[high]).label("high"),
+        sa.func.min(rows.c[low]).label("low"),
+        close.label("close"),
+        sa.null().label("volume"),
+        sa.literal(timeframe).label("timeframe"),
+        sa.func.max(rows.c.attribution).label("attribution"),
+    ).group_by(*keys, opened)
+
+
+def _preferred(found: sa.Subquery) -> tuple[sa.ColumnElement[Any], ...]:
+    return (found.c.exchange_id != AGGREGATE, found.c.exchange_id, found.c.source)
+
+
+def _view(timeframe: str) -> sa.TableClause:
+    """Return the view of the longest candles of which those of the timeframe can be made."""
+    fitting = [view for view in STORAGE.candles if not length(timeframe) % view.every]
+    longest = max(fitting, key=lambda view: view.every)
+    return sa.table(longest.name, *map(sa.column, KEPT))
+
+
 def _array(value: sa.ColumnElement[Any], order: sa.ColumnElement[Any]) -> Any:
     """Return `array_agg(value ORDER BY order)`, whose elements are counted from 1."""
     return sa.func.array_agg(aggregate_order_by(value, order), type_=ARRAY(sa.Double))
@@ -133,10 +202,14 @@ def _table(kind: Kind) -> sa.Table:
     return TABLES[kind.name].table
 
 
-def _made(table: sa.Table, *, simulated: bool) -> sa.ColumnElement[bool]:
+def _made(table: sa.FromClause, *, simulated: bool) -> sa.ColumnElement[bool]:
     """Keep simulated and real data apart, also where one table holds both."""
     return table.c.source == SIMULATOR if simulated else table.c.source != SIMULATOR
 
 
 def _any_of(column: sa.ColumnElement[str], values: Sequence[str]) -> sa.ColumnElement[bool]:
-    return column == sa.any_(sa.literal(list(values), ARRAY(sa.Text)))
+    return column == sa.any_(_texts(values))
+
+
+def _texts(values: Sequence[str]) -> sa.ColumnElement[Any]:
+    return sa.literal(list(values), ARRAY(sa.Text))

@@ -109,15 +109,18 @@ def test_a_value_that_the_server_cannot_take_is_the_record_s_fault(client: Clien
         Reading(sensor="a", text="half a pair: \ud800"),
         Reading(sensor="a", count=2**63),
     ):
-        assert rejected(client.fail(rows(spec, Reading(sensor="b"), bad))), bad
-    assert client.written(spec) == []
+        ((index, error),) = client.get(rows(spec, Reading(sensor="b"), bad)).refused
+        assert index == 1, bad
+        assert rejected(error)
+    assert [row[0] for row in client.written(spec)] == ["b"]
     assert client.status.counters["connections"] == 1
     assert client.status.degraded is None
 
 
 def test_a_key_that_is_too_long_for_an_index_is_the_record_s_fault(client: Client, spec: TableSpec) -> None:
     long = Random(1).randbytes(10_000).hex()
-    assert rejected(client.fail(rows(spec, Reading(sensor=long))))
+    ((_, error),) = client.get(rows(spec, Reading(sensor=long))).refused
+    assert rejected(error)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +136,7 @@ def test_a_rule_of_the_table_that_a_record_breaks_is_the_record_s_fault(
 ) -> None:
     client.write(spec, Reading(sensor="a", text="a"))
     server.run(rule.format(spec.name))
-    error = client.fail(rows(spec, Reading(sensor="b", text="a", number=-1.0)))
+    ((_, error),) = client.get(rows(spec, Reading(sensor="b", text="a", number=-1.0))).refused
     assert rejected(error)
     assert error.message.startswith("PostgreSQL refuses the data: ")
     client.write(spec, Reading(sensor="b", text="b", number=1.0))
@@ -145,7 +148,8 @@ def test_text_arrives_whatever_the_database_s_own_encoding_is(clients: Clients, 
     spec = readings(name)
     client.write(spec, Reading(sensor="é"))
     assert client.written(spec)[0][0] == "é"
-    assert rejected(client.fail(rows(spec, Reading(sensor="€"))))  # which that encoding does not have
+    ((_, error),) = client.get(rows(spec, Reading(sensor="€"))).refused  # that encoding does not have it
+    assert rejected(error)
 
 
 # Tables

@@ -208,14 +208,29 @@ def test_of_rows_with_one_key_in_a_batch_the_last_one_stays(client: Client, spec
     ]
 
 
-def test_the_staging_table_is_empty_after_a_batch_and_after_a_failed_one(client: Client, spec: TableSpec) -> None:
+def test_the_staging_table_is_empty_after_a_batch(client: Client, spec: TableSpec) -> None:
     client.write(spec, Reading(sensor="a"))
-    assert client.query(f"SELECT count(*) FROM staging_{spec.name}") == [(0,)]
-    client.fail(rows(spec, Reading(sensor="b"), Reading(sensor="c", text="\0")))
+    client.write(spec, Reading(sensor="a"), Reading(sensor="b"))
     assert client.query(f"SELECT count(*) FROM staging_{spec.name}") == [(0,)]
 
 
-def test_of_a_batch_that_fails_nothing_is_written(client: Client, spec: TableSpec) -> None:
-    client.write(spec, Reading(sensor="a", number=1.0))
-    client.fail(rows(spec, Reading(sensor="a", number=2.0), Reading(sensor="b"), Reading(sensor="c", text="\0")))
-    assert [(row[0], row[3]) for row in client.written(spec)] == [("a", 1.0)]
+@pytest.mark.parametrize("bad", [[0], [2], [0, 3], [1, 2], [0, 1, 2, 3]])
+@pytest.mark.parametrize("known", [0, 1])
+def test_rows_that_cannot_be_stored_are_named_and_harm_no_other(
+    client: Client, spec: TableSpec, bad: list[int], known: int
+) -> None:
+    client.write(spec, *[Reading(sensor="0", number=-1.0)] * known)
+    texts = ["\0" if index in bad else "" for index in range(4)]
+    answer = client.get(rows(spec, *[Reading(sensor=str(index), text=text) for index, text in enumerate(texts)]))
+    assert [index for index, _ in answer.refused] == bad
+    assert {error.code for _, error in answer.refused} == {"rejected"}
+    assert answer.rows == 4 - len(bad)
+    stored = {row[0]: row[3] for row in client.written(spec)}
+    assert stored == ({"0": -1.0} if known else {}) | {str(index): 0.0 for index in range(4) if index not in bad}
+
+
+def test_a_table_without_a_key_takes_every_row_as_a_new_one(client: Client, name: str) -> None:
+    spec = table_spec(Reading, name, (), "time")
+    client.write(spec, Reading(sensor="a"), Reading(sensor="a"))
+    client.write(spec, Reading(sensor="a"))
+    assert [row[0] for row in client.written(spec)] == ["a", "a", "a"]

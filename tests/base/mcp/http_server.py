@@ -34,7 +34,8 @@ class Exchange(BaseHTTPRequestHandler):
             case "initialize":
                 self.result(HELLO)
             case "tools/list":
-                self.result({"tools": [{"name": "call", "inputSchema": {"type": "object"}}]})
+                names = self.server.scripted.tools
+                self.result({"tools": [{"name": name, "inputSchema": {"type": "object"}} for name in names]})
             case "notifications/initialized" | "notifications/cancelled":
                 self.reply(202, b"")
             case _:
@@ -76,13 +77,15 @@ class _Server(ThreadingHTTPServer):
 class ScriptedMcp:
     """Answers each call of its tool with the next act of `script`, and with an empty JSON object when that is used up.
 
-    `refuse` answers the handshake instead; `seen` holds the methods and headers of what was asked.
+    `refuse` answers the handshake instead; `tools` are the names of its tools, `seen` holds the methods and headers of
+    what was asked.
     """
 
     def __init__(self) -> None:
         self.script: deque[Act] = deque()
         self.seen: list[tuple[str, dict[str, str]]] = []
         self.refuse: Act | None = None
+        self.tools = ["call"]
         self.stateful = False
         self.closing = threading.Event()
         self._server = _Server(("127.0.0.1", 0), Exchange)

@@ -131,7 +131,9 @@ def test_arguments_that_are_no_json_are_refused_where_the_call_is_made(arguments
 
 
 def test_an_answer_does_not_show_its_contents() -> None:
-    assert "private" not in repr(ToolAnswer("private", {"private": 1}, "s", "1", datetime(2026, 1, 1, tzinfo=UTC)))
+    assert "private" not in repr(
+        ToolAnswer("private", {"private": 1}, "s", "1", datetime(2026, 1, 1, tzinfo=UTC), "call")
+    )
 
 
 # Errors of tools

@@ -70,7 +70,7 @@ def test_secrets_are_the_values_and_their_long_words() -> None:
 
 
 def test_the_longest_a_request_takes_covers_connecting_and_looking_into_a_failure() -> None:
-    assert McpSettings(url=URL, connect_timeout=3.0, call_timeout=4.0).longest == 16.0
+    assert McpSettings(url=URL, connect_timeout=3.0, call_timeout=4.0).longest == 20.0
 
 
 @pytest.mark.parametrize("url", [f"https://a:{KEY}@h:1/p?x={KEY}#y", f"https://h:1/p?{KEY}"])

@@ -10,6 +10,7 @@ from attrs import define, field
 
 from dataplatform.base.agent import Agent, AgentStatus, Entry, Incident, PeerRestarted, Request, State
 from dataplatform.base.agent.status import Vitals
+from dataplatform.base.position import Position
 from dataplatform.base.streaming import (
     CommitOffsets,
     Fetch,
@@ -128,7 +129,7 @@ class Consumer(Client):
         raise AssertionError("no fetch succeeded")
 
     def commit(self, topic: str, offset: int, partition: int = 0) -> None:
-        self.get(CommitOffsets(((topic, partition, offset),)))
+        self.get(CommitOffsets((Position(topic, partition, 0, offset),)))
 
 
 @define(eq=False)

@@ -13,6 +13,7 @@ from attrs import evolve
 from kafka import KafkaConsumer, TopicPartition
 from kafka.structs import OffsetAndMetadata
 
+from dataplatform.base.position import Position
 from dataplatform.base.streaming import CommitOffsets, Fetch, RedpandaSettings, Slice, Subscription, TopicSpec
 from dataplatform.errors import Permanent, Transient
 from dataplatform.result import Result, get_data
@@ -148,10 +149,10 @@ def test_no_message_is_skipped_or_repeated(clients: Clients, broker: Broker, top
         for partition, values in expected.items():
             broker.put(topic, values[begin : begin + 150], partition)
         for part in consumer.slices(600, most=37):
-            assert part.next == part.first + len(part.values) == part.offsets[-1] + 1
-            assert part.values == expected[part.partition][part.first : part.next]
+            assert part.position.next == part.position.first + len(part.values) == part.offsets[-1] + 1
+            assert part.values == expected[part.partition][part.position.first : part.position.next]
             consumer.stage.clock.advance(0.3)  # now and then long enough for a `KeepAlive`
-            consumer.commit(topic, part.next, part.partition)
+            consumer.commit(topic, part.position.next, part.partition)
     consumer.read_nothing()
     assert [broker.committed(subscription.group, topic, partition) for partition in range(4)] == [300] * 4
 
@@ -219,7 +220,11 @@ def test_a_commit_that_makes_no_sense_is_not_made_and_harms_no_other(
     broker.create(topic)
     broker.put(topic, numbered(0, 10))
     consumer.read(10)
-    consumer.get(CommitOffsets(((topic, partition, offset), ("elsewhere", 0, 1), (topic, 0, 10))))
+    consumer.get(
+        CommitOffsets(
+            (Position(topic, partition, 0, offset), Position("elsewhere", 0, 0, 1), Position(topic, 0, 0, 10))
+        )
+    )
     assert broker.committed(subscription.group, topic) == 10
 
 
@@ -242,7 +247,7 @@ def test_a_commit_of_one_who_cannot_join_is_an_outage(
     while not vanished.assignment():
         vanished.poll(100)
     consumer = clients.consumer(broker.settings, evolve(subscription, instance_id=None))
-    error = consumer.fail(CommitOffsets(((topic, 0, 1),)))
+    error = consumer.fail(CommitOffsets((Position(topic, 0, 0, 1),)))
     assert isinstance(error, Transient)
     assert "not a member of the group" in error.message
     vanished.close()

@@ -96,13 +96,13 @@ def test_a_log_that_ends_in_a_gap_parts_where_it_ends() -> None:
 def test_what_is_read_again_takes_the_place_of_what_was_read_before() -> None:
     trail = trail_of(log(0, 10), log(10, 20), log(5, 8))
     assert trail.end(PARTITION) == 8
-    assert trail.seal(PARTITION, 20).startswith("7:")
+    assert trail.last_before(PARTITION, 20)[0] == 7
 
 
 def test_a_seal_is_of_the_last_message_before_the_offset() -> None:
     trail = trail_of(log(10, 20))
-    assert trail.seal(PARTITION, 15) == f"14:{fingerprint(log(14, 15)[0])}"
-    assert trail.seal(PARTITION, 10) == ""
+    assert trail.last_before(PARTITION, 15) == (14, fingerprint(log(14, 15)[0]))
+    assert trail.last_before(PARTITION, 10) == (None, None)
 
 
 def test_a_fingerprint_tells_values_times_and_the_keys_of_messages_without_a_value() -> None:

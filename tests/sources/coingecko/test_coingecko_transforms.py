@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataplatform.base.http import Response
 from dataplatform.errors import Permanent, PlatformError, Transient
-from dataplatform.sources.coingecko import requests, transforms
+from dataplatform.sources.coingecko import endpoints, transforms
+from dataplatform.sources.coingecko.answers import Answer
 from tests.sources.coingecko.test_coingecko_feeds import row
 
 quick = settings(deadline=None, max_examples=60)
@@ -35,13 +35,13 @@ NOT_JSON = [b"", b"<!DOCTYPE html>", b"{", b"\xff", b"[" * 100_000, b'[{"id":' *
 OTHER_SHAPES = [b"null", b"{}", b"7", b'"text"', b"[7]", b'{"data": 7}', b'{"data": []}']
 
 
-def response(body: object, **headers: str) -> Response:
+def answer(body: object) -> Answer:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return Response(200, raw, headers, "https://api.example/x?ids=a", datetime(2026, 1, 1, tzinfo=UTC))
+    return Answer(raw, "coingecko", "https://api.example/x")
 
 
-def analytics(**changes: Any) -> Response:
-    return response({"data": GLOBAL | changes})
+def analytics(**changes: Any) -> Answer:
+    return answer({"data": GLOBAL | changes})
 
 
 def refusal(transform: Any, *arguments: Any) -> PlatformError:
@@ -54,12 +54,12 @@ def refusal(transform: Any, *arguments: Any) -> PlatformError:
 
 
 def test_numbers_that_are_null_or_absent_are_unknown() -> None:
-    (price,) = transforms.markets([response([row("bitcoin", name=None, total_volume=None)])]).prices
+    (price,) = transforms.markets([answer([row("bitcoin", name=None, total_volume=None)])]).prices
     assert (price.name, price.market_cap, price.volume_24h, price.change_7d) == (None, None, None, None)
 
 
 def test_zero_is_zero() -> None:
-    (price,) = transforms.markets([response([row("bitcoin", current_price=0, total_volume=0)])]).prices
+    (price,) = transforms.markets([answer([row("bitcoin", current_price=0, total_volume=0)])]).prices
     assert (price.usd_price, price.volume_24h) == (0.0, 0.0)
 
 
@@ -68,7 +68,7 @@ def test_zero_is_zero() -> None:
     [("Tab\tCoin", "Tab Coin"), ("\u200bHidden ", "Hidden"), ("No\u00a0Break", "No Break"), ("", None), ("\0", None)],
 )
 def test_a_price_is_not_lost_for_odd_characters_in_a_name(name: str, kept: str | None) -> None:
-    (price,) = transforms.markets([response([row("bitcoin", name=name)])]).prices
+    (price,) = transforms.markets([answer([row("bitcoin", name=name)])]).prices
     assert price.name == kept
 
 
@@ -90,7 +90,7 @@ def test_a_price_is_not_lost_for_odd_characters_in_a_name(name: str, kept: str |
 )
 def test_a_broken_row_is_kept_raw_with_the_reason_and_harms_no_other(changes: dict[str, Any]) -> None:
     bad = row("ethereum") | changes
-    found = transforms.markets([response([row("bitcoin"), bad, row("solana")])])
+    found = transforms.markets([answer([row("bitcoin"), bad, row("solana")])])
     assert [price.coin_id for price in found.prices] == ["bitcoin", "solana"]
     ((raw, error),) = found.broken
     assert json.loads(raw) == bad
@@ -98,17 +98,17 @@ def test_a_broken_row_is_kept_raw_with_the_reason_and_harms_no_other(changes: di
 
 
 def test_when_no_row_is_valid_the_shape_has_changed() -> None:
-    error = refusal(transforms.markets, [response([row("a", current_price="1")]), response([{}])])
+    error = refusal(transforms.markets, [answer([row("a", current_price="1")]), answer([{}])])
     assert (type(error), error.code) == (Permanent, "changed_shape")
 
 
 def test_no_rows_are_no_prices_and_no_failure() -> None:
-    found = transforms.markets([response([])])
+    found = transforms.markets([answer([])])
     assert (found.prices, found.broken, found.unpriced) == ([], [], [])
 
 
 def test_the_later_page_has_the_newer_price_of_a_coin_on_both() -> None:
-    pages = [response([row("a"), row("b", current_price=1)]), response([row("b", current_price=2), row("c")])]
+    pages = [answer([row("a"), row("b", current_price=1)]), answer([row("b", current_price=2), row("c")])]
     prices = transforms.markets(pages).prices
     assert [(price.coin_id, price.usd_price) for price in prices] == [("a", 1.5), ("b", 2.0), ("c", 1.5)]
 
@@ -117,7 +117,7 @@ def test_the_later_page_has_the_newer_price_of_a_coin_on_both() -> None:
 @quick
 def test_any_rows_are_prices_or_broken_or_unpriced(changes: list[dict[str, Any]]) -> None:
     rows = [row(f"coin-{number}") | change for number, change in enumerate(changes)]
-    found = transforms.markets([response([row("good"), *rows])])
+    found = transforms.markets([answer([row("good"), *rows])])
     assert len(found.prices) + len(found.broken) + len(found.unpriced) == len(rows) + 1
 
 
@@ -125,21 +125,21 @@ def test_any_rows_are_prices_or_broken_or_unpriced(changes: list[dict[str, Any]]
 
 
 def test_other_currencies_are_added_where_they_are_known() -> None:
-    prices = transforms.markets([response([row("a"), row("b"), row("c")])]).prices
-    answers = [response({"a": {"btc": 0.5, "eth": None}}), response({"b": {"eth": 2, "usd": 9}, "z": {}})]
+    prices = transforms.markets([answer([row("a"), row("b"), row("c")])]).prices
+    answers = [answer({"a": {"btc": 0.5, "eth": None}}), answer({"b": {"eth": 2, "usd": 9}, "z": {}})]
     found = transforms.with_other_currencies(prices, answers)
     assert [(price.btc_price, price.eth_price) for price in found] == [(0.5, None), (None, 2.0), (None, None)]
 
 
 @pytest.mark.parametrize("wrong", [{"a": {"btc": -1}}, {"a": {"btc": "0.5"}}, {"a": 7}, []])
 def test_other_currencies_of_another_shape_are_refused(wrong: object) -> None:
-    prices = transforms.markets([response([row("a")])]).prices
-    error = refusal(transforms.with_other_currencies, prices, [response(wrong)])
+    prices = transforms.markets([answer([row("a")])]).prices
+    error = refusal(transforms.with_other_currencies, prices, [answer(wrong)])
     assert (type(error), error.code) == (Permanent, "changed_shape")
 
 
 def test_a_coin_listed_twice_is_one_ticker() -> None:
-    assert transforms.coin_ids([response([{"id": "a"}, {"id": "b"}]), response([{"id": "b"}, {"id": "c"}])]) == [*"abc"]
+    assert transforms.coin_ids([answer([{"id": "a"}, {"id": "b"}]), answer([{"id": "b"}, {"id": "c"}])]) == [*"abc"]
 
 
 def test_analytics_are_in_dollars_and_percent() -> None:
@@ -177,39 +177,33 @@ def test_analytics_of_another_shape_are_refused_by_name(changes: dict[str, Any])
 @pytest.mark.parametrize("body", NOT_JSON, ids=range(len(NOT_JSON)))
 def test_what_is_no_json_is_an_outage_that_shows_how_it_begins(body: bytes) -> None:
     for transform, argument in (
-        (transforms.markets, [response(body)]),
-        (transforms.coin_ids, [response(body)]),
-        (transforms.analytics, response(body)),
+        (transforms.markets, [answer(body)]),
+        (transforms.coin_ids, [answer(body)]),
+        (transforms.analytics, answer(body)),
     ):
         error = refusal(transform, argument)
         assert isinstance(error, PlatformError)
         assert (type(error), error.code) in {(Transient, "not_json"), (Permanent, "changed_shape")}
         assert "https://api.example/x" in error.message
-        assert "ids=" not in error.message
 
 
 @pytest.mark.parametrize("body", OTHER_SHAPES)
 def test_json_of_another_shape_is_permanent(body: bytes) -> None:
-    error = refusal(transforms.analytics, response(body))
+    error = refusal(transforms.analytics, answer(body))
     assert (type(error), error.code) == (Permanent, "changed_shape")
     if body != b"[7]":
-        error = refusal(transforms.markets, [response(body)])
+        error = refusal(transforms.markets, [answer(body)])
         assert (type(error), error.code) == (Permanent, "changed_shape")
 
 
-def test_a_label_is_the_answers_own() -> None:
-    assert transforms.label(response([])) == "coingecko"
-    assert transforms.label(response([], **{"x-simulator": "dataplatform"})) == "simulator"
-
-
-# Requests
+# What is asked
 
 
 @given(st.lists(st.text(st.characters(codec="utf-8"), min_size=1, max_size=128), unique=True, max_size=400))
 @quick
 def test_coins_are_split_whole_and_in_order_over_urls_of_a_safe_length(ids: list[str]) -> None:
     ids = [coin_id.replace(",", ".") for coin_id in ids]
-    split = [dict(get.params)["ids"].split(",") for get in requests.markets_of(ids)]
+    split = [str(ask.parameters["ids"]).split(",") for ask in endpoints.markets_of(ids)]
     assert [coin_id for page in split for coin_id in page] == ids
     for page in split:
         assert 1 <= len(page) <= 250
@@ -218,14 +212,13 @@ def test_coins_are_split_whole_and_in_order_over_urls_of_a_safe_length(ids: list
 
 @pytest.mark.parametrize(("count", "pages"), [(1, 1), (250, 1), (251, 2), (5_000, 20)])
 def test_the_top_coins_are_asked_for_page_by_page(count: int, pages: int) -> None:
-    asked = [dict(get.params) for get in requests.top_markets(count)]
-    assert [params["page"] for params in asked] == [str(page) for page in range(1, pages + 1)]
-    assert {params["per_page"] for params in asked} == {"250"}
+    asked = [ask.parameters for ask in endpoints.top_markets(count)]
+    assert [parameters["page"] for parameters in asked] == list(range(1, pages + 1))
+    assert {parameters["per_page"] for parameters in asked} == {250}
 
 
-def test_every_request_is_in_dollars_at_full_precision() -> None:
-    for get in (*requests.markets_of(["a"]), *requests.top_markets(1)):
-        assert ("vs_currency", "usd") in get.params
-        assert ("precision", "full") in get.params
-    (get,) = requests.simple_prices(["a", "b"], ["btc", "eth"])
-    assert dict(get.params) == {"ids": "a,b", "vs_currencies": "btc,eth", "precision": "full"}
+def test_every_question_is_in_dollars_at_full_precision() -> None:
+    for ask in (*endpoints.markets_of(["a"]), *endpoints.top_markets(1)):
+        assert (ask.parameters["vs_currency"], ask.parameters["precision"]) == ("usd", "full")
+    (ask,) = endpoints.simple_prices(["a", "b"], ["btc", "eth"])
+    assert ask.parameters == {"ids": "a,b", "vs_currencies": "btc,eth", "precision": "full"}

@@ -40,8 +40,12 @@ def make(stage: Stage) -> Make:
 
 
 def slice_(topic: str, values: Sequence[bytes | None], partition: int = 0, first: int = 0) -> Slice:
-    offsets = list(range(first, first + len(values)))
-    return Slice(topic, partition, first, first + len(values), offsets, [None] * len(values), list(values))
+    return Slice(position(topic, partition, first, first + len(values)), [None] * len(values), list(values))
+
+
+def position(topic: str, partition: int, first: int, after: int, of: Sequence[int] | None = None) -> Position:
+    """Return what was read of a partition; the offsets `of` its records are all of them, unless told."""
+    return Position(topic, partition, first, after, offsets=range(first, after) if of is None else of)
 
 
 def wire(*records: Record, kind: Kind = PRICES) -> list[bytes]:
@@ -65,7 +69,7 @@ def test_a_reading_is_one_fetch_under_the_name_of_this_life(make: Make) -> None:
 
 def test_committed_are_the_offsets_after_the_last_records(make: Make) -> None:
     positions = (Position("prices", 0, 0, 5), Position("prices", 3, 7, 9))
-    assert make()._commit(positions).requests == [CommitOffsets((("prices", 0, 5), ("prices", 3, 9)))]
+    assert make()._commit(positions).requests == [CommitOffsets(positions)]
 
 
 # Messages
@@ -74,7 +78,7 @@ def test_committed_are_the_offsets_after_the_last_records(make: Make) -> None:
 def test_messages_become_records_of_their_topics_kind_with_their_positions(make: Make) -> None:
     (crop,) = crops(make(), slice_("crypto-prices", wire(price("a"), price("b")), partition=3, first=40))
     assert (crop.kind, crop.records, crop.letters) == (PRICES, [price("a"), price("b")], [])
-    assert crop.positions == (Position("crypto-prices", 3, 40, 42),)
+    assert crop.positions == (position("crypto-prices", 3, 40, 42),)
 
 
 def test_the_partitions_of_a_topic_are_one_crop_and_each_kind_is_its_own(make: Make) -> None:
@@ -89,16 +93,16 @@ def test_the_partitions_of_a_topic_are_one_crop_and_each_kind_is_its_own(make: M
         ("prices", [price("a"), price("b")]),
         ("analytics", [state]),
     ]
-    assert found[0].positions == (Position("crypto-prices", 0, 0, 1), Position("crypto-prices", 1, 5, 7))
+    assert found[0].positions == (position("crypto-prices", 0, 0, 1), position("crypto-prices", 1, 5, 7, of=[5]))
     assert [one.offset for one in found[0].letters] == [6]
-    assert found[1].positions == (Position("crypto-analytics", 0, 9, 10),)
+    assert found[1].positions == (position("crypto-analytics", 0, 9, 10),)
 
 
 def test_a_message_that_is_no_record_becomes_a_letter_with_its_place_and_bytes(make: Make, stage: Stage) -> None:
     values = [*wire(price("a")), b"\xff\x00 no json", None, wire(price("b"))[0].replace(b"77000.0", b"-1")]
     (crop,) = crops(make(), slice_("crypto-prices", values, partition=2, first=10))
     assert crop.records == [price("a")]
-    assert crop.positions == (Position("crypto-prices", 2, 10, 14),)
+    assert crop.positions == (position("crypto-prices", 2, 10, 14, of=[10]),)
     assert [(one.stream, one.partition, one.offset, one.raw) for one in crop.letters] == [
         ("crypto-prices", 2, 11, b"\xff\x00 no json"),
         ("crypto-prices", 2, 12, b""),
@@ -111,7 +115,7 @@ def test_a_message_that_is_no_record_becomes_a_letter_with_its_place_and_bytes(m
 def test_a_slice_of_nothing_but_bad_messages_keeps_its_position(make: Make) -> None:
     (crop,) = crops(make(), slice_("crypto-prices", [b"", b"{"], first=3))
     assert (crop.records, len(crop.letters)) == ([], 2)
-    assert crop.positions == (Position("crypto-prices", 0, 3, 5),)
+    assert crop.positions == (position("crypto-prices", 0, 3, 5, of=[]),)
 
 
 def test_nothing_that_came_is_no_crop(make: Make) -> None:
@@ -198,13 +202,19 @@ def test_prices_and_analytics_are_read_by_default() -> None:
         ({"topics": {"prices": "x" * 250}}, "no name of a topic"),
         ({"topics": {"prices": 7}}, "no name of a topic"),
         ({"topics": {"prices": "one", "ohlcv": "one"}}, "'one' would hold two"),
+        ({"topics": {"prices": "crypto-ohlcv"}}, "'crypto-ohlcv' would hold two"),
         ({"group": ""}, "group"),
-        ({"start": "yesterday"}, "start"),
+        ({"start": "yesterday"}, "start: expected a start: 'earliest', 'latest'"),
+        ({"start": "2026-01-01T00:00:00"}, "time zone, such as '2026-01-01T00:00:00Z'"),
+        ({"start": {"crypto-prices": 5}}, "start: expected a topic and partition"),
+        ({"view_from": -1}, "view_from: expected an offset"),
+        ({"view_most": 0}, "view_most"),
         ({"session_timeout": 5.0}, "session_timeout"),
         ({"session_timeout": 301.0}, "session_timeout"),
         ({"most": 0}, "most"),
         ({"most": 100_001}, "most"),
         ({"partitions": 0}, "partitions"),
+        ({"partitions": 1_001}, "partitions"),
     ],
 )
 def test_an_option_that_makes_no_sense_is_refused(options: dict[str, Any], word: str) -> None:
@@ -218,8 +228,12 @@ def test_every_kind_can_be_read() -> None:
 
 
 @pytest.mark.parametrize("light", [True, False])
-def test_a_source_brings_along_a_consumer_of_its_own(light: bool) -> None:  # noqa: FBT001
+def test_a_source_brings_along_a_consumer_of_its_own_and_a_view(light: bool) -> None:  # noqa: FBT001
     connection = Connection("redpanda", "redpanda", RedpandaSettings(["127.0.0.1:1"], light=light), ())
     part = RedpandaSource.part("topics", RedpandaSourceOptions(client="redpanda"), connection, None)
-    assert [(spec.name, spec.kind) for spec in part.specs] == [("topics.consumer", "client"), ("topics", "source")]
+    assert [(spec.name, spec.kind) for spec in part.specs] == [
+        ("topics.consumer", "client"),
+        ("topics.view", "client"),
+        ("topics", "source"),
+    ]
     assert part.client == "topics.consumer"

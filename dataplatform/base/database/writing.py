@@ -1,0 +1,166 @@
+"""Writing rows over one connection: straight into the table where that can be, and without those that nobody can store.
+
+Rows with a key go by `COPY` straight into their table, too, as long as none of them is there already; when one is, all
+of the batch go through the staging table, and so do the next batches, which are likely to be like it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from io import BytesIO
+from itertools import chain
+from typing import Any
+
+import psycopg2
+from attrs import define, field
+from psycopg2.errors import UniqueViolation
+from psycopg2.extensions import connection
+
+from dataplatform.base.database.errors import explain
+from dataplatform.base.database.inserting import insert_rows
+from dataplatform.base.database.making import ensure_positions, ensure_table
+from dataplatform.base.database.positions import POSITIONS_TABLE, Place, advance, lock
+from dataplatform.base.database.requests import RowsWritten, WriteRows
+from dataplatform.base.database.tables import TableSpec
+from dataplatform.base.position import PositionKey
+from dataplatform.errors import Permanent, PlatformError
+
+__all__ = ["RowWriter"]
+
+BATCHES_BY_STAGING = 50  # after one with a row that was there already
+
+
+@define(eq=False)
+class RowWriter:
+    """Writes over the connection it is given, and remembers what it has made and met there.
+
+    The strategy `insert` does without COPY and the staging table.
+    """
+
+    _strategy: str = "copy"
+    _made: set[str] = field(factory=set)
+    _by_staging: dict[str, int] = field(factory=dict)
+
+    def write(self, conn: connection, request: WriteRows) -> RowsWritten:
+        """Write the rows and the positions of where they came from in one transaction.
+
+        A row that is stored already, as its position says, is left out; one that cannot be stored is answered, with
+        its error, and harms no other.
+        """
+        self._prepare(conn, request)
+        with conn, conn.cursor() as cursor:
+            places = lock(cursor, request.positions)
+            lines = request.text.split("\n")[:-1]
+            wanted, refused = _untold(places, len(lines))
+            refused |= self._put(cursor, request.spec, lines, wanted)
+            if places:
+                advance(cursor, places, _by_place(places, refused))
+        self._made.add(request.spec.name)
+        if places:
+            self._made.add(POSITIONS_TABLE)
+        return RowsWritten(request.spec.name, len(lines) - len(refused), tuple(sorted(refused.items())))
+
+    def forget(self) -> None:
+        """Forget what was made over a connection that is gone."""
+        self._made.clear()
+
+    def _prepare(self, conn: connection, request: WriteRows) -> None:
+        if request.positions and POSITIONS_TABLE not in self._made:
+            ensure_positions(conn)
+        if request.spec.name not in self._made:
+            ensure_table(conn, request.spec)
+            if request.spec.upsert and self._strategy == "copy":
+                with conn, conn.cursor() as cursor:
+                    cursor.execute(request.spec.stage)
+                    cursor.execute(request.spec.upsert)  # of nothing: fails where the table has another key, or none
+
+    def _put(
+        self, cursor: Any, spec: TableSpec, lines: Sequence[str], wanted: Sequence[int]
+    ) -> dict[int, PlatformError]:
+        """Store the lines that are wanted; answers those that cannot be, found by halving."""
+        if not wanted:
+            return {}
+        try:
+            self._copy(cursor, spec, "".join([f"{lines[index]}\n" for index in wanted]))
+        except (psycopg2.Error, ValueError) as error:
+            failure = _explained(error)
+            if failure.code != "rejected":
+                raise
+            if len(wanted) == 1:
+                return {wanted[0]: failure}
+            middle = len(wanted) // 2
+            return self._put(cursor, spec, lines, wanted[:middle]) | self._put(cursor, spec, lines, wanted[middle:])
+        return {}
+
+    def _copy(self, cursor: Any, spec: TableSpec, text: str) -> None:
+        encoded = text.encode()
+        if self._strategy == "insert":
+            with _savepoint(cursor):
+                insert_rows(cursor, spec, text)
+            return
+        left = self._by_staging.get(spec.name, 0)
+        if left:
+            self._by_staging[spec.name] = left - 1
+            _merge(cursor, spec, encoded)
+            return
+        try:
+            with _savepoint(cursor):
+                cursor.copy_expert(spec.append, BytesIO(encoded))
+        except UniqueViolation:
+            if not spec.upsert:
+                raise
+            self._by_staging[spec.name] = BATCHES_BY_STAGING
+            _merge(cursor, spec, encoded)
+
+
+def _merge(cursor: Any, spec: TableSpec, encoded: bytes) -> None:
+    with _savepoint(cursor):
+        cursor.copy_expert(spec.copy, BytesIO(encoded))
+        cursor.execute(spec.upsert)
+        cursor.execute(spec.clear)
+
+
+@contextmanager
+def _savepoint(cursor: Any) -> Iterator[None]:
+    cursor.execute("SAVEPOINT rows")
+    try:
+        yield
+    except psycopg2.Error:
+        cursor.execute("ROLLBACK TO SAVEPOINT rows")
+        raise
+    cursor.execute("RELEASE SAVEPOINT rows")
+
+
+def _explained(error: psycopg2.Error | ValueError) -> PlatformError:
+    if isinstance(error, psycopg2.Error):
+        return explain(error, writing=True)
+    return Permanent("rejected", f"not to be sent to PostgreSQL: {error}")  # half a surrogate pair
+
+
+def _untold(places: Sequence[Place], count: int) -> tuple[Sequence[int], dict[int, PlatformError]]:
+    """Return the rows that are not stored yet, and those that were refused before, by index."""
+    if all(place.stored <= place.position.first for place in places):
+        return range(count), {}
+    wanted: list[int] = []
+    refused: dict[int, PlatformError] = {}
+    for index, (place, offset) in enumerate(_origins(places)):
+        if offset >= place.stored:
+            wanted.append(index)
+        elif reason := place.refused.get(offset):
+            refused[index] = Permanent("rejected", reason)
+    return wanted, refused
+
+
+def _by_place(places: Sequence[Place], refused: dict[int, PlatformError]) -> dict[PositionKey, dict[int, str]]:
+    """Return the reasons by position and offset."""
+    reasons: dict[PositionKey, dict[int, str]] = {}
+    if refused:
+        for index, (place, offset) in enumerate(_origins(places)):
+            if index in refused:
+                reasons.setdefault(place.position.key, {})[offset] = refused[index].message
+    return reasons
+
+
+def _origins(places: Sequence[Place]) -> Iterator[tuple[Place, int]]:
+    return chain.from_iterable(((place, offset) for offset in place.position.offsets) for place in places)

@@ -1,0 +1,198 @@
+"""A topic as a log: an agent that reads stretches of it by time or offset, as a member of no group."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, ClassVar, TypeAlias, TypeVar, assert_never
+
+from attrs import field, frozen
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError
+from kafka.structs import OffsetAndMetadata
+
+from dataplatform.base.agent import Agent, Context, Request
+from dataplatform.base.streaming.connection import close_consumer, connect
+from dataplatform.base.streaming.errors import explain
+from dataplatform.base.streaming.settings import RedpandaSettings
+from dataplatform.errors import PlatformError, Transient
+from dataplatform.result import Failure, Result, Success
+
+__all__ = ["FindStretches", "LogMessage", "LogPiece", "NoteRead", "ReadStretch", "RedpandaLog", "Stretch"]
+
+T = TypeVar("T")
+
+
+@frozen
+class Stretch:
+    """Offsets [first, end) of one partition of a topic."""
+
+    topic: str
+    partition: int
+    first: int
+    end: int
+
+
+@frozen
+class LogMessage:
+    """One message; `time` is the record's own timestamp, in UTC."""
+
+    offset: int
+    time: datetime
+    value: bytes | None = field(repr=False)
+
+
+@frozen
+class LogPiece:
+    """Messages in order, and the offset at which to read on."""
+
+    messages: list[LogMessage] = field(repr=lambda messages: f"{len(messages)} messages")
+    next: int
+
+
+@frozen
+class FindStretches(Request[list[Stretch]]):
+    """Answers where the messages from `since` until before `until` are, per partition; none for a missing topic.
+
+    Without `until`, they end where the log ends now. Where the log's group has noted that it has read some, those are
+    left out.
+    """
+
+    topic: str
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@frozen
+class ReadStretch(Request[LogPiece]):
+    """Answers the first messages of a stretch, at most `most`."""
+
+    stretch: Stretch
+    most: int = 5_000
+
+
+@frozen
+class NoteRead(Request[None]):
+    """Commit, for the log's group, that each partition was read up to an offset."""
+
+    topic: str
+    offsets: tuple[tuple[int, int], ...]
+
+
+Message: TypeAlias = FindStretches | ReadStretch | NoteRead
+
+
+class RedpandaLog(Agent):
+    """Reads committed messages and disturbs nobody: no group is joined, so none is rebalanced.
+
+    With a `group` it can note how far it has read. A group that has members of its own refuses such a note.
+    """
+
+    kind: ClassVar[str] = "client"
+
+    def __init__(self, context: Context, settings: RedpandaSettings, group: str | None = None) -> None:
+        super().__init__(context)
+        self._settings = settings
+        self._group = group
+        self._consumer: KafkaConsumer | None = None
+
+    def receive(self, message: Message) -> Result[Any]:
+        match message:
+            case FindStretches():
+                return self._with_consumer(lambda consumer: self._find(consumer, message))
+            case ReadStretch(stretch, most):
+                return self._with_consumer(lambda consumer: self._read(consumer, stretch, most))
+            case NoteRead(topic, offsets):
+                return self._with_consumer(lambda consumer: self._note(consumer, topic, dict(offsets)))
+            case _:
+                assert_never(message)
+
+    def _close(self) -> None:
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            close_consumer(consumer)
+
+    def _with_consumer(self, run: Callable[[KafkaConsumer], T]) -> Result[T]:
+        try:
+            answer = run(self._connected())
+        except (KafkaError, OSError) as error:
+            return self._failed(explain(error, ", ".join(self._settings.brokers)))
+        except PlatformError as error:
+            return self._failed(error)
+        self.recover()
+        return Success(answer)
+
+    def _failed(self, error: PlatformError) -> Failure:
+        self._close()
+        self.degrade(error)
+        return Failure(error)
+
+    def _find(self, consumer: KafkaConsumer, wanted: FindStretches) -> list[Stretch]:
+        numbers = consumer.partitions_for_topic(wanted.topic) or ()
+        partitions = [TopicPartition(wanted.topic, number) for number in sorted(numbers)]
+        if not partitions:
+            return []
+        limit = self._settings.milliseconds
+        firsts = consumer.beginning_offsets(partitions, timeout_ms=limit)
+        ends = consumer.end_offsets(partitions, timeout_ms=limit)
+        begin = self._at(consumer, partitions, wanted.since, ends) if wanted.since else firsts
+        until = self._at(consumer, partitions, wanted.until, ends) if wanted.until else ends
+        return [
+            Stretch(tp.topic, tp.partition, self._unread(consumer, tp, begin[tp]), min(until[tp], ends[tp]))
+            for tp in partitions
+        ]
+
+    def _at(
+        self,
+        consumer: KafkaConsumer,
+        partitions: list[TopicPartition],
+        moment: datetime,
+        ends: dict[TopicPartition, int],
+    ) -> dict[TopicPartition, int]:
+        """Return the offset of the first message at or after a moment, the log's end where there is none."""
+        stamps = dict.fromkeys(partitions, round(moment.timestamp() * 1000))
+        found = consumer.offsets_for_times(stamps, timeout_ms=self._settings.milliseconds)
+        return {tp: found[tp].offset if found.get(tp) else ends[tp] for tp in partitions}
+
+    def _unread(self, consumer: KafkaConsumer, partition: TopicPartition, first: int) -> int:
+        if self._group is None:
+            return first
+        committed = consumer.committed(partition, timeout_ms=self._settings.milliseconds)
+        return max(first, committed or 0)
+
+    def _read(self, consumer: KafkaConsumer, stretch: Stretch, most: int) -> LogPiece:
+        partition = TopicPartition(stretch.topic, stretch.partition)
+        if consumer.assignment() != {partition}:
+            consumer.assign([partition])
+            consumer.seek(partition, stretch.first)
+        elif consumer.position(partition) != stretch.first:
+            consumer.seek(partition, stretch.first)
+        found = consumer.poll(self._settings.milliseconds, max_records=most).get(partition, [])
+        position = consumer.position(partition)
+        if position <= stretch.first < stretch.end:
+            where = f"{stretch.topic}/{stretch.partition}"
+            raise Transient("broker", f"{where} could not be read at offset {stretch.first} in time")
+        messages = [
+            LogMessage(one.offset, datetime.fromtimestamp(one.timestamp / 1000, UTC), one.value)
+            for one in found
+            if one.offset < stretch.end
+        ]
+        self.count("messages", len(messages))
+        return LogPiece(messages, min(position, stretch.end))
+
+    def _note(self, consumer: KafkaConsumer, topic: str, offsets: dict[int, int]) -> None:
+        noted = {TopicPartition(topic, number): OffsetAndMetadata(offset, "", -1) for number, offset in offsets.items()}
+        consumer.commit(noted, timeout_ms=self._settings.milliseconds)
+
+    def _connected(self) -> KafkaConsumer:
+        if self._consumer is None:
+            options = self._settings.common(f"dataplatform-{self.name}") | {
+                "group_id": self._group,
+                "enable_auto_commit": False,
+                "auto_offset_reset": "none",
+                "isolation_level": "read_committed",
+                "max_partition_fetch_bytes": 4 * 1024 * 1024,
+                "fetch_max_wait_ms": min(500, self._settings.milliseconds // 2),
+            }
+            self._consumer = connect(KafkaConsumer, **options)
+        return self._consumer

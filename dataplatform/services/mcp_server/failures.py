@@ -1,0 +1,60 @@
+"""Failures as tool errors: what went wrong and what to do, for a reader that can only read; never a traceback."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+from mcp.types import CallToolResult, TextContent
+
+from dataplatform.errors import Permanent, PlatformError, Transient
+
+__all__ = ["ERROR", "advised", "text_of", "told_by", "tool_error"]
+
+ERROR = "dataplatform/error"
+PAUSE = 2.0  # seconds to wait where nobody has said how long
+LONGEST = 1_500
+SHOWN = 5
+
+
+def tool_error(error: PlatformError) -> CallToolResult:
+    """Return the failure as a tool's answer; for programs, `_meta` has its code and whether to try again."""
+    transient = isinstance(error, Transient)
+    pause = (error.retry_after or PAUSE) if isinstance(error, Transient) else None
+    meta = {ERROR: {"code": error.code, "transient": transient, "retryAfter": pause}}
+    return CallToolResult(content=[TextContent(type="text", text=text_of(error))], is_error=True, _meta=meta)
+
+
+def text_of(error: PlatformError) -> str:
+    """Return what went wrong and what to do.
+
+    >>> text_of(Transient("rate_limited", "CoinGecko answered 429", retry_after=30.0))
+    'rate_limited: CoinGecko answered 429. Try again in 30 s.'
+    """
+    message, remedy = error.message, error.remedy
+    if error.code == "crashed":  # what an agent died of is its supervisor's business, and in the log
+        message, remedy = "the agent that was asked failed and is being restarted", ""
+    said = f"{error.code}: {message}"[:LONGEST].rstrip(".") + "."
+    if isinstance(error, Transient):
+        said += f" Try again in {error.retry_after or PAUSE:.3g} s."
+    return said + (f" {remedy[:1].upper()}{remedy[1:]}." if remedy else "")
+
+
+def advised(error: PlatformError, *, able: Sequence[str] = (), known: Sequence[str] = (), asked: str = "") -> PlatformError:
+    """Return an error with what a caller can do about it: other sources that can answer, ids that are known."""
+    if error.code == "unsupported" and able:
+        return Permanent(error.code, error.message, remedy=f"use source {' or '.join(map(repr, able))}")
+    if error.code != "not_found" or not known:
+        return error
+    close = get_close_matches(asked.lower(), known, n=3, cutoff=0.6) if asked else []
+    meant = f"did you mean {' or '.join(map(repr, close))}? " if close else ""
+    return Permanent(error.code, error.message, remedy=f"{meant}Known ids are {', '.join(known[:SHOWN])}, …; "
+                     "get_available_tickers has them all")  # fmt: skip
+
+
+def told_by(place: str, reader: str, error: PlatformError) -> PlatformError:
+    """Return a reader's error as its source's: a caller knows no readers."""
+    message, remedy = error.message.replace(reader, place), error.remedy.replace(reader, place)
+    if isinstance(error, Transient):
+        return Transient(error.code, message, remedy=remedy, retry_after=error.retry_after)
+    return type(error)(error.code, message, remedy=remedy)

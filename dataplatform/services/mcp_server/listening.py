@@ -1,0 +1,138 @@
+"""Serving over HTTP or standard input and output, on an event loop: who may knock, and how it ends."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from typing import Any
+
+import uvicorn
+from attrs import define, field, frozen
+from mcp.server import Server
+from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
+from mcp.server.auth.middleware.bearer_auth import BearerAuthBackend, RequireAuthMiddleware
+from mcp.server.stdio import stdio_server
+from mcp.server.streamable_http_manager import StreamableHTTPASGIApp, StreamableHTTPSessionManager
+from mcp.server.transport_security import TransportSecuritySettings
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.authentication import AuthenticationMiddleware
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from dataplatform.services.mcp_server.callers import Callers
+from dataplatform.services.mcp_server.options import McpServerOptions
+
+__all__ = ["HttpDoor", "listen", "serve_stdio"]
+
+PATH = "/mcp"
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+BACKLOG = 256
+CONNECTIONS = 1_000  # at once; a client has two or three
+REFUSALS = range(400, 500)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a listening socket; raises `OSError` when somebody else has the port, or the address is not ours."""
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+@define(eq=False)
+class HttpDoor:
+    """Serves on a socket until `close`, which breaks off what is under way."""
+
+    server: Server[Any]
+    options: McpServerOptions
+    callers: Callers
+    log: Any
+    _uvicorn: uvicorn.Server = field(init=False)
+    _manager: StreamableHTTPSessionManager = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._manager = StreamableHTTPSessionManager(
+            self.server,
+            security_settings=_security(self.options),
+            max_request_body_size=self.options.max_body,
+            max_sessions=self.options.max_sessions,
+        )
+        self._uvicorn = uvicorn.Server(
+            uvicorn.Config(
+                self._app(),
+                http="h11",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                limit_concurrency=CONNECTIONS,
+            )
+        )
+
+    async def serve(self, listener: socket.socket) -> None:
+        """Serve until `close`."""
+        async with self._manager.run():
+            await self._uvicorn.serve([listener])
+
+    def close(self) -> None:
+        """Have `serve` end, in any thread."""
+        self._uvicorn.should_exit = self._uvicorn.force_exit = True
+
+    def _app(self) -> ASGIApp:
+        door: ASGIApp = StreamableHTTPASGIApp(self._manager)
+        middleware = [Middleware(Refusals, log=self.log)]
+        if self.options.tokens:
+            door = RequireAuthMiddleware(door, [])
+            middleware += [
+                Middleware(AuthenticationMiddleware, backend=BearerAuthBackend(self.callers)),
+                Middleware(AuthContextMiddleware),
+            ]
+        return Starlette(routes=[Route(PATH, door)], middleware=middleware)
+
+
+@frozen
+class Refusals:
+    """Logs the requests that were refused before they became a call: no token, a wrong host, too large."""
+
+    app: ASGIApp
+    log: Any
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def watched(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] in REFUSALS:
+                client = (scope.get("client") or ("?",))[0]
+                self.log.warning("refused", client=client, method=scope["method"], status=message["status"])
+            await send(message)
+
+        await self.app(scope, receive, watched)
+
+
+async def serve_stdio(server: Server[Any]) -> None:
+    """Serve whoever started this process, until the input ends."""
+    async with stdio_server() as (received, sent):
+        await server.run(received, sent, server.create_initialization_options())
+
+
+def quieten() -> None:
+    """Keep the SDK from setting up logging on standard error, which its first message to the root logger would do."""
+    root = logging.getLogger()
+    if not root.handlers:
+        root.addHandler(logging.NullHandler())
+
+
+def _security(options: McpServerOptions) -> TransportSecuritySettings:
+    """Refuse what a page of another site makes a browser send: only known names and pages are served."""
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    names = dict.fromkeys((*LOOPBACK, host, *options.allowed_hosts))
+    hosts = [form for name in names for form in (name, f"{name}:*")]
+    return TransportSecuritySettings(
+        allowed_hosts=hosts, allowed_origins=[*(f"http://{name}" for name in hosts), *options.allowed_origins]
+    )

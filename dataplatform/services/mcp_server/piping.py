@@ -1,0 +1,99 @@
+"""`run_pipe`: what a source reads is written to targets, by the composition of the DSL and its laws."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import count
+from typing import Any, get_args
+
+import anyio
+import attrs
+from anyio import to_thread
+from attrs import define, field, frozen
+
+from dataplatform.base.agent import Address, Request
+from dataplatform.dsl.kinds import KINDS
+from dataplatform.dsl.laws import Piped, pipe
+from dataplatform.dsl.proxy import ReaderProxy, WriterProxy
+from dataplatform.dsl.registry import WRITING
+from dataplatform.errors import PlatformError, Transient
+from dataplatform.result import Failure, Result, Success
+from dataplatform.services.mcp_server.catalogue import OperationTool
+
+__all__ = ["PipeResult", "Pipes", "pipeable", "writer_of"]
+
+AT_ONCE = 8
+RECORDS = {kind.type for kind in KINDS}
+WRITERS = {kinds[0].type: name for name, kinds in WRITING.items() if len(kinds) == 1}  # the last: it takes many
+
+
+@frozen
+class Delivery:
+    """What became of the records at one target."""
+
+    target: str
+    written: bool
+    error: PlatformError | None = None
+
+
+@frozen
+class PipeResult:
+    """What went through a pipe: how many records the source read, and what became of them at each target."""
+
+    source: str
+    records: int
+    deliveries: tuple[Delivery, ...]
+
+
+def pipeable(tool: OperationTool) -> bool:
+    """Tell whether an operation reads records that a target can write."""
+    return tool.side == "source" and _record_of(tool.message) in RECORDS
+
+
+def writer_of(tool: OperationTool) -> str:
+    """Return the writing operation that takes what a reading one reads."""
+    return WRITERS[_record_of(tool.message)]
+
+
+@define(eq=False)
+class Pipes:
+    """Runs pipes, each on a worker thread because it waits; `readers` answer for each source in turn."""
+
+    address: Callable[[str], Address]
+    readers: Mapping[str, Sequence[str]]
+    timeout: float
+    _turns: count[int] = field(factory=count, init=False)
+    _limiter: anyio.CapacityLimiter = field(factory=lambda: anyio.CapacityLimiter(AT_ONCE), init=False)
+
+    async def run(
+        self, tool: OperationTool, source: str, request: Request[Any], targets: Sequence[str]
+    ) -> Result[PipeResult]:
+        """Read from the source, write to the targets, and answer when all of them have."""
+        readers = self.readers[source]
+        reader = ReaderProxy(self.address(readers[next(self._turns) % len(readers)]))
+        writes = [getattr(WriterProxy(self.address(target)), writer_of(tool)) for target in targets]
+        run = pipe(getattr(reader, tool.name), *writes).within(self.timeout)
+        arguments = {one.name: getattr(request, one.name) for one in attrs.fields(type(request))}
+        answer = await to_thread.run_sync(
+            partial(_carried_out, run, arguments), abandon_on_cancel=True, limiter=self._limiter
+        )
+        return answer if isinstance(answer, Failure) else Success(_told(source, targets, answer.data))
+
+
+def _carried_out(run: Callable[..., Result[Piped[Any]]], arguments: dict[str, Any]) -> Result[Piped[Any]]:
+    try:
+        return run(**arguments)
+    except Exception:  # noqa: BLE001  the bug of the agent that was asked, reported by its supervisor
+        return Failure(Transient("crashed", "an agent of the pipe crashed"))
+
+
+def _told(source: str, targets: Sequence[str], piped: Piped[Any]) -> PipeResult:
+    failures = piped.failures
+    deliveries = [Delivery(target, target not in failures, failures.get(target)) for target in targets]
+    return PipeResult(source, len(piped.records), tuple(deliveries))
+
+
+def _record_of(message: type[Request[Any]]) -> Any:
+    result = get_args(message.__orig_bases__[0])[0]  # type: ignore[attr-defined]  of Request[T]
+    return get_args(result)[0] if get_args(result) else result

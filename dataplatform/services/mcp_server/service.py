@@ -1,0 +1,222 @@
+"""The service: an agent that serves MCP on a thread of its own, and asks sources and targets for its clients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
+from typing import Any, ClassVar, TypeAlias, assert_never
+
+from attrs import frozen
+
+from dataplatform.base.agent import Agent, ChildSpec, Context, State, Supervisor
+from dataplatform.base.http import HttpSettings
+from dataplatform.base.mcp.loop import LoopThread
+from dataplatform.dsl.registry import supported
+from dataplatform.errors import Transient
+from dataplatform.result import Failure, Result
+from dataplatform.services.mcp_server.bridge import Bridge
+from dataplatform.services.mcp_server.callers import Callers
+from dataplatform.services.mcp_server.calls import Calls, Guard
+from dataplatform.services.mcp_server.catalogue import Catalogue
+from dataplatform.services.mcp_server.failures import told_by
+from dataplatform.services.mcp_server.listening import HttpDoor, listen, quieten, serve_stdio
+from dataplatform.services.mcp_server.options import McpServerOptions
+from dataplatform.services.mcp_server.overview import Overview
+from dataplatform.services.mcp_server.piping import Pipes
+from dataplatform.services.mcp_server.readers import Ask, Pool, reader_specs, readers_of
+from dataplatform.services.mcp_server.resources import Resources
+from dataplatform.services.mcp_server.server import Parts, make_server
+from dataplatform.services.mcp_server.subscriptions import Subscriptions
+from dataplatform.services.mcp_server.toolbox import Toolbox
+from dataplatform.services.mcp_server.watching import Watcher
+from dataplatform.services.parts import Surroundings
+
+__all__ = ["McpService"]
+
+GATEWAY = "gateway"
+CLOSE = 0.3  # seconds for the loop to end, its tasks being cancelled
+EVERY = 1.0  # seconds between two looks at subscribed prices, where a source may be asked as often as one likes
+SHARE = 4.0  # of a source's rate, watching may take a quarter
+PRICES = "get_current_prices"
+
+
+@frozen
+class Listen:
+    """It is time to listen, again after the port was taken."""
+
+
+@frozen
+class Ended:
+    """The server has ended: its input did, or something went wrong."""
+
+    error: BaseException | None
+
+
+Message: TypeAlias = Ask | Listen | Ended
+
+
+class McpService(Agent):
+    """Offers the platform to AI agents. It holds addresses of sources and targets, and nothing that they are made of.
+
+    Over standard input and output it stops when the input ends, and is not started again.
+    """
+
+    kind: ClassVar[str] = GATEWAY
+    technology: ClassVar[str] = "MCP server"
+    Options: ClassVar[type[McpServerOptions]] = McpServerOptions
+
+    def __init__(self, context: Context, options: McpServerOptions, surroundings: Surroundings) -> None:
+        super().__init__(context)
+        self.options = options
+        self._surroundings = surroundings
+        self._readers = {
+            name: readers
+            for name, source in surroundings.sources.items()
+            if (readers := readers_of(context.name, name, source, options.readers))
+        }
+        self._pools: Mapping[str, Pool] = {name: Pool(readers) for name, readers in self._readers.items()}
+        self._callers = Callers(options, self.clock)
+        self._loop = LoopThread(f"{context.name}-loop", context.stopping)
+        self._door: HttpDoor | None = None
+        self._watcher: Watcher | None = None
+        self._serving: list[Future[Any]] = []
+
+    @classmethod
+    def part(cls, name: str, options: McpServerOptions, surroundings: Surroundings) -> tuple[ChildSpec, ...]:
+        """Return the readers under a supervisor of their own, and the service."""
+        readers = [
+            spec
+            for source, place in surroundings.sources.items()
+            for spec in reader_specs(name, source, place, options.readers)
+        ]
+        restart = "transient" if options.transport == "stdio" else "permanent"
+        service = cls.child(name, options, surroundings, restart=restart)
+        return (*([Supervisor.child(f"{name}.readers", readers, kind=GATEWAY)] if readers else []), service)
+
+    # Life
+
+    def _open(self) -> None:
+        quieten()
+        self._listen()
+
+    def receive(self, message: Message) -> Result[Any] | None:
+        match message:
+            case Ask():
+                self._put(message)
+            case Listen():
+                self._listen()
+            case Ended(error):
+                self._ended(error)
+            case _:
+                assert_never(message)
+        return None
+
+    def _listen(self) -> None:
+        server = make_server(self._parts())
+        if self.options.transport == "stdio":
+            self._serve(self._loop.start(serve_stdio, server))
+            return
+        try:
+            listener = listen(self.options.host, self.options.port)
+        except OSError as error:
+            where = f"{self.options.host}:{self.options.port}"
+            self.retry(Transient("cannot_listen", f"cannot listen on {where}: {error.strerror}"), Listen())
+            return
+        self.recover()
+        self._door = HttpDoor(server, self.options, self._callers, self.log)
+        self._serve(self._loop.start(self._door.serve, listener))
+        host, port = listener.getsockname()[:2]
+        self.gauge("port", port)
+        needed = "a token" if self.options.tokens else "no token"
+        self.log.info("serving MCP", url=f"http://{f'[{host}]' if ':' in host else host}:{port}/mcp", needs=needed)
+
+    def _serve(self, serving: Future[Any]) -> None:
+        self._serving = [serving, *([self._loop.start(self._watcher.run)] if self._watcher else [])]
+        for task in self._serving:
+            task.add_done_callback(self._tell_end)
+
+    def _tell_end(self, task: Future[Any]) -> None:
+        if not (self.context.stopping.is_set() or task.cancelled()):
+            self.address(self.name).tell(Ended(task.exception()))
+
+    def _ended(self, error: BaseException | None) -> None:
+        if error is not None or self.options.transport == "http":
+            raise RuntimeError("the MCP server ended by itself") from error
+        self.log.info("the client has gone")
+        self.stop()
+
+    def _close(self) -> None:
+        if self._door is not None:
+            self._door.close()
+        for serving in self._serving:
+            with suppress(RuntimeError):
+                serving.cancel()
+        if not self._loop.close(CLOSE):
+            self.log.warning("the server's thread is left behind")
+
+    # Questions
+
+    def _put(self, ask: Ask) -> None:
+        self.count("asked")
+        pool = self._pools.get(ask.place)
+        if pool is None:  # a target
+            self.call(self.address(ask.place), ask.request, ask.answer, timeout=ask.timeout)
+        elif error := pool.put(ask):
+            ask.answer(Failure(error))
+        else:
+            self._hand_out(pool)
+
+    def _hand_out(self, pool: Pool) -> None:
+        while handed := pool.next(self._runs):
+            reader, ask = handed
+            then = partial(self._answered, pool, reader, ask)
+            self.call(self.address(reader), ask.request, then, timeout=ask.timeout)
+
+    def _answered(self, pool: Pool, reader: str, ask: Ask, answer: Result[Any]) -> None:
+        pool.free.append(reader)
+        if isinstance(answer, Failure):
+            self.count("failed")
+            answer = Failure(told_by(ask.place, reader, answer.error))
+        ask.answer(answer)
+        self._hand_out(pool)
+
+    def _runs(self, reader: str) -> bool:
+        status = self.address(reader).status()
+        return status is not None and status.state in {State.RUNNING, State.PAUSED}
+
+    # What the server is made of
+
+    def _parts(self) -> Parts:
+        runtime, options = self.context.runtime, self.options
+        bridge = Bridge(self.address(self.name).tell, options.timeout)
+        directory = runtime.directory
+        overview = Overview(
+            self._surroundings, self._readers, directory.status, directory.names, runtime.journal.incidents
+        )
+        pipes = Pipes(self.address, self._readers, options.timeout)
+        toolbox = Toolbox(Catalogue(self._surroundings, options), overview, bridge, pipes)
+        self._watcher = self._make_watcher(bridge)
+        return Parts(
+            Calls(toolbox, self._callers, options.timeout),
+            Resources(overview, self._watcher),
+            Subscriptions(self._watcher, options.max_sessions),
+            Guard(self._callers, self.log),
+        )
+
+    def _make_watcher(self, bridge: Bridge) -> Watcher | None:
+        """Watch the first source that answers prices."""
+        able = (name for name, source in self._surroundings.sources.items() if PRICES in supported(source.cls))
+        source = next(able, None)
+        if source is None:
+            return None
+        every = self.options.watch_every or _pause(self._surroundings.sources[source].connection.settings)
+        limits = self.options.notifications_per_second, self.options.max_items
+        return Watcher(bridge, source, every, self.clock, *limits)
+
+
+def _pause(settings: Any) -> float:
+    """Return the seconds between two looks at prices, by what the source's client may ask."""
+    rate = settings.rate_per_minute if isinstance(settings, HttpSettings) else None
+    return EVERY if rate is None else max(EVERY, SHARE * 60 / rate)

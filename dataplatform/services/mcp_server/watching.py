@@ -1,0 +1,131 @@
+"""Watching prices for subscribed clients: one reading for all of them, a notice to each whose price has changed.
+
+All of it runs on the server's event loop, so nothing is locked.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable
+
+import anyio
+from attrs import define, field, frozen
+
+from dataplatform.base.agent import Clock
+from dataplatform.base.http.bucket import TokenBucket
+from dataplatform.dsl.operations import GetCurrentPrice, GetCurrentPrices
+from dataplatform.dsl.types import CryptoPriceData
+from dataplatform.errors import Permanent
+from dataplatform.result import Failure, Result, Success
+from dataplatform.services.mcp_server.bridge import Bridge
+
+__all__ = ["Subscriber", "Watcher"]
+
+MOST_KEPT = 5_000  # prices
+
+
+@define(eq=False)
+class Subscriber:
+    """One client: the coins it wants to hear of, and those whose notice waits until its rate allows it."""
+
+    tell: Callable[[str], Awaitable[None]]
+    bucket: TokenBucket
+    coins: set[str] = field(factory=set)
+    pending: dict[str, None] = field(factory=dict)
+
+    async def flush(self) -> None:
+        """Send what waits, as far as the rate allows; a coin that changed twice meanwhile is told of once."""
+        while self.pending and self.bucket.take():
+            coin = next(iter(self.pending))
+            del self.pending[coin]
+            await self.tell(coin)
+
+
+@frozen
+class Kept:
+    """A price, and when it was read (monotonic seconds)."""
+
+    price: CryptoPriceData
+    at: float
+
+
+@define(eq=False)
+class Watcher:
+    """Knows the latest prices of one source, and reads those that somebody has subscribed to every `every` seconds."""
+
+    bridge: Bridge
+    source: str
+    every: float
+    clock: Clock
+    notifications_per_second: float
+    most_coins: int
+    _kept: OrderedDict[str, Kept] = field(factory=OrderedDict, init=False)
+    _subscribers: set[Subscriber] = field(factory=set, init=False)
+    _wanted: anyio.Event = field(factory=anyio.Event, init=False)
+
+    async def price(self, coin_id: str) -> Result[CryptoPriceData]:
+        """Answer a coin's latest price; one that was read less than `every` seconds ago is not read again."""
+        kept = self._kept.get(coin_id)
+        if kept is not None and self.clock.monotonic() - kept.at < self.every:
+            return Success(kept.price)
+        answer = await self.bridge.ask(self.source, GetCurrentPrice(coin_id))
+        if not isinstance(answer, Failure):
+            self._changed([answer.data])
+        return answer
+
+    def subscriber(self, tell: Callable[[str], Awaitable[None]]) -> Subscriber:
+        """Return a new subscriber to nothing yet; `tell` sends the notice about a coin."""
+        rate = self.notifications_per_second
+        made = Subscriber(tell, TokenBucket(self.clock, rate * 60, max(1, int(rate))))
+        self._subscribers.add(made)
+        return made
+
+    def subscribe(self, subscriber: Subscriber, coins: Iterable[str]) -> None:
+        """Tell the subscriber of these coins too; raises `Permanent` when they are too many."""
+        wanted = subscriber.coins | set(coins)
+        if len(wanted) > self.most_coins:
+            raise Permanent("too_many", f"a client may subscribe to {self.most_coins} prices at most")
+        subscriber.coins = wanted
+        self._wanted.set()
+
+    def leave(self, subscriber: Subscriber) -> None:
+        """Forget a subscriber; twice is harmless."""
+        self._subscribers.discard(subscriber)
+
+    async def run(self) -> None:
+        """Read and tell, until cancelled; while nobody is subscribed, wait."""
+        while True:
+            coins = sorted({coin for subscriber in self._subscribers for coin in subscriber.coins})
+            if not coins:
+                self._wanted = anyio.Event()
+                await self._wanted.wait()
+                continue
+            begun = self.clock.monotonic()
+            await self._look_at(coins)
+            async with anyio.create_task_group() as tasks:  # a client that reads slowly holds up this one turn at most
+                tasks.cancel_scope.deadline = anyio.current_time() + self.every
+                for subscriber in list(self._subscribers):
+                    tasks.start_soon(subscriber.flush)
+            await anyio.sleep(max(0.05, self.every - (self.clock.monotonic() - begun)))
+
+    async def _look_at(self, coins: list[str]) -> None:
+        for start in range(0, len(coins), self.most_coins):
+            answer = await self.bridge.ask(self.source, GetCurrentPrices(coins[start : start + self.most_coins]))
+            if isinstance(answer, Failure):
+                continue  # the source is away: its clients hear of the next change after that
+            for coin in self._changed(answer.data):
+                for subscriber in self._subscribers:
+                    if coin in subscriber.coins:
+                        subscriber.pending[coin] = None
+
+    def _changed(self, prices: Iterable[CryptoPriceData]) -> list[str]:
+        """Keep prices, and return the coins whose price is another than before."""
+        changed, now = [], self.clock.monotonic()
+        for price in prices:
+            before = self._kept.pop(price.coin_id, None)
+            if before is not None and before.price.usd_price != price.usd_price:
+                changed.append(price.coin_id)
+            self._kept[price.coin_id] = Kept(price, now)
+        while len(self._kept) > MOST_KEPT:
+            self._kept.popitem(last=False)
+        return changed

@@ -1,0 +1,161 @@
+"""The DSL's types as JSON: their schemas, values to JSON and back, with every rule of the types and the limits kept.
+
+Names are camelCase, as everywhere on the wire, times RFC 3339, bytes base64. Where several types of record may stand
+(`publish_batch`), a field `kind` tells which it is.
+"""
+
+from __future__ import annotations
+
+import collections.abc as abstract
+from collections.abc import Mapping
+from datetime import datetime
+from enum import Enum
+from functools import partial
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+
+import attrs
+import msgspec
+from attrs import define, field
+
+from dataplatform.dsl.kinds import KINDS
+from dataplatform.errors import Permanent, PlatformError
+
+__all__ = ["Wire", "camel_case", "described", "schema", "to_wire"]
+
+LONGEST_TEXT = 10_000
+KIND = "kind"
+KIND_NAMES = {kind.type: kind.name for kind in KINDS}
+Time = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+class ErrorOnWire(msgspec.Struct, rename="camel"):
+    """What went wrong, and what to do about it."""
+
+    code: str
+    message: str
+    remedy: str
+
+
+@define(eq=False)
+class Wire:
+    """The wire forms of types; `most_items` bounds the lists in them, and their texts are bounded with them.
+
+    >>> from dataplatform.dsl.queries import Level1Query
+    >>> wire = Wire(most_items=10)
+    >>> wire.read(Level1Query, {"ticker": "bitcoin", "market": "BTC/USDT"})
+    Level1Query(ticker='bitcoin', exchange=None, market='BTC/USDT')
+    """
+
+    most_items: int | None = None
+    _structs: dict[tuple[type[Any], bool], type[msgspec.Struct]] = field(factory=dict, init=False)
+    _classes: dict[type[msgspec.Struct], type[Any]] = field(factory=dict, init=False)
+
+    def form(self, hint: Any, *, tagged: bool = False) -> Any:
+        """Return what a type is on the wire, as a type that msgspec knows."""
+        if isinstance(hint, type) and attrs.has(hint):
+            return self._struct(hint, tagged=tagged)
+        if isinstance(hint, type) and issubclass(hint, PlatformError):
+            return ErrorOnWire
+        if hint is datetime:
+            return Time
+        if hint is str and self.most_items is not None:
+            return Annotated[str, msgspec.Meta(max_length=LONGEST_TEXT)]
+        origin, args = get_origin(hint), get_args(hint)
+        if origin in {Union, UnionType}:
+            several = sum(isinstance(one, type) and attrs.has(one) for one in args) > 1
+            return Union[tuple(self.form(one, tagged=several) for one in args)]  # noqa: UP007  made at run time
+        if origin in {abstract.Sequence, list, tuple}:
+            items: Any = list[self.form(args[0])]  # type: ignore[misc]
+            return items if self.most_items is None else Annotated[items, msgspec.Meta(max_length=self.most_items)]
+        if origin in {abstract.Mapping, dict}:
+            return dict[args[0], self.form(args[1])]  # type: ignore[valid-type, misc]
+        return hint
+
+    def read(self, cls: type[Any], value: Any) -> Any:
+        """Return an instance of an attrs class made of JSON; raises `Permanent` (`bad_argument`) for what is none."""
+        return self.build(self.convert(self.form(cls), value))
+
+    def convert(self, form: Any, value: Any) -> Any:
+        """Return JSON in its wire form; raises `Permanent` (`bad_argument`) that names the place that is wrong."""
+        try:
+            return msgspec.convert(value, form)
+        except (msgspec.ValidationError, RecursionError) as error:
+            raise Permanent("bad_argument", str(error).replace("`", "'")) from error
+
+    def build(self, value: Any) -> Any:
+        """Return what a value in its wire form stands for; raises `Permanent` for what breaks a rule of a type."""
+        if isinstance(value, list):
+            return [self.build(one) for one in value]
+        cls = self._classes.get(type(value))
+        if cls is None:
+            return value
+        try:
+            return cls(**{name: self.build(getattr(value, name)) for name in value.__struct_fields__})
+        except (ValueError, TypeError) as error:
+            raise Permanent("bad_argument", str(error)) from error
+
+    def _struct(self, cls: type[Any], *, tagged: bool) -> type[msgspec.Struct]:
+        if (cls, tagged) not in self._structs:
+            hints = get_type_hints(cls)
+            options = [self.option(one, hints[one.name]) for one in attrs.fields(cls) if one.init]
+            made = msgspec.defstruct(
+                cls.__name__,
+                sorted(options, key=len),  # those without a default first
+                rename=camel_case,
+                forbid_unknown_fields=True,
+                kw_only=True,
+                namespace={"__doc__": described(cls)},
+                **({"tag_field": KIND, "tag": KIND_NAMES.get(cls, cls.__name__)} if tagged else {}),
+            )
+            self._structs[cls, tagged], self._classes[made] = made, cls
+        return self._structs[cls, tagged]
+
+    def option(self, option: attrs.Attribute[Any], hint: Any) -> tuple[Any, ...]:
+        """Return the field of a struct that an option of an attrs class becomes: name, form, default."""
+        form, default = self.form(hint), option.default
+        if default is attrs.NOTHING:
+            return (option.name, form)
+        factory = partial(list, default) if isinstance(default, tuple) else getattr(default, "factory", None)
+        return (option.name, form, msgspec.field(default_factory=factory) if factory else default)
+
+
+def schema(form: Any) -> dict[str, Any]:
+    """Return the JSON Schema of a wire form that is an object, the object itself at the root as MCP wants it."""
+    whole = msgspec.json.schema(form)
+    definitions: dict[str, Any] = whole["$defs"]
+    root = definitions.pop(whole["$ref"].rpartition("/")[2])
+    return root | ({"$defs": definitions} if definitions else {})
+
+
+def to_wire(value: Any) -> Any:
+    """Return a value as JSON.
+
+    >>> from dataplatform.dsl.queries import PublishResult
+    >>> to_wire([PublishResult("database", "prices")])
+    [{'target': 'database', 'kind': 'prices'}]
+    """
+    if isinstance(value, PlatformError):
+        return {"code": value.code, "message": value.message, "remedy": value.remedy}
+    if attrs.has(type(value)):
+        return {camel_case(one.name): to_wire(getattr(value, one.name)) for one in attrs.fields(type(value))}
+    if isinstance(value, Mapping):
+        return {key: to_wire(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_wire(one) for one in value]
+    return msgspec.to_builtins(value) if isinstance(value, (datetime, bytes, Enum)) else value
+
+
+def camel_case(name: str) -> str:
+    """Return a name as it stands on the wire.
+
+    >>> camel_case("volume_24h")
+    'volume24h'
+    """
+    first, *rest = name.split("_")
+    return first + "".join(word[:1].upper() + word[1:] for word in rest)
+
+
+def described(documented: Any) -> str:
+    """Return what a docstring says, in one line, without its examples."""
+    return " ".join((documented.__doc__ or "").split(">>>", 1)[0].split())

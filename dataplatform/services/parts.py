@@ -1,0 +1,75 @@
+"""What a service is told of the platform around it, and what it brings along."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Protocol
+
+from attrs import field, frozen
+
+from dataplatform.base.agent import ChildSpec
+from dataplatform.dsl.flow import Outbox
+from dataplatform.dsl.parts import Connection
+from dataplatform.dsl.reader import BaseReader
+from dataplatform.dsl.writer import BaseWriter
+
+__all__ = ["Counts", "Service", "ServiceOptions", "SourceInPlace", "Surroundings", "TargetInPlace"]
+
+
+@frozen(kw_only=True)
+class ServiceOptions:
+    """What every service is told: nothing, so far."""
+
+
+class Counts(Protocol):
+    """Counts of what was written: rows per table, records per topic."""
+
+    tables: dict[str, int]
+    topics: dict[str, int]
+
+
+@frozen
+class SourceInPlace:
+    """A source of the topology; `client` is the agent it talks to, which `connection` has unless it is its own."""
+
+    cls: type[BaseReader]
+    options: Any
+    connection: Connection
+    client: str
+
+
+@frozen
+class TargetInPlace:
+    """A target of the topology."""
+
+    cls: type[BaseWriter]
+    options: Any
+
+
+@frozen(kw_only=True)
+class Surroundings:
+    """The platform as a service sees it: by name what it may ask, and what it may look at.
+
+    `outboxes` hold the accounts of each source's routes, `dead_letters` is the target that takes dead letters.
+    """
+
+    sources: Mapping[str, SourceInPlace] = field(factory=dict)
+    targets: Mapping[str, TargetInPlace] = field(factory=dict)
+    routes: Mapping[str, tuple[str, ...]] = field(factory=dict)
+    outboxes: Mapping[str, Outbox] = field(factory=dict)
+    counts: Counts
+    dead_letters: str | None = None
+
+
+class Service(Protocol):
+    """A kind of service, as an entry point of the group `dataplatform.services` names it.
+
+    `part` returns the agents of one service, of the kind `gateway`, itself the last; it raises `Permanent` for what
+    the machine lacks.
+    """
+
+    Options: ClassVar[type[ServiceOptions]]
+    technology: ClassVar[str]
+
+    @classmethod
+    def part(cls, name: str, options: Any, surroundings: Surroundings) -> tuple[ChildSpec, ...]: ...

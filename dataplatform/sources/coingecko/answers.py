@@ -1,0 +1,61 @@
+"""What CoinGecko answered, whatever carried it: JSON, who really said it, and where it was asked."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+from attrs import field, frozen
+
+from dataplatform.errors import Permanent, Transient
+
+__all__ = ["ATTRIBUTION", "Answer", "decode", "source_named"]
+
+T = TypeVar("T")
+ATTRIBUTION = {"coingecko": "Data provided by CoinGecko (https://www.coingecko.com)", "simulator": "Simulated data"}
+
+
+@frozen
+class Answer:
+    """One answer: its JSON text, `source` (`coingecko`, or `simulator`), and where it came from, to be shown."""
+
+    body: bytes = field(repr=False)
+    source: str
+    where: str
+
+
+def source_named(*, simulated: bool) -> str:
+    """Return how data is labelled: by who really answered."""
+    return "simulator" if simulated else "coingecko"
+
+
+def decode(answer: Answer, type_: type[T]) -> T:
+    """Decode an answer as the type; anything else is refused with the path of what is wrong in it.
+
+    Raises `Permanent("changed_shape")`, or `Transient("not_json")` for what is no JSON: mostly a page of something
+    that stands in between.
+    """
+    try:
+        return msgspec.json.decode(answer.body, type=type_)
+    except msgspec.ValidationError as error:
+        _require_json(answer)
+        raise Permanent(
+            "changed_shape",
+            f"the answer of {answer.where} is not what CoinGecko promises: {error}",
+            remedy="see whether its API has changed, or the client leads elsewhere",
+        ) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _not_json(answer, error) from error
+
+
+def _require_json(answer: Answer) -> None:
+    """Refuse what has another shape because it breaks off: its beginning can look like anything."""
+    try:
+        msgspec.json.decode(answer.body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _not_json(answer, error) from error
+
+
+def _not_json(answer: Answer, error: Exception) -> Transient:
+    start = answer.body[:60]
+    return Transient("not_json", f"the answer of {answer.where} is no JSON ({error}): it begins with {start!r}")

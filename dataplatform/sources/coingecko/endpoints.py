@@ -1,0 +1,135 @@
+"""What CoinGecko is asked, whatever carries the question: its endpoints, and asks of them, split as it needs.
+
+An endpoint has a path in the REST API, a tool in the static generation of the MCP servers, and a method in the SDK that
+the code generation runs code against. Parameters have the types that tools and methods want; a URL turns all to text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeAlias
+from urllib.parse import quote
+
+from attrs import field, frozen
+
+__all__ = [
+    "COIN",
+    "COINS_LIST",
+    "COINS_MARKETS",
+    "GLOBAL",
+    "MARKET_CHART",
+    "MARKET_CHART_RANGE",
+    "OHLC",
+    "SIMPLE_PRICE",
+    "TICKERS",
+    "Ask",
+    "Endpoint",
+    "coin_list",
+    "global_data",
+    "markets_of",
+    "simple_prices",
+    "top_markets",
+]
+
+PAGE = 250  # per_page's largest value
+LONGEST_IDS = 6_000  # characters of a URL that the ids may take safely, commas and escapes included
+
+COMMA = quote(",", safe="")
+Parameters: TypeAlias = Mapping[str, str | int | bool]
+
+
+@frozen
+class Endpoint:
+    """One endpoint: its path, the tool of the static generation, and the SDK's method, below `client`."""
+
+    path: str
+    tool: str
+    method: str
+
+
+@frozen
+class Ask:
+    """One question to an endpoint, about the coin `coin_id` where its path is that of a coin.
+
+    `instead` holds asks of other endpoints that bring the same, for servers that have no tool for this one.
+
+    >>> Ask(OHLC, {"vs_currency": "usd", "days": "1"}, "100%").path
+    '/coins/100%25/ohlc'
+    """
+
+    endpoint: Endpoint
+    parameters: Parameters = field(factory=dict)
+    coin_id: str | None = None
+    instead: tuple[Ask, ...] = ()
+
+    @property
+    def path(self) -> str:
+        """The path of the question, whatever characters the coin's id holds."""
+        return self.endpoint.path.replace("{id}", quote(self.coin_id or "", safe=""))
+
+
+SIMPLE_PRICE = Endpoint("/simple/price", "get_simple_price", "simple.price.get")
+GLOBAL = Endpoint("/global", "get_global", "global.get")
+COINS_LIST = Endpoint("/coins/list", "get_coins_list", "coins.list.get")
+COINS_MARKETS = Endpoint("/coins/markets", "get_coins_markets", "coins.markets.get")
+COIN = Endpoint("/coins/{id}", "get_id_coins", "coins.getID")
+OHLC = Endpoint("/coins/{id}/ohlc", "get_coins_ohlc", "coins.ohlc.get")
+MARKET_CHART = Endpoint("/coins/{id}/market_chart", "get_coins_market_chart", "coins.marketChart.get")
+MARKET_CHART_RANGE = Endpoint(
+    "/coins/{id}/market_chart/range", "get_range_coins_market_chart", "coins.marketChart.getRange"
+)
+TICKERS = Endpoint("/coins/{id}/tickers", "get_coins_tickers", "coins.tickers.get")
+
+
+def markets_of(coin_ids: Sequence[str], *, change_7d: bool = True) -> list[Ask]:
+    """Ask for the markets of these coins, 250 a page."""
+    return [Ask(COINS_MARKETS, {**_markets(change_7d), "ids": ",".join(ids)}) for ids in _split(coin_ids)]
+
+
+def top_markets(count: int) -> list[Ask]:
+    """Ask for the coins with the largest market cap."""
+    pages = range(1, -(-count // PAGE) + 1)
+    return [Ask(COINS_MARKETS, {**_markets(change_7d=True), "page": page}) for page in pages]
+
+
+def simple_prices(coin_ids: Sequence[str], currencies: Sequence[str]) -> list[Ask]:
+    """Ask for the prices of these coins in other currencies."""
+    currency = ",".join(currencies)
+    return [
+        Ask(SIMPLE_PRICE, {"ids": ",".join(ids), "vs_currencies": currency, "precision": "full"})
+        for ids in _split(coin_ids)
+    ]
+
+
+def coin_list() -> list[Ask]:
+    """Ask for the ids of all coins."""
+    return [Ask(COINS_LIST)]
+
+
+def global_data() -> list[Ask]:
+    """Ask for the state of the whole market."""
+    return [Ask(GLOBAL)]
+
+
+def _markets(change_7d: bool) -> Parameters:  # noqa: FBT001  private, and named where it is called
+    return {
+        "vs_currency": "usd",
+        "order": "market_cap_desc",
+        "per_page": PAGE,
+        **({"price_change_percentage": "7d"} if change_7d else {}),
+        "precision": "full",
+    }
+
+
+def _split(coin_ids: Sequence[str]) -> Iterator[list[str]]:
+    page: list[str] = []
+    length = 0
+    for coin_id in coin_ids:
+        taken = len(quote(coin_id, safe="")) + len(COMMA)
+        if page and (len(page) == PAGE or length + taken > LONGEST_IDS):
+            yield page
+            page, length = [], 0
+        page.append(coin_id)
+        length += taken
+    if page:
+        yield page

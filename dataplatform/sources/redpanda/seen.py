@@ -1,0 +1,114 @@
+"""What the reading operations answer: records as items of a view, and what a view has seen as answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from operator import attrgetter
+from typing import Any, TypeVar
+
+from dataplatform.base.streaming import Digest, Item, Seen
+from dataplatform.dsl.codec import codec
+from dataplatform.dsl.kinds import OHLCV, Kind
+from dataplatform.dsl.queries import DateRangeOHLCVQuery, Level1Query
+from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoOHLCVData, CryptoPriceData, Level1Data
+from dataplatform.errors import Permanent
+
+__all__ = ["analytics", "candles", "digest", "latest_candles", "level1", "prices", "tickers"]
+
+SHOWN = 5  # of the coins that were not seen
+R = TypeVar("R")
+OfCoin = TypeVar("OfCoin", CryptoPriceData, CryptoOHLCVData)
+
+
+def digest(kind: Kind) -> Digest:
+    """Return how messages of a kind become items: by coin or ticker, the latest for each exchange, market and source.
+
+    Of candles all are kept, each in the place of its open, so that ranges of them can be answered.
+    """
+    group, *rest = kind.key
+    keys = [name for name in rest if kind is OHLCV or name != kind.time]
+    group_of, key_of, time_of = attrgetter(group), attrgetter(*keys), attrgetter(kind.time)
+
+    def items(values: Sequence[bytes | None]) -> tuple[list[Item], int]:
+        records, failures = codec(kind).decode_all(values)
+        return [Item(group_of(one), key_of(one), time_of(one), one) for one in records], len(failures)
+
+    return items
+
+
+def prices(seen: Seen, coin_ids: Sequence[str]) -> list[CryptoPriceData]:
+    """Return the latest price of each coin; like the others below it raises `not_found` where there is nothing."""
+    return _latest_of_each(seen.values, attrgetter("last_updated")) or _nothing(seen, *coin_ids)
+
+
+def tickers(seen: Seen, limit: int | None) -> list[str]:
+    """Return the coins with the largest market caps, those without one last."""
+    known = _latest_of_each(seen.values, attrgetter("last_updated"))
+    known.sort(key=lambda price: (price.market_cap is None, -(price.market_cap or 0.0), price.coin_id))
+    return [price.coin_id for price in known[:limit]]
+
+
+def analytics(seen: Seen) -> CryptoMarketAnalytics:
+    """Return the latest state of the market."""
+    found: CryptoMarketAnalytics = _latest(seen, seen.values, "analytics")
+    return found
+
+
+def latest_candles(seen: Seen, coin_ids: Sequence[str], timeframe: str) -> list[CryptoOHLCVData]:
+    """Return the latest candle of each coin."""
+    fitting = [candle for candle in seen.values if candle.timeframe == timeframe]
+    what = [f"{coin_id} {timeframe}" for coin_id in coin_ids]
+    return _latest_of_each(fitting, attrgetter("timestamp")) or _nothing(seen, *what)
+
+
+def candles(seen: Seen, query: DateRangeOHLCVQuery) -> list[CryptoOHLCVData]:
+    """Return all candles of the query's coin and timeframe."""
+    fitting = [candle for candle in seen.values if candle.timeframe == query.interval]
+    return fitting or _nothing(seen, f"{query.ticker} {query.interval}")
+
+
+def level1(seen: Seen, query: Level1Query) -> Level1Data:
+    """Return the latest bid and ask on the exchange and market, where they are named."""
+    fitting = [
+        record
+        for record in seen.values
+        if query.exchange in {None, record.exchange} and query.market in {None, record.market}
+    ]
+    what = " ".join(filter(None, (query.ticker, query.exchange, query.market)))
+    found: Level1Data = _latest(seen, fitting, what)
+    return found
+
+
+def _latest_of_each(records: Iterable[OfCoin], time: attrgetter[datetime]) -> list[OfCoin]:
+    kept: dict[str, OfCoin] = {}
+    for record in records:
+        before = kept.get(record.coin_id)
+        if before is None or time(record) > time(before):
+            kept[record.coin_id] = record
+    return list(kept.values())
+
+
+def _latest(seen: Seen, records: list[Any], what: str) -> Any:
+    return max(records, key=attrgetter("timestamp")) if records else _nothing(seen, what)
+
+
+def _nothing(seen: Seen, *what: str) -> list[Any]:
+    """Raise the error of what is not in a topic, which tells since when and until when that was read.
+
+    >>> from datetime import UTC
+    >>> seen = Seen("crypto-prices", datetime(2026, 1, 2, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC), [])
+    >>> _nothing(seen, "tulip")
+    Traceback (most recent call last):
+    ...
+    dataplatform.errors.Permanent: not_found: Redpanda has not seen 'tulip' on topic crypto-prices since \
+2026-01-01T00:00:00Z, as of 2026-01-02T00:00:00Z; see get_available_tickers, or the option view_from
+    """
+    names = ", ".join(map(repr, what[:SHOWN])) + (f" and {len(what) - SHOWN} more" if len(what) > SHOWN else "")
+    since = f"since {_written(seen.since)}" if seen.since else "which holds no messages"
+    text = f"Redpanda has not seen {names} on topic {seen.topic} {since}, as of {_written(seen.as_of)}"
+    raise Permanent("not_found", text, remedy="see get_available_tickers, or the option view_from")
+
+
+def _written(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")

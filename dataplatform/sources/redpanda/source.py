@@ -1,0 +1,160 @@
+"""The Redpanda source: streams what a group has not read yet, and answers operations from what stands in topics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, TypeVar
+
+from attrs import evolve
+
+from dataplatform.base.agent import Context
+from dataplatform.base.streaming import (
+    CommitOffsets,
+    Fetch,
+    Latest,
+    RedpandaConsumer,
+    Seen,
+    Slice,
+    Subscription,
+    TopicView,
+    ViewSpec,
+    as_start,
+)
+from dataplatform.dsl.codec import Undecodable, codec
+from dataplatform.dsl.feeds import Crop, Feed
+from dataplatform.dsl.flow import Outbox, Position, letter_for_input
+from dataplatform.dsl.kinds import ANALYTICS, LEVEL1, OHLCV, PRICES, Kind, kind_named
+from dataplatform.dsl.parts import Connection, Part
+from dataplatform.dsl.plan import Plan
+from dataplatform.dsl.queries import CurrentPricesOptions, DateRangeOHLCVQuery, Level1Query
+from dataplatform.dsl.reader import BaseReader
+from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoOHLCVData, CryptoPriceData, Level1Data
+from dataplatform.result import Result, Success
+from dataplatform.sources.redpanda.options import VIEWED, RedpandaSourceOptions
+from dataplatform.sources.redpanda.seen import analytics, candles, digest, latest_candles, level1, prices, tickers
+
+__all__ = ["RedpandaSource"]
+
+T = TypeVar("T")
+
+
+class RedpandaSource(BaseReader):
+    """Reads topics of records in their JSON form; a message that is no record becomes a dead letter.
+
+    The operations answer what the topics held at the time of asking, from a view of them that is made when it is first
+    asked; for how long its messages are kept is the topic's setting. `last_updated` or `timestamp` says how old a
+    record is.
+    """
+
+    technology: ClassVar[str] = "Redpanda"
+    client_kind: ClassVar[str] = "redpanda"
+    replayable: ClassVar[bool] = True
+    Options = RedpandaSourceOptions
+    options: RedpandaSourceOptions
+
+    def __init__(
+        self, context: Context, options: Any, client: str, outbox: Outbox | None = None, view: str | None = None
+    ) -> None:
+        super().__init__(context, options, client, outbox)
+        self._view = self.address(view or client)
+
+    @classmethod
+    def part(cls, name: str, options: Any, connection: Connection, outbox: Outbox | None) -> Part:
+        """Bring along a consumer of its own, as a member of a group belongs to one reader, and a view."""
+        instance = options.instance_id or (name if connection.settings.light else None)
+        keepers = outbox.targets if outbox else ()
+        subscription = Subscription(
+            options.specs, options.group, instance, options.start, options.session_timeout, keepers
+        )
+        spec = ViewSpec(
+            {options.topic(kind): digest(kind) for kind in VIEWED}, as_start(options.view_from), options.view_most
+        )
+        consumer, view = f"{name}.consumer", f"{name}.view"
+        return Part(
+            (
+                RedpandaConsumer.child(consumer, connection.settings, subscription),
+                TopicView.child(view, connection.settings, spec),
+                cls.child(name, options, consumer, outbox, view),
+            ),
+            consumer,
+        )
+
+    # Operations
+
+    def _current_prices(
+        self, coin_ids: Sequence[str], options: CurrentPricesOptions
+    ) -> Result[Plan[list[CryptoPriceData]]]:
+        del options  # a record holds all that was published
+        return self._look(PRICES, coin_ids, lambda seen: prices(seen, coin_ids))
+
+    def _available_tickers(self, limit: int | None) -> Result[Plan[list[str]]]:
+        return self._look(PRICES, None, lambda seen: tickers(seen, limit))
+
+    def _market_analytics(self) -> Result[Plan[CryptoMarketAnalytics]]:
+        return self._look(ANALYTICS, None, analytics)
+
+    def _latest_ohlcv(self, coin_ids: Sequence[str], timeframe: str) -> Result[Plan[list[CryptoOHLCVData]]]:
+        return self._look(OHLCV, coin_ids, lambda seen: latest_candles(seen, coin_ids, timeframe))
+
+    def _ohlcv_by_date_range(self, query: DateRangeOHLCVQuery) -> Result[Plan[list[CryptoOHLCVData]]]:
+        return self._look(OHLCV, [query.ticker], lambda seen: candles(seen, query))
+
+    def _level1(self, query: Level1Query) -> Result[Plan[Level1Data]]:
+        return self._look(LEVEL1, [query.ticker], lambda seen: level1(seen, query))
+
+    def _look(self, kind: Kind, groups: Sequence[str] | None, answer: Callable[[Seen], T]) -> Result[Plan[T]]:
+        """Plan to look at what was seen of these coins or tickers, of all where none are named."""
+        asked = Latest(self.options.topic(kind), None if groups is None else tuple(groups))
+        return Success(Plan(self._view, [asked], lambda answers: answer(answers[0])))
+
+    # The stream
+
+    def _feeds(self) -> Sequence[Feed]:
+        return [Feed("stream", self._stream, every=0.02, greedy=True)]
+
+    def _stream(self) -> Result[Plan[list[Crop]]]:
+        fetch = Fetch(self.reader, self.options.most)
+        return Success(Plan(self.client, [fetch], self._crops, timeout=20.0))
+
+    def _commit(self, positions: Sequence[Position]) -> Plan[Any]:
+        return Plan(self.client, [CommitOffsets(tuple(positions))], list, timeout=20.0)
+
+    def _crops(self, answers: list[Any]) -> list[Crop]:
+        kinds = {topic: kind for name, topic in self.options.topics.items() if (kind := kind_named(name))}
+        crops: dict[str, Crop] = {}
+        for part in answers[0]:
+            kind = kinds[part.topic]
+            crops[kind.name] = self._joined(crops.get(kind.name), self._decoded(kind, part))
+        return list(crops.values())
+
+    def _decoded(self, kind: Kind, part: Slice) -> Crop:
+        records, failures = codec(kind).decode_all(part.values)
+        now = self.clock.now()
+        letters = [
+            letter_for_input(
+                part.values[failure.index] or b"",
+                failure.error,
+                origin=self.name,
+                at=now,
+                stream=part.topic,
+                place=(part.partition, part.offsets[failure.index]),
+            )
+            for failure in failures
+        ]
+        return Crop(kind, records, (_of_records(part.position, failures),), letters)
+
+    @staticmethod
+    def _joined(crop: Crop | None, other: Crop) -> Crop:
+        if crop is None:
+            return other
+        return Crop(
+            crop.kind, crop.records + other.records, crop.positions + other.positions, crop.letters + other.letters
+        )
+
+
+def _of_records(position: Position, failures: Sequence[Undecodable]) -> Position:
+    """Return the position with the offsets of its records alone."""
+    broken = {failure.index for failure in failures}
+    if not broken:
+        return position
+    return evolve(position, offsets=[offset for index, offset in enumerate(position.offsets) if index not in broken])

@@ -1,0 +1,115 @@
+"""A platform for a command: some parts of a topology, at work without a route, also beside a running platform."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, ClassVar
+
+from attrs import evolve, field, frozen
+
+from dataplatform.base.embedded import DataDirectory, broker_address, broker_kind, postgres_dsn
+from dataplatform.base.streaming.log import RedpandaLog
+from dataplatform.dsl.flow import Outbox
+from dataplatform.dsl.parts import Connection, Part, SourceOptions
+from dataplatform.dsl.reader import BaseReader
+from dataplatform.errors import Permanent
+from dataplatform.sources.timescale import TimescaleSource, TimescaleSourceOptions
+from dataplatform.system.platform import Platform, default_data_dir
+from dataplatform.system.ports import HOST
+from dataplatform.system.servers import is_embedded
+from dataplatform.system.topology import ClientSpec, SourceSpec, Topology
+
+__all__ = ["LOG", "STORED", "at_work", "log_source", "only", "stored_source"]
+
+STORED = "command.stored"  # no name of a topology's own has a dot
+READER = "command.topic"
+LOG = f"{READER}.log"
+
+
+@frozen(kw_only=True)
+class LogOptions(SourceOptions):
+    """Options of a log source, which no topology has."""
+
+    group: str | None = field(default=None, metadata={"help": "the group that notes how far the log was read"})
+
+
+class LogSource(BaseReader):
+    """A cluster whose topics are read as logs: it brings the agent that does so, and reads nothing by itself."""
+
+    technology: ClassVar[str] = "a log"
+    client_kind: ClassVar[str] = "redpanda"
+    Options = LogOptions
+
+    @classmethod
+    def part(cls, name: str, options: Any, connection: Connection, outbox: Outbox | None) -> Part:
+        """Bring along the log's agent."""
+        log = f"{name}.log"
+        own = RedpandaLog.child(log, connection.settings, options.group)
+        return Part((own, cls.child(name, options, log, outbox)), log)
+
+
+def log_source(client: str, group: str | None = None) -> dict[str, SourceSpec]:
+    """Return the source by which an agent called `LOG` reads the topics of a client."""
+    return {READER: SourceSpec(LogSource, LogOptions(client=client, group=group))}
+
+
+def stored_source(client: str, *, demo: bool) -> dict[str, SourceSpec]:
+    """Return the source called `STORED`, which answers from a database, in a demo from the simulator's rows."""
+    return {STORED: SourceSpec(TimescaleSource, TimescaleSourceOptions(client=client, simulated=demo))}
+
+
+def only(topology: Topology, targets: Collection[str], sources: Mapping[str, SourceSpec]) -> Topology:
+    """Return these targets and sources with their clients, and no route: nothing moves by itself."""
+    chosen = {name: topology.targets[name] for name in targets}
+    used = {spec.options.client for spec in (*chosen.values(), *sources.values())}
+    return Topology(
+        system=evolve(topology.system, dead_letters=None),
+        clients={name: spec for name, spec in topology.clients.items() if name in used},
+        sources=dict(sources),
+        targets=chosen,
+    )
+
+
+@contextmanager
+def at_work(topology: Topology, *, demo: bool, data_dir: Path | None) -> Iterator[Platform]:
+    """Run the topology on the embedded servers of a data directory.
+
+    They are started for it, unless a platform that works in the directory has them running: then those are used.
+    Raises `PlatformError` where it cannot start.
+    """
+    home = DataDirectory(data_dir or default_data_dir(demo=demo)).path
+    with ExitStack() as stack:
+        yield stack.enter_context(_started(topology, home, stack, demo=demo))
+
+
+def _started(topology: Topology, home: Path, stack: ExitStack, *, demo: bool) -> Platform:
+    if any(map(is_embedded, topology.clients.values())):
+        try:
+            return Platform.start(topology, demo=demo, data_dir=home)
+        except Permanent as error:
+            if error.code != "data_dir_in_use":
+                raise
+    apart = stack.enter_context(TemporaryDirectory(prefix="dataplatform-"))
+    return Platform.start(_connected(topology, home), demo=demo, data_dir=Path(apart))
+
+
+def _connected(topology: Topology, home: Path) -> Topology:
+    """Tell clients where the embedded servers are that run already; a simulator is the command's own."""
+    system = evolve(topology.system, simulator_port=None, broker_port=None)
+    port = topology.system.broker_port
+    clients = {name: _placed(spec, home, port) for name, spec in topology.clients.items()}
+    return evolve(topology, system=system, clients=clients)
+
+
+def _placed(spec: ClientSpec, home: Path, port: int | None) -> ClientSpec:
+    if not is_embedded(spec):
+        return spec
+    if spec.kind == "timescale":
+        return evolve(spec, settings=evolve(spec.settings, dsn=postgres_dsn(home)))
+    address = f"{HOST}:{port}" if port else broker_address(home)
+    light = broker_kind(os.environ) == "light"
+    return evolve(spec, settings=evolve(spec.settings, brokers=(address,), light=light))

@@ -1,0 +1,230 @@
+"""`python -m dataplatform.system dead-letters list|show|replay`: what could not be written, and to write it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from attrs import frozen
+
+from dataplatform.base.agent import Clock
+from dataplatform.dsl.types import DeadLetter
+from dataplatform.errors import Permanent
+from dataplatform.system.commands.addressing import addressee
+from dataplatform.system.commands.bench import at_work, log_source, only, stored_source
+from dataplatform.system.commands.frame import LEFT_OVER, SETTINGS, USAGE, Moment, common_options, framed, leave
+from dataplatform.system.commands.letters import LetterBox, Wanted, letter_box
+from dataplatform.system.commands.patience import Patience
+from dataplatform.system.commands.replaying import Replayed, Replaying
+from dataplatform.system.commands.showing import Tally, as_json, as_line, as_page
+from dataplatform.system.platform import Platform
+from dataplatform.system.running import Signals
+from dataplatform.system.structure import suggestion
+from dataplatform.system.topology import SourceSpec, TargetSpec, Topology
+
+__all__ = ["dead_letters_command"]
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+SHOWN = 20
+REASONS = 5
+EXAMPLES = """\b
+Examples:
+  python -m dataplatform.system dead-letters list my.toml
+  python -m dataplatform.system dead-letters show 3f9a my.toml --raw > input.json
+  python -m dataplatform.system dead-letters replay my.toml --since 2h
+"""
+
+
+def _filters(command: Command) -> Command:
+    for option in (
+        click.option("--limit", type=click.IntRange(min=1), metavar="N", help="The oldest N of them only."),
+        click.option("--since", type=Moment(), metavar="TIME", help="Those since a time (UTC), or an age such as 2h."),
+        click.option("--stream", metavar="NAME", help="Those of one topic or kind of record."),
+        click.option("--origin", metavar="SOURCE", help="Those of one source."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group("dead-letters", context_settings=SETTINGS, epilog=EXAMPLES)
+def dead_letters_command() -> None:
+    """Look at what could not be decoded or written, and write it after a fix.
+
+    They are where the topology sends them: by default in the topic crypto-dead-letters, without topics in the table
+    dead_letters. No platform need run; where one runs on embedded servers, those are used.
+
+    Exit status: 0 all went well; 1 letters stay, or a server cannot be reached; 2 wrong usage or configuration.
+    """
+
+
+@dead_letters_command.command("list", context_settings=SETTINGS, epilog=EXAMPLES)
+@common_options
+@_filters
+@click.option("--replayed", is_flag=True, help="Also those that were replayed.")
+@click.option("--json", "json_", is_flag=True, help="As one object of JSON.")
+def list_command(
+    topology: Path | None,
+    *,
+    demo: bool,
+    data_dir: Path | None,
+    patience: float,
+    origin: str | None,
+    stream: str | None,
+    since: datetime | None,
+    limit: int | None,
+    replayed: bool,
+    json_: bool,
+) -> None:
+    """Count the dead letters by origin, stream, error and target, and show the latest twenty."""
+    wanted = Wanted(origin, stream, since, replayed=replayed)
+    with _open(topology, demo=demo, data_dir=data_dir, patience=patience) as desk:
+        tally = Tally.of(islice(desk.box.letters(wanted), limit), most=SHOWN)
+    click.echo(as_json(tally.as_dict()) if json_ else "\n".join(tally.lines()))
+
+
+@dead_letters_command.command("show", context_settings=SETTINGS, epilog=EXAMPLES)
+@click.argument("letter_id", metavar="ID")
+@common_options
+@click.option("--raw", is_flag=True, help="Write its bytes to standard output, and nothing else.")
+@click.option("--json", "json_", is_flag=True, help="As one object of JSON, the bytes in base64.")
+def show_command(
+    topology: Path | None,
+    *,
+    letter_id: str,
+    demo: bool,
+    data_dir: Path | None,
+    patience: float,
+    raw: bool,
+    json_: bool,
+) -> None:
+    """Show one dead letter, replayed or not; the beginning of its ID will do."""
+    if raw and json_:
+        raise click.UsageError("--raw and --json exclude each other")
+    with _open(topology, demo=demo, data_dir=data_dir, patience=patience) as desk:
+        letters = {letter.id: letter for letter in desk.box.letters(Wanted(id=letter_id, replayed=True))}
+    if len(letters) != 1:
+        several = f"there are {len(letters)}; give more of the id" if letters else "there is none; see the list"
+        leave(USAGE, f"no single dead letter begins with {letter_id!r}: {several}")
+    _show(next(iter(letters.values())), raw=raw, json_=json_)
+
+
+@dead_letters_command.command("replay", context_settings=SETTINGS, epilog=EXAMPLES)
+@common_options
+@_filters
+@click.option("--id", "letter_id", default="", metavar="ID", help="The one whose id begins like this.")
+@click.option("--to", metavar="TARGET", help="Write to this target instead of the one that lacks them.")
+def replay_command(
+    topology: Path | None,
+    *,
+    demo: bool,
+    data_dir: Path | None,
+    patience: float,
+    origin: str | None,
+    stream: str | None,
+    since: datetime | None,
+    limit: int | None,
+    letter_id: str,
+    to: str | None,
+) -> None:
+    """Decode dead letters again and write them to the target that lacks them.
+
+    One that fails again stays. One whose record is durable is marked as replayed, after that; so the command may be
+    killed and given again. Then a table still has each record once, by its key; a topic may have some twice.
+    """
+    wanted = Wanted(origin, stream, since, letter_id)
+    with _open(topology, demo=demo, data_dir=data_dir, patience=patience, to=to, writing=True) as desk:
+        replaying = desk.replaying(to)
+        try:
+            replaying.replay(islice(desk.box.letters(wanted), limit))
+        finally:
+            _tell(replaying.done)
+        interrupted = desk.patience.interrupted.is_set()
+    if interrupted:
+        leave(LEFT_OVER, "interrupted; give the command again for the others")
+    sys.exit(LEFT_OVER if replaying.done.kept else 0)
+
+
+@frozen
+class Desk:
+    """The letters of a topology, and what it takes to replay them."""
+
+    topology: Topology
+    platform: Platform
+    box: LetterBox
+    patience: Patience
+
+    @property
+    def clock(self) -> Clock:
+        return self.platform.runtime.clock
+
+    def replaying(self, to: str | None) -> Replaying:
+        """Return what replays letters into `to`, by default into the targets that lack them."""
+        writers = {name: self.platform[name] for name in self.platform.topology.targets}
+        where = partial(addressee, topology=self.topology, to=to)
+        return Replaying(self.box, where, writers, self.patience, self.clock)
+
+
+@contextmanager
+def _open(
+    path: Path | None,
+    *,
+    demo: bool,
+    data_dir: Path | None,
+    patience: float,
+    to: str | None = None,
+    writing: bool = False,
+) -> Iterator[Desk]:
+    """Yield the letters of a topology; with the targets to write to where it is for `writing`."""
+    with framed(path) as topology, Signals.watch() as signals:
+        parts = _parts(topology, to, demo=demo, writing=writing)
+        with at_work(parts, demo=demo, data_dir=data_dir) as platform:
+            patient = Patience(patience, signals.came)
+            yield Desk(topology, platform, letter_box(platform, topology, patient), patient)
+
+
+def _parts(topology: Topology, to: str | None, *, demo: bool, writing: bool) -> Topology:
+    """Return what is needed of the topology: the target of the dead letters, and for writing the others."""
+    letters = topology.dead_letters
+    if letters is None:
+        raise Permanent("no_dead_letters", "the topology has no target for dead letters")
+    if to is not None and to not in topology.targets:
+        raise Permanent("unknown_target", f"--to: no target is called {to!r}{suggestion(to, topology.targets)}")
+    sources = _reading(topology.targets[letters], demo=demo)
+    others = ([to] if to else list(topology.targets)) if writing else []
+    return only(topology, {letters: None, **dict.fromkeys(others)}, sources)
+
+
+def _reading(spec: TargetSpec, *, demo: bool) -> dict[str, SourceSpec]:
+    """Return what reads dead letters back from where a target has put them."""
+    match spec.cls.client_kind:
+        case "redpanda":
+            return log_source(spec.options.client)
+        case "timescale":
+            return stored_source(spec.options.client, demo=demo)
+        case _:
+            raise Permanent("unsupported", f"{spec.cls.technology} does not give dead letters back")
+
+
+def _show(letter: DeadLetter, *, raw: bool, json_: bool) -> None:
+    if raw:
+        click.echo(letter.raw, nl=False)
+    else:
+        click.echo(as_json(as_line(letter, whole=True)) if json_ else as_page(letter))
+
+
+def _tell(done: Replayed) -> None:
+    """Print what became of the letters."""
+    where = ", ".join(f"{count} in {target}" for target, count in sorted(done.by_target.items()))
+    click.echo(f"replayed {done.written}" + (f" ({where})" if where else ""))
+    if kept := done.kept.total():
+        click.echo(f"kept {kept}", err=True)
+        for reason, count in done.kept.most_common(REASONS):
+            click.echo(f"  {count}  {reason}", err=True)

@@ -1,0 +1,109 @@
+"""What all these commands share: their options, how times are written, how they end."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from dataplatform.errors import PlatformError, Transient
+from dataplatform.system.logs import Redactor, configure_logs, secrets_of
+from dataplatform.system.quantities import parse_duration
+from dataplatform.system.servers import require_installed
+from dataplatform.system.topology import DEFAULT, ConfigurationError, Topology, load_topology
+
+__all__ = ["LEFT_OVER", "SETTINGS", "USAGE", "Duration", "Moment", "common_options", "framed", "leave"]
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+LEFT_OVER, USAGE = 1, 2
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+class Duration(click.ParamType[float]):
+    """Seconds, also written as `30s` or `5m`."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            return parse_duration(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Moment(click.ParamType[datetime]):
+    """A time in UTC: `2026-11-01`, `2026-11-01T12:30`, with an offset if it is another, or an age such as `2h`.
+
+    >>> Moment().convert("2026-11-01T12:30+02:00", None, None).isoformat()
+    '2026-11-01T10:30:00+00:00'
+    """
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        if isinstance(value, datetime):
+            return value
+        try:
+            return datetime.now(UTC) - timedelta(seconds=parse_duration(str(value)))
+        except (ValueError, OverflowError):
+            pass
+        try:
+            moment = datetime.fromisoformat(str(value))
+        except ValueError:
+            self.fail(f"{value!r:.60} is no time; one looks like 2026-11-01, 2026-11-01T12:30 or 2h (ago)", param, ctx)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+
+
+def common_options(command: Command) -> Command:
+    """Add the topology, and the options that say which servers and how patiently."""
+    for option in (
+        click.option(
+            "--patience",
+            type=Duration(),
+            default="1m",
+            show_default=True,
+            metavar="DURATION",
+            help="How long an outage of a server is waited out.",
+        ),
+        click.option(
+            "--data-dir",
+            type=click.Path(path_type=Path),
+            metavar="DIR",
+            help="Where the embedded servers keep their data; by default the user's data directory, apart for --demo.",
+        ),
+        click.option("--demo", is_flag=True, help="Work on what --demo keeps, with the simulator as CoinGecko."),
+        click.argument("topology", required=False, type=click.Path(path_type=Path)),
+    ):
+        command = option(command)
+    return command
+
+
+@contextmanager
+def framed(path: Path | None, level: str = "warning") -> Iterator[Topology]:
+    """Yield the topology, the log being configured; an error within ends the command with its status and no secret."""
+    try:
+        topology = load_topology(path or DEFAULT)
+        require_installed(topology)
+    except ConfigurationError as error:
+        leave(USAGE, *error.lines)
+    except PlatformError as error:
+        leave(USAGE, str(error))
+    secrets = secrets_of(topology)
+    configure_logs("console", level, secrets)
+    try:
+        yield topology
+    except PlatformError as error:
+        leave(LEFT_OVER if isinstance(error, Transient) else USAGE, Redactor(secrets).clean(str(error)))
+
+
+def leave(status: int, *lines: str) -> NoReturn:
+    """Print the lines on standard error and exit."""
+    for line in lines:
+        click.echo(line, err=True)
+    sys.exit(status)

@@ -1,0 +1,1 @@
+"""Operating a running platform: the requests, the control socket they come by, and the prompts that send them."""

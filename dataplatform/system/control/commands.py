@@ -1,0 +1,188 @@
+"""The commands for a platform that already runs: `attach`, and the same functions for scripts."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import click
+from rich.console import Console
+
+from dataplatform.base.agent import Request
+from dataplatform.errors import PlatformError
+from dataplatform.result import Failure, get_data
+from dataplatform.system.control.client import RemotePlatform
+from dataplatform.system.control.requests import MOST_MESSAGES, PauseSource, RestartAgent, ResumeSource, TailTopic
+from dataplatform.system.control.shell import Prompt, require_ipython
+from dataplatform.system.control.shown import on_screen
+from dataplatform.system.platform import default_data_dir
+from dataplatform.system.report import make_report
+from dataplatform.system.status import Phase, PlatformStatus
+from dataplatform.system.table import TableView
+
+__all__ = ["CONTROL_COMMANDS"]
+
+T = TypeVar("T")
+FAILED, USAGE, NOBODY = 1, 2, 3
+UNREACHABLE = frozenset({"not_running", "stale", "not_yours", "no_socket", "other_version"})
+TIMEOUT = 20.0  # seconds
+REFRESH = 1.0
+WIDTH = 120  # of what is printed where there is no terminal
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+STATUSES = "Exit status: 0 done; 1 the platform answered with a failure; 2 wrong usage; 3 no platform was reached."
+LEAVING = "Ctrl-D or exit leaves; the platform runs on."
+
+Command = Callable[..., None]
+
+
+def control_command(example: str) -> Callable[[Command], click.Command]:
+    """Make a command that is given the platform of `--data-dir` or `--demo` as its first argument."""
+
+    def make(run: Command) -> click.Command:
+        def command(*, data_dir: Path | None, demo: bool, **options: Any) -> None:
+            folder = (data_dir or default_data_dir(demo=demo)).expanduser().absolute()
+            try:
+                run(RemotePlatform(folder), **options)
+            except PlatformError as error:
+                _fail(error)
+
+        command.__doc__ = f"{run.__doc__}\n\n{STATUSES}"
+        command.__click_params__ = getattr(run, "__click_params__", [])  # type: ignore[attr-defined]
+        for option in (
+            click.option(
+                "--data-dir",
+                type=click.Path(path_type=Path),
+                metavar="DIR",
+                help="The data directory of the platform; by default the user's, apart for --demo.",
+            ),
+            click.option("--demo", is_flag=True, help="The platform that was started with --demo."),
+        ):
+            command = option(command)
+        name = run.__name__.removesuffix("_command")
+        return click.command(
+            name, context_settings=SETTINGS, epilog=f"\b\nExample:\n  python -m dataplatform.system {example}\n"
+        )(command)
+
+    return make
+
+
+@control_command("attach --demo")
+def attach_command(platform: RemotePlatform) -> None:
+    """Open a prompt on a platform that already runs."""
+    require_ipython()
+    Prompt(platform, platform, LEAVING).run()
+
+
+@control_command("status --json")
+@click.option("--json", "as_json", is_flag=True, help="Print one object of JSON, as in a report.")
+def status_command(platform: RemotePlatform, *, as_json: bool) -> None:
+    """Show the agents, routes and tables of a running platform."""
+    status = platform.status()
+    if as_json:
+        click.echo(json.dumps(_account(status), indent=2))
+    else:
+        _show(status)
+
+
+@control_command("pause coingecko")
+@click.argument("name")
+def pause_command(platform: RemotePlatform, *, name: str) -> None:
+    """Have a source read nothing, until it is resumed; what is in flight settles."""
+    _ask(platform, PauseSource(name))
+    click.echo(f"{name} is paused")
+
+
+@control_command("resume coingecko")
+@click.argument("name")
+def resume_command(platform: RemotePlatform, *, name: str) -> None:
+    """Have a paused source read on."""
+    _ask(platform, ResumeSource(name))
+    click.echo(f"{name} reads on")
+
+
+@control_command("restart coingecko")
+@click.argument("name")
+def restart_command(platform: RemotePlatform, *, name: str) -> None:
+    """Stop an agent in good order, and start it anew; returns when it runs again."""
+    _ask(platform, RestartAgent(name))
+    click.echo(f"{name} was restarted")
+
+
+@control_command("drain --demo")
+def drain_command(platform: RemotePlatform) -> None:
+    """Drain and stop a running platform; returns when it has stopped."""
+    get_data(platform.drain())
+    click.echo("drained and stopped")
+
+
+@control_command("tail crypto-prices -n 3")
+@click.argument("topic")
+@click.option("-n", "most", type=click.IntRange(1, MOST_MESSAGES), default=10, show_default=True, help="How many.")
+def tail_command(platform: RemotePlatform, *, topic: str, most: int) -> None:
+    """Print the last messages of a topic, oldest first: time, partition/offset, key and value, divided by tabs."""
+    for message in _ask(platform, TailTopic(topic, most)):
+        where = f"{message.partition}/{message.offset}"
+        click.echo("\t".join([message.time.isoformat(), where, message.key or "", message.value or ""]))
+
+
+@control_command("top --demo")
+def top_command(platform: RemotePlatform) -> None:
+    """Show a running platform as a live table, until Ctrl-C."""
+    console = Console()
+    if not console.is_terminal:
+        raise click.UsageError("top needs a terminal; use status")
+    status = platform.status()
+    with suppress(KeyboardInterrupt):
+        with TableView(console) as table:
+            while status.phase is not Phase.STOPPED:
+                table.show(status)
+                time.sleep(REFRESH)
+                answer = platform.look()
+                if isinstance(answer, Failure):
+                    break
+                status = answer.data
+        click.echo(
+            f"the platform has ended: {answer.error}" if isinstance(answer, Failure) else "the platform has ended"
+        )
+
+
+CONTROL_COMMANDS = (
+    attach_command,
+    status_command,
+    pause_command,
+    resume_command,
+    restart_command,
+    drain_command,
+    tail_command,
+    top_command,
+)
+
+
+def _ask(platform: RemotePlatform, request: Request[T]) -> T:
+    return get_data(platform.ask("", request, TIMEOUT))
+
+
+def _show(value: Any) -> None:
+    terminal = sys.stdout.isatty()
+    width = shutil.get_terminal_size().columns if terminal else WIDTH
+    click.echo(on_screen(value, width, colour=terminal))
+
+
+def _account(status: PlatformStatus) -> dict[str, Any]:
+    """Return a status as a report has it, with the phase in place of the outcome."""
+    books = status.books
+    report = make_report(
+        "ok", None, status.uptime, status.agents, status.routes, books.tables, books.topics, status.incidents
+    )
+    return {"phase": status.phase, **{key: value for key, value in report.items() if key not in {"outcome", "reason"}}}
+
+
+def _fail(error: PlatformError) -> NoReturn:
+    click.echo(str(error), err=True)
+    sys.exit(NOBODY if error.code in UNREACHABLE else FAILED)

@@ -1,0 +1,165 @@
+"""The desk: carries out what a platform is asked by its operator, and passes on what one of its agents is."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
+
+from attrs import frozen
+
+from dataplatform.base.agent import GetStatus, Request, RestartChild, State
+from dataplatform.base.database import Query, Rows
+from dataplatform.base.streaming import TopicMessage, tail
+from dataplatform.dsl.flow.source import Pause, Resume
+from dataplatform.dsl.kinds import KINDS
+from dataplatform.dsl.operations import ReadingOperation, WritingOperation
+from dataplatform.dsl.parts import Connection
+from dataplatform.errors import Permanent, Transient
+from dataplatform.result import Failure, Result, Success
+from dataplatform.system.control.requests import (
+    DrainPlatform,
+    GetPlatformStatus,
+    GetRoster,
+    PauseSource,
+    RestartAgent,
+    ResumeSource,
+    Roster,
+    RunQuery,
+    TailTopic,
+)
+from dataplatform.system.root import ROOT
+from dataplatform.system.structure import suggestion
+
+if TYPE_CHECKING:
+    from dataplatform.system.platform import Platform
+
+__all__ = ["Desk"]
+
+T = TypeVar("T")
+LOOK = 0.05  # seconds between looks at an agent that restarts
+OF_SOURCES = (*get_args(ReadingOperation), Pause, Resume)
+OF_TARGETS = get_args(WritingOperation)
+
+
+@frozen
+class Desk:
+    """Answers requests about one platform, in the thread of whoever asks.
+
+    The agent "" is the platform itself. An agent is asked only what agents of its kind understand.
+    """
+
+    platform: Platform
+
+    def ask(self, agent: str, request: Request[T], timeout: float) -> Result[T]:
+        """Answer a request within `timeout` seconds; never raises for what was asked."""
+        answer: Result[Any] = self._of_agent(agent, request, timeout) if agent else self._of_platform(request, timeout)
+        return answer
+
+    def _of_agent(self, name: str, request: Request[Any], timeout: float) -> Result[Any]:
+        topology, address = self.platform.topology, self.platform.address(name)
+        if address.status() is None:
+            return Failure(self._nobody(name))
+        understood = (
+            isinstance(request, GetStatus)
+            or (isinstance(request, OF_SOURCES) and name in topology.sources)
+            or (isinstance(request, OF_TARGETS) and name in topology.targets)
+        )
+        if not understood:
+            whose, names = (
+                ("sources", topology.sources) if isinstance(request, OF_SOURCES) else ("targets", topology.targets)
+            )
+            remedy = f"the {whose} are {', '.join(names) or 'none'}"
+            return Failure(Permanent("unsupported", f"{name} does not take {type(request).__name__}", remedy=remedy))
+        return address.ask(request, timeout)
+
+    def _of_platform(self, request: Request[Any], timeout: float) -> Result[Any]:
+        match request:
+            case GetRoster():
+                return Success(self._roster())
+            case GetPlatformStatus():
+                return Success(self.platform.status())
+            case PauseSource(name):
+                return self._of_agent(name, Pause(), timeout)
+            case ResumeSource(name):
+                return self._of_agent(name, Resume(), timeout)
+            case RestartAgent(name):
+                return self._restart(name, timeout)
+            case DrainPlatform():
+                threading.Thread(target=self.platform.stop, name="drain", daemon=True).start()
+                return Success(None)
+            case TailTopic(topic, most):
+                return self._tail(topic, most)
+            case RunQuery():
+                return self._query(request, timeout)
+            case _:
+                return Failure(Permanent("unsupported", f"the platform does not take {type(request).__name__}"))
+
+    def _roster(self) -> Roster:
+        platform, topology = self.platform, self.platform.topology
+        written = {
+            target.options.topic(kind).name
+            for target in topology.targets.values()
+            if target.cls.client_kind == "redpanda" and hasattr(target.options, "topic")
+            for kind in KINDS
+        }
+        return Roster(
+            pid=os.getpid(),
+            data_dir=str(platform.data.path),
+            demo=platform.demo,
+            agents=tuple(platform.runtime.directory.names()),
+            sources=tuple(topology.sources),
+            targets=tuple(topology.targets),
+            topics=tuple(sorted(written)),
+        )
+
+    def _restart(self, name: str, timeout: float) -> Result[None]:
+        """Have the supervisor restart an agent, and wait until it runs again."""
+        deadline = time.monotonic() + timeout
+        before = self.platform.address(name).status()
+        if before is None:
+            return Failure(self._nobody(name))
+        answer = self.platform.address(ROOT).ask(RestartChild(name), timeout)
+        if isinstance(answer, Failure):
+            return answer
+        while time.monotonic() < deadline:
+            now = self.platform.address(name).status()
+            if now is not None and now.restarts > before.restarts and now.state in {State.RUNNING, State.PAUSED}:
+                return Success(None)
+            time.sleep(LOOK)
+        state = now.shown if now else "gone"
+        return Failure(Transient("timeout", f"{name} was told to restart, and is {state} after {timeout:g} s"))
+
+    def _tail(self, topic: str, most: int) -> Result[list[TopicMessage]]:
+        """Read the topic where it is; a name that several brokers have is the first one's."""
+        missing: Result[list[TopicMessage]] = Failure(Permanent("not_found", "the topology has no broker"))
+        for connection in self._clients("redpanda"):
+            missing = tail(connection.settings, topic, most)
+            if not (isinstance(missing, Failure) and missing.error.code == "not_found"):
+                return missing
+        return missing
+
+    def _query(self, request: RunQuery, timeout: float) -> Result[Rows]:
+        """Run one statement on the last connection of the client's pool, which waits for it."""
+        sql = request.sql.strip().rstrip(";")
+        if ";" in sql:  # several statements could end the read-only transaction
+            remedy = "one statement at a time; in a text, write chr(59)"
+            return Failure(Permanent("bad_argument", "there is a ';' within the statement", remedy=remedy))
+        clients = {connection.name: connection for connection in self._clients("timescale")}
+        if not clients:
+            return Failure(Permanent("not_found", "the topology has no database"))
+        name = request.client or next(iter(clients))
+        if name not in clients:
+            remedy = f"there are {', '.join(clients)}"
+            return Failure(Permanent("not_found", f"no database client is called {name!r}", remedy=remedy))
+        return self.platform.address(clients[name].agents[-1]).ask(Query(sql, most=request.most), timeout)
+
+    def _clients(self, kind: str) -> Iterator[Connection]:
+        return (connection for connection in self.platform.connections.values() if connection.kind == kind)
+
+    def _nobody(self, name: str) -> Permanent:
+        names = self.platform.runtime.directory.names()
+        hint = suggestion(name, names)
+        return Permanent("not_found", f"no agent is called {name!r}{hint}", remedy=f"there are {', '.join(names)}")

@@ -1,0 +1,59 @@
+"""Servers to try things out on: the simulated CoinGecko, PostgreSQL and a broker, for the length of a `with`."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from attrs import evolve, frozen
+
+from dataplatform.base.database import TimescaleSettings
+from dataplatform.base.embedded import DataDirectory
+from dataplatform.base.mcp import McpSettings
+from dataplatform.base.streaming import RedpandaSettings
+from dataplatform.system.assembly import Assembly
+from dataplatform.system.factories import HOSTED
+from dataplatform.system.root import Root
+from dataplatform.system.servers import simulated
+from dataplatform.system.topology import ClientSpec, Topology, default_topology
+
+__all__ = ["DemoServers", "demo_servers"]
+
+START_TIMEOUT = 60.0  # seconds
+
+
+@frozen
+class DemoServers:
+    """What the clients of the servers need."""
+
+    coingecko: McpSettings
+    timescale: TimescaleSettings
+    redpanda: RedpandaSettings
+
+
+@contextmanager
+def demo_servers(data_dir: Path | None = None) -> Iterator[DemoServers]:
+    """Run the servers of `--demo`; what they hold is gone afterwards, unless it is kept in `data_dir`.
+
+    Raises `Permanent` for what is not installed and for a data directory in use, `Transient` when they do not start.
+    """
+    with ExitStack() as stack:
+        folder = data_dir or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dataplatform-")))
+        data = stack.enter_context(DataDirectory(folder))
+        assembly, root = Assembly(), Root()
+        stack.callback(root.stop)
+        topology = assembly.servers.join(_topology(), data.path, demo=True)
+        assembly.add(assembly.servers.specs.values())
+        root.start(assembly.specs)
+        root.require_ready(START_TIMEOUT)
+        coingecko, redpanda, timescale = (spec.settings for spec in topology.clients.values())
+        yield DemoServers(coingecko, timescale, redpanda)
+
+
+def _topology() -> Topology:
+    """Return the clients of the main job, that of CoinGecko for MCP."""
+    main = default_topology()
+    (coingecko,) = simulated(main)
+    return evolve(main, clients={**main.clients, coingecko: ClientSpec("mcp", HOSTED)})

@@ -1,0 +1,195 @@
+"""Readers and writers of one technology, started with all they need and used through typed proxies.
+
+A supervisor of their own mends their crashes; an outage is answered as a `Failure` and waited out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Literal, Self
+
+from attrs import field, frozen
+
+from dataplatform.base.database import TimescaleSettings
+from dataplatform.base.http import HttpSettings
+from dataplatform.base.mcp import McpSettings
+from dataplatform.base.streaming import RedpandaSettings
+from dataplatform.dsl.proxy import ReaderProxy, WriterProxy
+from dataplatform.errors import Permanent
+from dataplatform.sources.coingecko import CoinGeckoOptions, CoinGeckoSource
+from dataplatform.sources.redpanda import RedpandaSource, RedpandaSourceOptions
+from dataplatform.sources.timescale import TimescaleSource, TimescaleSourceOptions
+from dataplatform.system.assembly import assemble_parts
+from dataplatform.system.root import Root
+from dataplatform.system.specs import RESERVED, ClientSpec, SourceSpec, TargetSpec, Topology
+from dataplatform.system.topology import NAME
+from dataplatform.targets.redpanda import RedpandaTarget, RedpandaTargetOptions
+from dataplatform.targets.timescale import TimescaleOptions, TimescaleTarget
+
+__all__ = [
+    "MarketDataReader",
+    "MarketDataWriter",
+    "create_coingecko_market_data_reader",
+    "create_redpanda_market_data_reader",
+    "create_redpanda_market_data_writer",
+    "create_timescale_market_data_reader",
+    "create_timescale_market_data_writer",
+]
+
+START_TIMEOUT = 60.0  # seconds; no server is waited for, so it is a matter of milliseconds
+BROKERS = ("localhost:9092",)
+HOSTED = McpSettings(url="https://mcp.api.coingecko.com/mcp")
+LOCAL = McpSettings(transport="stdio", command="npx", args=("-y", "@coingecko/coingecko-mcp"))
+REST = HttpSettings(base_url="https://api.coingecko.com/api/v3", rate_per_minute=5, burst=3)
+NO_TOPICS: Mapping[str, str] = MappingProxyType({})
+
+
+@frozen
+class MarketDataReader(ReaderProxy):
+    """A source and all it needs. Used with `with`, or stopped by `stop`."""
+
+    _root: Root = field(repr=False, eq=False)
+
+    def stop(self) -> None:
+        """Stop the source and its clients, within 10 s; safe to call twice."""
+        self._root.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+@frozen
+class MarketDataWriter(WriterProxy):
+    """A target and all it needs. Used with `with`, or stopped by `stop`."""
+
+    _root: Root = field(repr=False, eq=False)
+
+    def stop(self) -> None:
+        """Write what is accepted, then stop the target and its clients, within 10 s; safe to call twice."""
+        self._root.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def create_coingecko_market_data_reader(
+    name: str = "coingecko",
+    *,
+    use_remote_server: bool = True,
+    transport: Literal["mcp", "rest"] = "mcp",
+    client: McpSettings | HttpSettings | None = None,
+) -> MarketDataReader:
+    """Start a reader of CoinGecko, keyless.
+
+    It speaks to CoinGecko's hosted MCP server, or with `use_remote_server=False` to one that is started here by
+    Node.js; with `transport="rest"` to the REST API. A `client` of your own says all of that, and a key, instead:
+    `HttpSettings(base_url=…, api_key=…)`. Raises as `create_timescale_market_data_writer` does.
+    """
+    if client is None:
+        client = REST if transport == "rest" else HOSTED if use_remote_server else LOCAL
+    spec = ClientSpec("http" if isinstance(client, HttpSettings) else "mcp", client)
+    return _reader(name, spec, CoinGeckoSource, CoinGeckoOptions(client=_client(name)))
+
+
+def create_redpanda_market_data_reader(
+    name: str = "redpanda",
+    brokers: Sequence[str] | RedpandaSettings = BROKERS,
+    topics: Mapping[str, str] = NO_TOPICS,
+) -> MarketDataReader:
+    """Start a reader of Redpanda's or Kafka's topics.
+
+    `brokers` are addresses (`localhost:9092`), or the settings of a cluster that asks for TLS or SASL. `topics` names
+    the topic of each kind of record (`{"prices": "crypto-prices"}`), where it is not the kind's own. Raises as
+    `create_timescale_market_data_writer` does.
+    """
+    options: dict[str, Any] = {"topics": dict(topics)} if topics else {}
+    client = ClientSpec("redpanda", _redpanda(brokers))
+    return _reader(name, client, RedpandaSource, RedpandaSourceOptions(client=_client(name), **options))
+
+
+def create_timescale_market_data_reader(
+    name: str = "timescale",
+    connection_string: str | TimescaleSettings = "postgresql://localhost/",
+    *,
+    simulated: bool = False,
+) -> MarketDataReader:
+    """Start a reader of the tables of a TimescaleDB or PostgreSQL.
+
+    `connection_string` is libpq's, or the settings of a client; `simulated` answers from the simulator's rows instead
+    of from all others. Raises as `create_timescale_market_data_writer` does.
+    """
+    options = TimescaleSourceOptions(client=_client(name), simulated=simulated)
+    return _reader(name, ClientSpec("timescale", _timescale(connection_string)), TimescaleSource, options)
+
+
+def create_timescale_market_data_writer(
+    name: str = "timescale", connection_string: str | TimescaleSettings = "postgresql://localhost/"
+) -> MarketDataWriter:
+    """Start a writer into the tables of a TimescaleDB or PostgreSQL, which are migrated if need be.
+
+    `connection_string` is libpq's, or the settings of a client. An unreachable server is no error here: the operations
+    answer `Transient` until it is there. Raises `Permanent` for a name that no agent can have, `ValueError` for
+    settings that no client can have.
+
+    >>> with create_timescale_market_data_writer("db", "postgresql://127.0.0.1:1/nowhere") as writer:
+    ...     writer.flush().get(timeout=5)
+    Success(data=None)
+    """
+    client = ClientSpec("timescale", _timescale(connection_string))
+    return _writer(name, client, TimescaleTarget, TimescaleOptions(client=_client(name)))
+
+
+def create_redpanda_market_data_writer(
+    name: str = "redpanda",
+    brokers: Sequence[str] | RedpandaSettings = BROKERS,
+    topics: Mapping[str, str] = NO_TOPICS,
+) -> MarketDataWriter:
+    """Start a writer into Redpanda's or Kafka's topics.
+
+    Takes what `create_redpanda_market_data_reader` does; missing topics are made. Raises as
+    `create_timescale_market_data_writer` does.
+    """
+    options = RedpandaTargetOptions(client=_client(name), topics=dict(topics))
+    return _writer(name, ClientSpec("redpanda", _redpanda(brokers)), RedpandaTarget, options)
+
+
+def _reader(name: str, client: ClientSpec, cls: type[Any], options: Any) -> MarketDataReader:
+    root = _started(name, Topology(clients={_client(name): client}, sources={name: SourceSpec(cls, options)}))
+    return MarketDataReader(root.address(name), root)
+
+
+def _writer(name: str, client: ClientSpec, cls: type[Any], options: Any) -> MarketDataWriter:
+    root = _started(name, Topology(clients={_client(name): client}, targets={name: TargetSpec(cls, options)}))
+    return MarketDataWriter(root.address(name), root)
+
+
+def _started(name: str, topology: Topology) -> Root:
+    if not NAME.fullmatch(name) or name in RESERVED:
+        raise Permanent("bad_argument", f"{name!r} is no name: letters, digits, - and _, a letter first, 63 at most")
+    assembly, root = assemble_parts(topology), Root()
+    try:
+        root.start(assembly.specs, assembly.links)
+        root.require_ready(START_TIMEOUT)
+    except BaseException:
+        root.stop()
+        raise
+    return root
+
+
+def _client(name: str) -> str:
+    return f"{name}-client"
+
+
+def _redpanda(brokers: Sequence[str] | RedpandaSettings) -> RedpandaSettings:
+    return brokers if isinstance(brokers, RedpandaSettings) else RedpandaSettings(tuple(brokers))
+
+
+def _timescale(connection: str | TimescaleSettings) -> TimescaleSettings:
+    return connection if isinstance(connection, TimescaleSettings) else TimescaleSettings(connection)

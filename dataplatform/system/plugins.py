@@ -1,0 +1,61 @@
+"""`python -m dataplatform.system plugins`: what is installed, what it can do, and how it is told to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import click
+import msgspec
+
+from dataplatform.system.catalogue import Entry, Option, catalogue, markdown
+
+__all__ = ["plugins_command"]
+
+EXAMPLE = """\b
+Examples:
+  python -m dataplatform.system plugins
+  python -m dataplatform.system plugins --json
+"""
+
+
+@click.command(
+    "plugins", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, epilog=EXAMPLE
+)
+@click.option("--json", "as_json", is_flag=True, help="Print a list of JSON objects, one per source or target.")
+@click.option("--markdown", "as_markdown", is_flag=True, help="Print the tables of operations that the README has.")
+def plugins_command(*, as_json: bool, as_markdown: bool) -> None:
+    """List the sources and targets that are installed: their operations, and their options in a topology.
+
+    They come from the entry points dataplatform.sources and dataplatform.targets of all installed packages. One that
+    cannot be used is listed with the reason, and harms no other.
+    """
+    if as_json and as_markdown:
+        raise click.UsageError("--json and --markdown exclude each other")
+    entries = catalogue()
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(entries), indent=2))
+    elif as_markdown:
+        click.echo(markdown(entries))
+    else:
+        click.echo("\n\n".join("\n".join(_lines(entry)) for entry in entries))
+
+
+def _lines(entry: Entry) -> Iterator[str]:
+    package = f"{entry.package} {entry.version}" if entry.package else "unknown package"
+    yield f"{entry.side.removesuffix('s')} {entry.kind} ({package})"
+    if entry.error is not None:
+        yield f"  cannot be used: {entry.error}"
+        return
+    yield f"  {entry.technology}, through a client of kind {entry.client}: {entry.summary}"
+    yield f"  operations: {', '.join(entry.operations) or 'none'}"
+    yield "  options:"
+    yield from _table(entry.options, "    ")
+
+
+def _table(options: Sequence[Option], indent: str) -> Iterator[str]:
+    keys = max((len(option.key) for option in options), default=0)
+    types = max((len(option.type) for option in options), default=0)
+    for option in options:
+        default = "required" if option.default is None else f"default {option.default}"
+        yield f"{indent}{option.key:{keys}}  {option.type:{types}}  {option.help} ({default})"
+        yield from _table(option.options, indent + "    ")

@@ -1,0 +1,40 @@
+"""One look at a whole platform: its phase, its agents, its routes, and what it has written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+from attrs import frozen
+
+from dataplatform.base.agent import AgentStatus, Incident
+from dataplatform.dsl.flow import RouteAccount
+from dataplatform.system.bookkeeper import Books
+
+__all__ = ["Phase", "PlatformStatus"]
+
+
+class Phase(StrEnum):
+    """Where a platform is in its life."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    DRAINING = "draining"
+    STOPPED = "stopped"
+
+
+@frozen
+class PlatformStatus:
+    """One look at the whole platform; `uptime` in seconds."""
+
+    phase: Phase
+    uptime: float
+    agents: Sequence[AgentStatus]
+    routes: Sequence[RouteAccount]
+    books: Books
+    incidents: Sequence[Incident]
+
+    @property
+    def ready(self) -> bool:
+        """Whether every agent has been ready."""
+        return self.phase is not Phase.STARTING

@@ -1,0 +1,118 @@
+"""What every source answers on its real server: the same questions, and the same refusals of what it does not know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from attrs import frozen
+
+from dataplatform import MarketDataReader
+from dataplatform.base.agent import Request
+from dataplatform.dsl import operations as ops
+from dataplatform.dsl.registry import READING, supported, supporters
+from dataplatform.errors import Permanent
+from dataplatform.result import Failure, Success, get_data
+from tests.contract.questions import QUESTIONS, UNKNOWN
+from tests.contract.registry import READERS
+from tests.contract.rigs import PATIENCE, READER_RIGS, ReaderRig, World, as_params, fill, new_world
+
+MANY = 10_000
+
+# What a source need not keep of this contract, and why; a waiver that is not needed fails.
+WAIVERS: dict[tuple[str, str], str] = {}
+
+
+@frozen
+class Asked:
+    """A source that was started and filled."""
+
+    rig: ReaderRig
+    reader: MarketDataReader
+    world: World
+
+    @property
+    def supported(self) -> tuple[str, ...]:
+        return supported(READERS[self.rig.kind])
+
+    def __call__(self, request: Request[Any]) -> Any:
+        return self.reader.ask(request, PATIENCE)
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    with new_world() as world:
+        yield world
+
+
+@pytest.fixture(scope="module", params=as_params(READER_RIGS))
+def asked(request: pytest.FixtureRequest, world: World) -> Iterator[Asked]:
+    rig: ReaderRig = request.param
+    fill(world, rig)
+    with rig.start(world) as reader:
+        yield Asked(rig, reader, world)
+
+
+@pytest.fixture(autouse=True)
+def waived(request: pytest.FixtureRequest) -> None:
+    """Expect the failure of what is waived, and fail when there is none."""
+    given = request.node.callspec.params if hasattr(request.node, "callspec") else {}
+    if "asked" in given:
+        what = given.get("operation", request.node.originalname)
+        if reason := WAIVERS.get((given["asked"].name, what)):
+            request.node.add_marker(pytest.mark.xfail(reason=reason, strict=True))
+
+
+def test_every_installed_source_is_asked_and_every_waiver_is_of_one_of_them() -> None:
+    assert {rig.kind for rig in READER_RIGS} == set(READERS)
+    rigs = {rig.name for rig in READER_RIGS}
+    assert all(rig in rigs and (what in UNKNOWN or what in globals()) for rig, what in WAIVERS)
+
+
+@pytest.mark.parametrize("operation", READING)
+def test_an_operation_is_answered_or_refused_with_the_names_of_those_who_answer_it(
+    asked: Asked, operation: str
+) -> None:
+    question, now = QUESTIONS[operation], asked.world.now
+
+    answer = asked(question.ask(now))
+
+    if operation in asked.supported:
+        assert question.is_answered_by(get_data(answer), now), answer.data
+        return
+    assert isinstance(answer, Failure)
+    assert (type(answer.error), answer.error.code) == (Permanent, "unsupported")
+    assert all(name in answer.error.message for name in supporters(operation))
+
+
+@pytest.mark.parametrize("operation", UNKNOWN)
+def test_what_a_source_does_not_know_is_not_found(asked: Asked, operation: str) -> None:
+    if operation.partition(" ")[0] in asked.supported:
+        answer = asked(UNKNOWN[operation](asked.world.now))
+
+        assert isinstance(answer, Failure), answer
+        assert (type(answer.error), answer.error.code) == (Permanent, "not_found")
+        assert answer.error.message
+
+
+@pytest.mark.parametrize("timeframe", ["1m", "30m", "1h", "1d", "4d", "1w"])
+def test_a_timeframe_that_a_source_lacks_is_unsupported_or_not_found(asked: Asked, timeframe: str) -> None:
+    answer = asked(ops.GetLatestOHLCV(["bitcoin"], timeframe))
+
+    if isinstance(answer, Success):
+        assert [candle.timeframe for candle in answer.data] == [timeframe]
+    else:
+        assert isinstance(answer.error, Permanent)
+        assert answer.error.code in {"unsupported", "not_found"}
+
+
+def test_many_coins_at_once_are_asked_for_in_parts_and_answered_whole(asked: Asked) -> None:
+    known = get_data(asked(ops.GetAvailableTickers()))
+    unknown = [f"no-such-coin-{number}" for number in range(MANY - len(known))]
+    coins = [*reversed(known), *unknown]
+
+    found = get_data(asked(ops.GetCurrentPrices(coins)))
+
+    assert [price.coin_id for price in found] == list(reversed(known))
+    assert len(known) >= 250

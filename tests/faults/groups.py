@@ -1,0 +1,86 @@
+"""Scenarios of the consumer group: zombies, rebalances, topics that change under their readers."""
+
+from __future__ import annotations
+
+from tests.faults.oracle import Verdict
+from tests.faults.registry import scenario
+from tests.faults.waiting import until
+from tests.faults.world import Scale, World
+
+SESSION = 6.0  # seconds until the group takes a silent member's partitions away
+MEMBERS = 4
+
+
+@scenario(
+    "SIGSTOP of a platform for longer than its session, while another takes over, then SIGCONT",
+    scale=Scale(faults=2, records=60_000),
+)
+def zombie(world: World) -> Verdict:
+    """The frozen one wakes up with batches in hand that the other has written."""
+    with world.records():
+        frozen = world.new_platform(static=False)
+        for _ in world.rounds():
+            frozen.freeze()
+            other = world.new_platform(static=False)
+            world.passes(SESSION + 1)
+            world.flow()
+            frozen.thaw()
+            world.fault("SIGSTOP and SIGCONT")
+            world.flow()
+            frozen.stop()
+            frozen = other
+    return world.settle()
+
+
+@scenario("four platforms started, stopped and killed at random", scale=Scale(faults=12, records=80_000))
+def rebalance(world: World) -> Verdict:
+    with world.records():
+        members = [world.new_platform(static=False) for _ in range(MEMBERS)]
+        for _ in world.rounds():
+            member = world.dice.choice(members)
+            if not member.runs:
+                member.start()
+                world.fault("start")
+            elif world.dice.random() < 0.5:
+                member.kill()
+                world.fault("SIGKILL")
+            else:
+                member.stop()
+                world.fault("stop")
+            if not any(one.runs for one in members):
+                members[0].start()
+    return world.settle()
+
+
+@scenario("partition count raised twice while running", scale=Scale(faults=2, records=30_000))
+def partitions_raised(world: World) -> Verdict:
+    with world.records():
+        world.new_platform()
+        for number in world.rounds():
+            count = 4 + 2 * (number + 1)
+            world.kafka.grow(world.topic, count)
+            until(lambda count=count: world.producing.knows() >= count, "the producer knows")
+            world.producing.partitions = count
+            world.fault("more partitions")
+    return world.settle()
+
+
+@scenario(
+    "the topic deleted and created anew",
+    "what was not read yet is gone and reported; what comes after arrives once",
+    scale=Scale(faults=1, records=20_000),
+)
+def topic_recreated(world: World) -> Verdict:
+    """Nothing is sent while the topic is gone, and all that was sent before is in the table by then."""
+    with world.records():
+        world.new_platform()
+        for _ in world.rounds():
+            world.producing.rate = 0
+            until(world.producing.settled, "all is acknowledged")
+            world.flow_all()
+            world.kafka.delete(world.topic)
+            world.kafka.create(world.topic)
+            world.fault("topic recreated")
+            world.producing.rate = world.scale.rate
+    world.read_log = False
+    return world.settle()

@@ -1,0 +1,175 @@
+"""Platforms under test: processes of `python -m dataplatform.system` that are started, killed and frozen at will."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+from attrs import define, field
+
+from tests.integration.platforms import COMMAND, PlatformProcess
+
+__all__ = ["TOPOLOGY", "Platform", "Wiring", "migrate"]
+
+TOPOLOGY = """
+[system]
+restarts = {restarts}
+
+[clients.redpanda]
+kind = "redpanda"
+brokers = {brokers}
+
+[clients.timescale]
+kind = "timescale"
+dsn = "{dsn}"
+
+[sources.topics]
+kind = "redpanda"
+client = "redpanda"
+group = "{group}"
+topics = {{ {kind} = "{topic}" }}
+session_timeout = "6s"
+{instance}
+
+[targets.database]
+kind = "timescale"
+client = "timescale"
+
+[[routes]]
+from = "topics"
+to = ["database"]
+"""
+
+
+@define(frozen=True)
+class Wiring:
+    """What a platform is told of the world: from which topic to which database it is to bring records."""
+
+    brokers: str
+    dsn: str
+    topic: str
+    kind: str = "prices"
+    restarts: int = 5
+
+    def write(self, file: Path, instance: str | None) -> Path:
+        """Write a topology; `instance` makes it a static member of its group, which is back at once after a kill."""
+        text = TOPOLOGY.format(
+            restarts=self.restarts,
+            brokers=self.brokers.split(","),
+            dsn=self.dsn,
+            group=f"group-{self.topic}",
+            kind=self.kind,
+            topic=self.topic,
+            instance=f'instance_id = "{instance}"' if instance else "",
+        )
+        file.write_text(text, encoding="utf-8")
+        return file
+
+
+@define(eq=False)
+class Platform:
+    """One platform, over all its lives. `name` is its folder's, and its member's where it is a static one."""
+
+    name: str
+    folder: Path
+    wiring: Wiring
+    static: bool = True
+    kills: int = 0
+    peak: int = 0  # bytes resident, the highest that was seen at an end
+    events: list[dict[str, Any]] = field(factory=list)
+    _run: PlatformProcess | None = None
+
+    def start(self) -> None:
+        """Start it; returns before it is ready."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        file = self.wiring.write(self.folder / "topology.toml", self.name if self.static else None)
+        os.environ["PYTHONFAULTHANDLER"] = "1"  # inherited; see `stacks`
+        self._run = PlatformProcess.start(self.folder / "data", str(file))
+
+    @property
+    def run(self) -> PlatformProcess:
+        assert self._run is not None, f"{self.name} does not run"
+        return self._run
+
+    @property
+    def runs(self) -> bool:
+        return self._run is not None and self._run.process.poll() is None
+
+    def kill(self) -> None:
+        """SIGKILL it."""
+        self.kills += 1
+        self._end()
+
+    def restart(self) -> None:
+        self.kill()
+        self.start()
+
+    def stop(self, timeout: float = 30.0) -> dict[str, Any]:
+        """Have it drain and end, as soon as it listens to signals; return its report."""
+        self.run.ready()
+        status = self.run.stop(signal.SIGTERM, timeout)
+        assert status == 0, f"{self.name} ended with {status}: {self.last_words()}"
+        report = self.run.report()
+        self._end()
+        return report
+
+    def freeze(self) -> None:
+        self.run.send(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self.run.send(signal.SIGCONT)
+
+    def close(self) -> None:
+        if self._run is not None:
+            with suppress(psutil.Error):
+                self.thaw()
+            self._end()
+
+    def resident(self) -> int:
+        """Return the bytes it has in memory, and remember the most."""
+        with suppress(psutil.Error):
+            self.peak = max(self.peak, psutil.Process(self.run.process.pid).memory_info().rss)
+        return self.peak
+
+    def limit(self, what: int, most: int) -> int:
+        """Set a limit of the running process (`resource.RLIMIT_…`); return what it was."""
+        before, hard = resource.prlimit(self.run.process.pid, what)
+        resource.prlimit(self.run.process.pid, what, (most, hard))
+        return before
+
+    def stacks(self) -> str:
+        """End it and return what its threads were at, for one that does nothing any more."""
+        run = self.run
+        run.send(signal.SIGABRT)
+        run.wait()
+        lines = [line.rstrip() for line in run.garbage if "Thread 0x" in line or "dataplatform" in line]
+        self._end()
+        return "\n".join(lines)
+
+    def last_words(self, count: int = 15) -> str:
+        """Return the end of its log, and what is no log line, such as a traceback."""
+        run = self._run
+        events = self.events[-count:] if run is None else run.events[-count:] + run.garbage[-count:]
+        return "\n".join(map(str, events))
+
+    def said(self, event: str) -> list[dict[str, Any]]:
+        """Return every such line of its logs, of all its lives."""
+        current = self._run.events if self._run is not None else []
+        return [one for one in [*self.events, *current] if one.get("event") == event]
+
+    def _end(self) -> None:
+        run, self._run = self.run, None
+        run.close()
+        self.events += run.events
+
+
+def migrate(topology: Path) -> None:
+    """Bring the database of a topology up to date, as an operator would."""
+    ran = subprocess.run([*COMMAND, "migrate", str(topology)], capture_output=True, text=True, timeout=60, check=False)
+    assert ran.returncode == 0, f"not migrated: {ran.stdout}{ran.stderr}"

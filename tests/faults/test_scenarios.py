@@ -1,0 +1,24 @@
+"""Whatever dies, is cut, or is refused: no record is lost, none is repeated, and each key's stay in order."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.faults.registry import run
+from tests.faults.scenarios import SCENARIOS
+from tests.faults.world import Servers, Unfit
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
+SEED = 1
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_every_record_is_accounted_for_once_and_in_order(name: str, servers: Servers) -> None:
+    scenario = SCENARIOS[name]
+    try:
+        figures = run(scenario, servers, SEED)
+    except Unfit as reason:
+        pytest.skip(str(reason))
+    assert figures.wrong == ""
+    assert figures.records >= scenario.scale.records * (1 - 2 * scenario.poison)
+    assert figures.faults >= max(1, scenario.scale.faults)

@@ -1,0 +1,150 @@
+"""`dead-letters` on a table, killed at the worst of moments: no letter is lost, none is written twice."""
+
+from __future__ import annotations
+
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+from click.testing import Result
+
+from dataplatform.base.embedded import postgres_dsn
+from dataplatform.dsl.flow import letter_for_record
+from dataplatform.dsl.types import DeadLetter
+from dataplatform.errors import Permanent
+from dataplatform.result import get_data
+from dataplatform.system.platform import Platform
+from tests.dsl.records import NOON, price
+from tests.support.storage import run
+from tests.system.commands.topologies import TABLES_ONLY
+
+pytestmark = pytest.mark.timeout(60)
+Command = Callable[..., Result]
+Rows = Callable[..., list[tuple[Any, ...]]]
+COUNT = 1_200  # three batches
+PATIENCE = 30.0  # seconds
+LOCK = 77
+# The first says that rows are committed; the second makes whoever marks letters wait for the test's lock.
+TRIGGERS = """
+    CREATE OR REPLACE FUNCTION tell_refused() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN PERFORM pg_notify('refused', ''); RETURN NULL; END $$;
+    CREATE OR REPLACE TRIGGER tell_refused AFTER INSERT ON crypto_prices FOR EACH ROW
+        EXECUTE FUNCTION tell_refused();
+    CREATE OR REPLACE FUNCTION wait_for_test() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN PERFORM pg_advisory_xact_lock_shared(77); RETURN NEW; END $$;
+    CREATE OR REPLACE TRIGGER wait_for_test BEFORE INSERT ON dead_letters_replayed FOR EACH ROW
+        EXECUTE FUNCTION wait_for_test();
+"""
+NO_TRIGGERS = """
+    DROP TRIGGER tell_refused ON crypto_prices;
+    DROP TRIGGER wait_for_test ON dead_letters_replayed;
+"""
+STORED = "SELECT count(*), count(DISTINCT coin_id) FROM crypto_prices WHERE coin_id LIKE 'refused-%%'"
+MARKED = "SELECT count(*) FROM dead_letters_replayed"
+
+
+@pytest.fixture(scope="module")
+def topology(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("tables") / "tables.toml"
+    file.write_text(TABLES_ONLY)
+    return file
+
+
+def refused(number: int) -> DeadLetter:
+    """Return the letter of a price that the database would not take."""
+    error = Permanent("rejected", "violates check constraint")
+    return letter_for_record(price(f"refused-{number}"), error, origin="topics", target="database", at=NOON)
+
+
+@pytest.fixture(scope="module")
+def letters(running: Platform) -> None:
+    made = [refused(number) for number in range(COUNT)]
+    get_data(running["database"].publish_batch(made).get(timeout=PATIENCE))
+
+
+@pytest.fixture
+def held_up(running: Platform, letters: None, command: Command, topology: Path) -> Iterator[Any]:
+    """A session that hears of rows in crypto_prices, while nobody can mark a letter."""
+    command("dead-letters", "list", topology)  # makes the table of marks
+    with closing(psycopg2.connect(postgres_dsn(running.data.path))) as session:
+        session.autocommit = True
+        with session.cursor() as cursor:
+            cursor.execute(TRIGGERS)
+            cursor.execute(f"LISTEN refused; SELECT pg_advisory_lock({LOCK})")
+        yield session
+    run(postgres_dsn(running.data.path), NO_TRIGGERS)
+
+
+def rows_are_committed(session: Any) -> None:
+    """Wait until the trigger has told so."""
+    deadline = time.monotonic() + PATIENCE
+    while not session.notifies:
+        assert select.select([session], [], [], max(0.0, deadline - time.monotonic()))[0], "no rows came"
+        session.poll()
+
+
+def test_killed_between_writing_and_marking_it_loses_nothing_and_repeats_nothing(
+    running: Platform, held_up: Any, command: Command, topology: Path, rows: Rows
+) -> None:
+    replay = [sys.executable, "-m", "dataplatform.system", "dead-letters", "replay", topology]
+    with subprocess.Popen([*replay, "--data-dir", running.data.path], stderr=subprocess.DEVNULL) as process:
+        rows_are_committed(held_up)
+        process.kill()
+    ((written, _),) = rows(STORED)
+    assert 0 < written < COUNT
+    assert rows(MARKED) == [(0,)]
+    held_up.cursor().execute(f"SELECT pg_advisory_unlock({LOCK})")
+
+    again = command("dead-letters", "replay", topology)
+
+    assert again.exit_code == 0, again.output
+    assert f"replayed {COUNT} ({COUNT} in database)" in again.stdout
+    assert rows(STORED) == [(COUNT, COUNT)]
+    assert rows(MARKED) == [(COUNT,)]
+    assert "no dead letters" in command("dead-letters", "list", topology).stdout
+
+
+def test_another_target_may_get_them(
+    running: Platform, command: Command, tmp_path: Path, topology: Path, rows: Rows
+) -> None:
+    """Where the target is gone from the topology, the letters stay until another is named."""
+    letter = letter_for_record(
+        price("moved"), Permanent("rejected", "no"), origin="topics", target="an-older-one", at=NOON
+    )
+    get_data(running["database"].publish_batch([letter]).get(timeout=PATIENCE))
+
+    stays, goes = (
+        command("dead-letters", "replay", topology),
+        command("dead-letters", "replay", topology, "--to", "database", "--id", letter.id[:6]),
+    )
+
+    assert (stays.exit_code, "no target is called 'an-older-one'; name a target with --to" in stays.stderr) == (1, True)
+    assert goes.exit_code == 0, goes.output
+    assert rows("SELECT count(*) FROM crypto_prices WHERE coin_id = 'moved'") == [(1,)]
+
+
+def test_an_unreachable_store_is_waited_for_no_longer_than_asked(command: Command, tmp_path: Path) -> None:
+    file = tmp_path / "elsewhere.toml"
+    file.write_text(TABLES_ONLY.replace('"embedded"', '"postgresql://somebody:secret@127.0.0.1:9/prices"'))
+
+    failed = command("dead-letters", "list", file, "--patience", "0s")
+
+    assert failed.exit_code == 1
+    assert "database:" in failed.stderr
+    assert "secret" not in failed.output
+
+
+def test_a_topology_with_a_mistake_is_refused_with_its_line(command: Command, tmp_path: Path) -> None:
+    file = tmp_path / "mistaken.toml"
+    file.write_text(TABLES_ONLY.replace("dsn =", "dns ="))
+
+    failed = command("dead-letters", "list", file)
+
+    assert (failed.exit_code, f"{file}:4: unknown key 'dns'" in failed.stderr) == (2, True)
