@@ -22,6 +22,7 @@ SCRIPTS = [
     "scripts/kafka",
     "scripts/schemas",
     "scripts/timescaledb",
+    "scripts/benchmarks/compression",
     ".ci/run",
 ]
 VISIBLE = {"LICENSE", "README.md", "compose", "dataplatform", "pyproject.toml", "scripts", "setup.cfg", "tests"}

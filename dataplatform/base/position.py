@@ -9,9 +9,19 @@ from attrs import field, frozen
 
 from dataplatform.base.agent import Request
 
-__all__ = ["Position", "PositionKey", "ReadPositions"]
+__all__ = ["Member", "Position", "PositionKey", "ReadPositions"]
 
 PositionKey: TypeAlias = tuple[str, str, int, int]
+
+
+@frozen
+class Member:
+    """Which member of a group read something, and in which generation of the group, by which a late one is known."""
+
+    group: str
+    generation: int
+    id: str
+    instance: str | None = None
 
 
 @frozen
@@ -21,7 +31,8 @@ class Position:
     `reader` names who reads, as a whole and not one process of it; it is empty where nobody keeps its positions.
     Everything before `settled` is settled for good: it will not be read again. `log` counts the logs that a partition
     has had: a broker that lost its tail, or a topic made anew, begins another, which is as the one before up to the
-    offset `parted`. `seal` marks the last message before `next`, by which another log is known for one.
+    offset `parted`. `seal` marks the last message before `next`, by which another log is known for one. `member` is who
+    read it, where a group did.
     """
 
     stream: str
@@ -34,6 +45,7 @@ class Position:
     log: int = 0
     parted: int = 0
     seal: str = field(default="", repr=False)
+    member: Member | None = field(default=None, repr=False)
 
     @property
     def key(self) -> PositionKey:

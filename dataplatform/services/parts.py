@@ -64,11 +64,11 @@ class Surroundings:
 class Service(Protocol):
     """A kind of service, as an entry point of the group `dataplatform.services` names it.
 
-    `part` returns the agents of one service, of the kind `gateway`, itself the last; it raises `Permanent` for what
-    the machine lacks.
+    `Options` extends `ServiceOptions`. `part` returns the agents of one service, of the kind `gateway`, itself the
+    last; it raises `Permanent` for what the machine lacks.
     """
 
-    Options: ClassVar[type[ServiceOptions]]
+    Options: ClassVar[type[Any]]
     technology: ClassVar[str]
 
     @classmethod

@@ -15,6 +15,8 @@ from dataplatform.errors import PlatformError
 from dataplatform.system.check import unreachable, wiring
 from dataplatform.system.commands.backfill import backfill_command
 from dataplatform.system.commands.dead_letters import dead_letters_command
+from dataplatform.system.commands.frame import Duration
+from dataplatform.system.commands.replay import replay_command
 from dataplatform.system.control.commands import CONTROL_COMMANDS
 from dataplatform.system.control.logfile import LogFile
 from dataplatform.system.control.repl import PromptView, open_prompt
@@ -24,9 +26,9 @@ from dataplatform.system.mcp import mcp_command
 from dataplatform.system.migrate import migrate_command
 from dataplatform.system.platform import Platform, default_data_dir
 from dataplatform.system.plugins import plugins_command
-from dataplatform.system.quantities import parse_duration
 from dataplatform.system.running import Run, Signals
 from dataplatform.system.servers import require_installed
+from dataplatform.system.storage import storage_command
 from dataplatform.system.table import TableView
 from dataplatform.system.topology import DEFAULT, ConfigurationError, Topology, load_topology, locate
 from dataplatform.system.view import LineView, View
@@ -45,18 +47,6 @@ EXAMPLE = """\b
 Example:
   python -m dataplatform.system --demo --run-for 20 --report report.json
 """
-
-
-class Duration(click.ParamType[float]):
-    """Seconds, also written as `30s` or `5m`."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        try:
-            return parse_duration(str(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
 
 
 class RunByDefault(click.Group):
@@ -154,8 +144,12 @@ def run(
             platform = Platform.start(loaded, demo=demo, data_dir=data_dir, wait=False)
         except PlatformError as error:
             _refuse([str(error)])
-        prompt = log and partial(open_prompt, platform, log.path, click.echo, lambda: bool(signals.numbers))
+        prompt = (
+            None if log is None else partial(open_prompt, platform, log.path, click.echo, lambda: bool(signals.numbers))
+        )
         status = Run(platform, view, signals, Redactor(secrets), run_for, report, prompt).run()
+        if repl and platform.reason:
+            click.echo(f"gave up: {platform.reason}", err=True)  # the promised last line; its log is in a file
     sys.exit(status)
 
 
@@ -165,7 +159,9 @@ for command in CONTROL_COMMANDS:
     main.add_command(command)
 main.add_command(mcp_command)
 main.add_command(migrate_command)
+main.add_command(replay_command)
 main.add_command(plugins_command)
+main.add_command(storage_command)
 
 
 def _load(path: Path) -> Topology:

@@ -132,7 +132,7 @@ def _add_sources(topology: Topology, connections: Mapping[str, Connection], asse
     for name, spec in topology.sources.items():
         targets = topology.targets_of(name)
         if targets and letters is not None:
-            assembly.outboxes[name] = Outbox(name, targets, letters)
+            assembly.outboxes[name] = Outbox(name, targets, letters, exclusive=_is_exclusive(topology, name))
             for target in dict.fromkeys([*targets, letters]):
                 assembly.link(name, target)
         connection = connections[spec.options.client]
@@ -140,6 +140,14 @@ def _add_sources(topology: Topology, connections: Mapping[str, Connection], asse
         _add_part(part, connection, assembly)
         assembly.link(part.client, name)
         assembly.sources[name] = SourceInPlace(spec.cls, spec.options, connection, part.client)
+
+
+def _is_exclusive(topology: Topology, source: str) -> bool:
+    """Tell whether a source's one target can commit its positions for it: both are of the same cluster then."""
+    spec, names = topology.sources[source], topology.targets_of(source)
+    target = topology.targets[names[0]]
+    shared = spec.options.client == target.options.client
+    return len(names) == 1 and spec.cls.replayable and target.cls.commits and shared
 
 
 def _add_services(topology: Topology, assembly: Assembly) -> None:
@@ -183,3 +191,4 @@ def _add_migrators(topology: Topology, assembly: Assembly) -> None:
     for name, spec in topology.clients.items():
         if spec.kind == "timescale" and name in written:
             assembly.add([Migrator.child(f"{name}.migrator", spec.settings, STORAGE)])
+            assembly.link_to_server(name, f"{name}.migrator")

@@ -12,6 +12,7 @@ import msgspec
 from attrs import field, frozen
 
 from dataplatform.dsl.registry import READING, SIDES, WRITING, Plugin, PluginClass, plugins, supported
+from dataplatform.system.specs import client_kinds
 from dataplatform.system.structure import key_of
 
 __all__ = ["Entry", "Option", "catalogue", "markdown"]
@@ -40,7 +41,7 @@ class Entry:
     package: str
     version: str
     technology: str = ""
-    client: str = ""
+    clients: tuple[str, ...] = ()
     summary: str = ""
     operations: tuple[str, ...] = ()
     options: tuple[Option, ...] = field(default=(), repr=False)
@@ -79,7 +80,7 @@ def _entry(plugin: Plugin) -> Entry:
 def _described(cls: PluginClass, origin: tuple[str, str, str, str]) -> Entry:
     summary = (inspect.getdoc(cls) or "").partition("\n")[0]
     options = tuple(_options(cls.Options))
-    return Entry(*origin, cls.technology, cls.client_kind, summary, supported(cls), options)
+    return Entry(*origin, cls.technology, client_kinds(cls), summary, supported(cls), options)
 
 
 def _options(cls: type[Any]) -> Iterator[Option]:

@@ -41,6 +41,8 @@ def wiring(topology: Topology, *, demo: bool = False) -> Iterator[str]:
     for name, source in topology.sources.items():
         idle = "" if topology.targets_of(name) else ", on no route: it answers questions only"
         yield f"source  {name:<20} {source.cls.technology} through {source.options.client}{idle}"
+    for name, service in topology.services.items():
+        yield f"service {name:<20} {service.cls.technology}"
     for name in topology.sources:
         if targets := topology.targets_of(name):
             yield f"route   {name} -> {', '.join(targets)}"

@@ -37,7 +37,7 @@ __all__ = [
     "create_timescale_market_data_writer",
 ]
 
-START_TIMEOUT = 60.0  # seconds; no server is waited for, so it is a matter of milliseconds
+START_TIMEOUT = 60.0  # seconds; only a migration is waited for, and that for 10 s
 BROKERS = ("localhost:9092",)
 HOSTED = McpSettings(url="https://mcp.api.coingecko.com/mcp")
 LOCAL = McpSettings(transport="stdio", command="npx", args=("-y", "@coingecko/coingecko-mcp"))
@@ -124,6 +124,10 @@ def create_timescale_market_data_reader(
 
     `connection_string` is libpq's, or the settings of a client; `simulated` answers from the simulator's rows instead
     of from all others. Raises as `create_timescale_market_data_writer` does.
+
+    >>> with create_timescale_market_data_reader("prices", "postgresql://db.example/market") as reader:
+    ...     reader.get_available_tickers(limit=0).get(timeout=5).error.code
+    'bad_argument'
     """
     options = TimescaleSourceOptions(client=_client(name), simulated=simulated)
     return _reader(name, ClientSpec("timescale", _timescale(connection_string)), TimescaleSource, options)
@@ -137,10 +141,6 @@ def create_timescale_market_data_writer(
     `connection_string` is libpq's, or the settings of a client. An unreachable server is no error here: the operations
     answer `Transient` until it is there. Raises `Permanent` for a name that no agent can have, `ValueError` for
     settings that no client can have.
-
-    >>> with create_timescale_market_data_writer("db", "postgresql://127.0.0.1:1/nowhere") as writer:
-    ...     writer.flush().get(timeout=5)
-    Success(data=None)
     """
     client = ClientSpec("timescale", _timescale(connection_string))
     return _writer(name, client, TimescaleTarget, TimescaleOptions(client=_client(name)))

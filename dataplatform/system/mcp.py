@@ -1,4 +1,4 @@
-"""`python -m dataplatform.system mcp`: a platform that AI agents may ask; and tokens for those who ask over a network."""
+"""`python -m dataplatform.system mcp`: a platform that AI agents may ask, and tokens for those who do so by network."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def with_server(topology: Topology, given: dict[str, Any]) -> tuple[Topology, st
     """
     changes = {key: value for key, value in given.items() if value is not None}
     services = dict(topology.services)
-    own = next((name for name, spec in services.items() if spec.cls is McpService), None)
+    own = next((name for name, spec in services.items() if isinstance(spec.options, McpServerOptions)), None)
     name = own or NAME
     options = services[own].options if own else McpServerOptions()
     services[name] = ServiceSpec(McpService, evolve(options, **changes))

@@ -46,7 +46,7 @@ def _lines(entry: Entry) -> Iterator[str]:
     if entry.error is not None:
         yield f"  cannot be used: {entry.error}"
         return
-    yield f"  {entry.technology}, through a client of kind {entry.client}: {entry.summary}"
+    yield f"  {entry.technology}, through a client of kind {' or '.join(entry.clients)}: {entry.summary}"
     yield f"  operations: {', '.join(entry.operations) or 'none'}"
     yield "  options:"
     yield from _table(entry.options, "    ")

@@ -201,7 +201,7 @@ class _Parser:
     ) -> type[Any] | None:
         try:
             return options_of(kind)
-        except Exception as error:  # noqa: BLE001  somebody else's module, which may fail in any way
+        except (Exception, SystemExit) as error:  # noqa: BLE001  somebody else's module, which may fail in any way
             self._add((*path, "kind"), f"cannot be loaded: {type(error).__name__}: {error}")
             return None
 

@@ -9,7 +9,7 @@ from attrs import Attribute, field, frozen, validators
 
 from dataplatform.base.streaming import Produce, Produced, TopicSpec
 from dataplatform.dsl.codec import codec
-from dataplatform.dsl.flow import Rejection
+from dataplatform.dsl.flow import Batch, Rejection
 from dataplatform.dsl.kinds import DEAD_LETTERS, KINDS, Kind
 from dataplatform.dsl.parts import TargetOptions, topic_names
 from dataplatform.dsl.types import Record
@@ -52,15 +52,23 @@ class RedpandaTargetOptions(TargetOptions):
 
 
 class RedpandaTarget(BaseWriter):
-    """Publishes at least once, acknowledged by all replicas."""
+    """Publishes at least once, acknowledged by all replicas; exactly once from topic to topic of one cluster."""
 
     technology: ClassVar[str] = "Redpanda"
     client_kind: ClassVar[str] = "redpanda"
+    commits: ClassVar[bool] = True
     Options = RedpandaTargetOptions
     options: RedpandaTargetOptions
 
     def _request(self, kind: Kind, records: list[Record]) -> Produce:
         return Produce(self.options.topic(kind), kind.keys(records), codec(kind).encode(records))
+
+    def _batch_request(self, batch: Batch) -> Produce:
+        request = self._request(batch.kind, batch.records)
+        return Produce(request.topic, request.keys, request.values, batch.positions) if batch.exclusive else request
+
+    def _is_abandoned(self, answer: Any) -> bool:
+        return isinstance(answer, Produced) and answer.fenced
 
     def _rejections(self, answer: Any) -> list[Rejection]:
         assert isinstance(answer, Produced)

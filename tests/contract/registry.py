@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from importlib.metadata import entry_points
-from typing import Any
+from typing import Any, cast
 
 from dataplatform.base.agent import Request
 from dataplatform.dsl import operations as ops
 from dataplatform.dsl.kinds import ANALYTICS, LEVEL1, OHLCV, PRICES
 from dataplatform.dsl.queries import DateRangeOHLCVQuery, Level1Query
 from dataplatform.dsl.reader import BaseReader
+from dataplatform.dsl.registry import plugins
 from dataplatform.dsl.writer import BaseWriter
 from tests.dsl.records import NOON, price, record
 
-
-def plugins(group: str) -> dict[str, type[Any]]:
-    return {point.name: point.load() for point in entry_points(group=f"dataplatform.{group}")}
-
-
-READERS: dict[str, type[BaseReader]] = plugins("sources")
-WRITERS: dict[str, type[BaseWriter]] = plugins("targets")
+READERS: dict[str, type[BaseReader]] = {one.kind: cast("type[BaseReader]", one.load()) for one in plugins("sources")}
+WRITERS: dict[str, type[BaseWriter]] = {one.kind: cast("type[BaseWriter]", one.load()) for one in plugins("targets")}
 
 READING: list[Request[Any]] = [
     ops.GetCurrentPrice("bitcoin"),

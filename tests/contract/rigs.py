@@ -24,6 +24,7 @@ from dataplatform.base.mcp import McpSettings
 from dataplatform.dsl.queries import Level1Query
 from dataplatform.dsl.types import Record
 from dataplatform.result import get_data
+from dataplatform.simulator import Simulator, SimulatorSettings
 from dataplatform.system.demo import DemoServers, demo_servers
 from tests.contract.questions import TIMEFRAME, past
 from tests.support.timescaledb import new_server
@@ -61,6 +62,10 @@ class World:
             self._extension = evolve(self.servers.timescale, dsn=server.dsn, pool=1)
         return self._extension
 
+    def enter(self, server: Simulator) -> Simulator:
+        """Start another server, which ends with the world."""
+        return self._stack.enter_context(server)
+
     def coingecko(self, path: str) -> str:
         """Return a URL of the simulator."""
         assert self.servers.coingecko.url is not None
@@ -95,6 +100,11 @@ def _mcp(generation: str) -> Callable[[World], MarketDataReader]:
     )
 
 
+def _late_mcp(world: World) -> MarketDataReader:
+    simulator = world.enter(Simulator(SimulatorSettings(early_tools=False)))
+    return create_coingecko_market_data_reader(client=McpSettings(url=simulator.mcp_url("static")))
+
+
 def _rest(world: World) -> MarketDataReader:
     return create_coingecko_market_data_reader(client=HttpSettings(base_url=world.coingecko("/api/v3")))
 
@@ -126,6 +136,7 @@ def _from_extension(world: World) -> MarketDataReader:
 READER_RIGS = (
     ReaderRig("coingecko-rest", "coingecko", _rest),
     ReaderRig("coingecko-static-mcp", "coingecko", _mcp("static")),
+    ReaderRig("coingecko-late-static-mcp", "coingecko", _late_mcp),
     ReaderRig("coingecko-code-mcp", "coingecko", _mcp("code")),
     ReaderRig("redpanda", "redpanda", _from_topics, _into_topics),
     ReaderRig("timescale", "timescale", _from_tables, _into_tables),

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any, get_args
 
 import pytest
-from attrs import fields, has
+from attrs import evolve, fields, has
 from attrs.exceptions import FrozenInstanceError
 
 from dataplatform.base.agent import AgentStatus, Ready, Request
-from dataplatform.dsl import operations as ops
 from dataplatform.dsl.operations import ReadingOperation
 from dataplatform.dsl.parts import SourceOptions
-from dataplatform.dsl.queries import CurrentPricesOptions
+from dataplatform.dsl.queries import DateRangeOHLCVQuery
 from dataplatform.dsl.reader import BaseReader
 from dataplatform.errors import Permanent, Transient
 from dataplatform.result import Failure, Result
 from dataplatform.system.topology import CLIENT_KINDS
+from tests.contract.questions import BAD
 from tests.contract.registry import READERS, READING, name_of
 from tests.dsl.doubles import Double
+from tests.dsl.records import NOON
 from tests.support.agents import DEADLINE, Stage
 
 OUTAGE = Transient("outage", "the other side does not answer", retry_after=3.0)
@@ -105,21 +107,7 @@ def test_an_operation_answers_the_outage_of_its_client_or_that_it_is_unsupported
     assert (status(stage).state, status(stage).restarts) == ("running", 0)
 
 
-@pytest.mark.parametrize(
-    "message",
-    [
-        ops.GetCurrentPrice(""),
-        ops.GetCurrentPrices("bitcoin"),
-        ops.GetCurrentPrices(["bitcoin"], CurrentPricesOptions(("doge",))),
-        ops.GetLatestOHLCV([], "4h"),
-        ops.GetCurrentOHLCV("bitcoin", "soon"),
-        ops.GetPriceHistory("bitcoin", 0),
-        ops.GetOHLCVByDateRange("yesterday"),  # type: ignore[arg-type]
-        ops.GetAvailableTickers(0),
-        ops.GetLevel1Data("bitcoin"),  # type: ignore[arg-type]
-    ],
-    ids=name_of,
-)
+@pytest.mark.parametrize("message", BAD.values(), ids=BAD.keys())
 @by_reader
 def test_a_bad_argument_is_refused_before_anybody_is_asked(
     ask: Callable[..., Result[Any]], stage: Stage, cls: type[BaseReader], message: Request[Any]
@@ -127,7 +115,15 @@ def test_a_bad_argument_is_refused_before_anybody_is_asked(
     answer = ask(cls, message)
     assert isinstance(answer, Failure)
     assert (type(answer.error), answer.error.code) == (Permanent, "bad_argument")
+    assert answer.error.message
     assert status(stage).state == "running"
+
+
+@pytest.mark.parametrize("which", ["date_start", "date_end"])
+def test_a_naive_date_is_refused_where_the_query_is_made(which: str) -> None:
+    query = DateRangeOHLCVQuery("bitcoin", NOON, NOON + timedelta(days=1), "4h")
+    with pytest.raises(ValueError, match="got the naive 2026-01-0"):
+        evolve(query, **{which: getattr(query, which).replace(tzinfo=None)})
 
 
 @by_reader

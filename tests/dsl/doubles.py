@@ -89,6 +89,7 @@ class FeedSpec:
     every: float = 1.0
     greedy: bool = True
     pages: int = 1
+    absent: frozenset[str] = frozenset()
 
 
 class BareSource(FlowSource):
@@ -108,7 +109,11 @@ class BareSource(FlowSource):
 
     def _plan(self, spec: FeedSpec) -> Result[Plan[list[Crop]]]:
         pages = [Read(spec.name, self.reader, page) for page in range(spec.pages)]
-        return Success(Plan(self.client, pages, lambda answers: [crop for page in answers for crop in page]))
+        return Success(Plan(self.client, pages, _crops, absent=spec.absent))
+
+
+def _crops(answers: list[list[Crop] | None]) -> list[Crop]:
+    return [crop for page in answers for crop in page or []]
 
 
 class ReplayableSource(BareSource):

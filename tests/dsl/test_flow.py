@@ -9,12 +9,12 @@ from dataplatform.dsl.feeds import Crop
 from dataplatform.dsl.flow import Batch, Deliver, Position
 from dataplatform.dsl.flow.source import CommitDue, FeedDue, Pause, Resume
 from dataplatform.dsl.kinds import PRICES
-from dataplatform.errors import Transient
+from dataplatform.errors import Permanent, Transient
 from dataplatform.result import Failure, Success
 from tests.dsl.doubles import Commit, FeedSpec, Read
 from tests.dsl.flows import SOURCE, Flow, drain, drained
 from tests.dsl.records import letter, prices
-from tests.dsl.scripts import Log, Poll, Stall
+from tests.dsl.scripts import Log, Poll, Stall, failing
 from tests.support.agents import DEADLINE
 
 COINS = [f"coin-{number}" for number in range(10)]
@@ -107,6 +107,14 @@ def test_the_pages_of_a_reading_are_asked_for_one_after_the_other(flow: Flow) ->
     flow.until(lambda: flow.account("table").written == 3)
     assert [request.page for request in flow.source.asked] == [0, 1, 2]
     assert flow.store("table").coins == ["a", "b", "c"]
+
+
+def test_a_page_that_is_absent_is_passed_over_where_the_plan_says_so(flow: Flow) -> None:
+    source = poll("a", "b")
+    source.acts.append(failing(Permanent("not_found", "no such page")))
+    flow.start(source, "table", feeds=[FeedSpec(pages=3, greedy=False, absent=frozenset({"not_found"}))])
+    flow.written(2)
+    assert flow.reason(SOURCE) is None
 
 
 # Credit

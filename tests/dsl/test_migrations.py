@@ -14,7 +14,8 @@ import psycopg2
 import pytest
 from attrs import evolve
 
-from dataplatform.base.agent import Ready
+from dataplatform.base.agent import Entry, PeerRestarted, Ready, State
+from dataplatform.base.agent.status import Vitals
 from dataplatform.base.database import Migrator, TimescaleClient, TimescaleSettings, migrate
 from dataplatform.base.embedded import EmbeddedPostgres, postgres_dsn
 from dataplatform.dsl.flow.letters import letter_for_input
@@ -181,6 +182,36 @@ def test_a_table_in_use_is_waited_for_no_longer_than_allowed_and_is_an_outage(ds
     assert migrated(dsn).done
 
 
+EXTENSION = {
+    "timescaledb.control": "default_version = '2.23.1'",
+    "timescaledb--2.23.1.sql": "SELECT pg_terminate_backend(pg_backend_pid());",  # as it does when not preloaded
+}
+
+
+@pytest.mark.parametrize(
+    ("role", "remedy"), [("postgres", "set shared_preload_libraries"), ("nobody_special", "have an administrator run")]
+)
+def test_an_extension_that_cannot_be_created_is_said_and_the_tables_are_made(
+    dsn: str, tmp_path: Path, role: str, remedy: str
+) -> None:
+    """Like a server whose TimescaleDB is installed but not preloaded: to create it ends the session."""
+    with tempfile.TemporaryDirectory(prefix="dp-", dir="/tmp") as folder:
+        extensions = Path(folder, "extension")
+        extensions.mkdir()
+        for name, content in EXTENSION.items():
+            (extensions / name).write_text(content)
+        for path in (Path(folder), extensions, *extensions.iterdir()):
+            path.chmod(0o755)
+        database = psycopg2.extensions.parse_dsn(dsn)["dbname"]
+        run(dsn, f"ALTER DATABASE {database} SET extension_control_path = '{folder}:$system'")
+        run(dsn, "DROP ROLE IF EXISTS nobody_special", "CREATE ROLE nobody_special LOGIN")
+        run(dsn, "GRANT ALL ON SCHEMA public TO nobody_special")
+        done = migrated(psycopg2.extensions.make_dsn(dsn, user=role))
+        run(dsn, "DROP OWNED BY nobody_special CASCADE", "DROP ROLE nobody_special")
+    assert remedy in done.lacks
+    assert "crypto_prices_1m is a view" in done.done
+
+
 # The agent
 
 
@@ -201,6 +232,16 @@ def test_an_outage_is_waited_out_and_holds_nobody_up(dsn: str, agents: Solo) -> 
     assert status.shown == "degraded"
     run(away, f"ALTER DATABASE gone RENAME TO {name}")
     assert until(lambda: (status := migrator.status()) is not None and status.shown == "running")
+    assert difference(dsn) == []
+
+
+def test_a_server_that_came_back_with_another_database_is_migrated(dsn: str, agents: Solo) -> None:
+    migrator = agents.start("migrator", Migrator, TimescaleSettings(dsn), STORAGE)
+    assert agents.parent.told(Ready, "migrator")
+    run(dsn, "DROP SCHEMA public CASCADE", "CREATE SCHEMA public")
+    agents.runtime.directory.enter("postgres", Entry("server", 2, Vitals(State.RUNNING, agents.runtime.clock.now())))
+    migrator.tell(PeerRestarted("postgres"))
+    assert until(lambda: query(dsn, "SELECT to_regclass('crypto_prices_1d')") != [(None,)])
     assert difference(dsn) == []
 
 

@@ -37,7 +37,7 @@ process.roles=broker,controller
 node.id={node}
 controller.quorum.voters={voters}
 listeners=OWN://127.0.0.1:{own},PLATFORM://127.0.0.1:{platform},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=OWN://127.0.0.1:{own},PLATFORM://127.0.0.1:{advertised}
+advertised.listeners=OWN://127.0.0.1:{own},PLATFORM://localhost:{advertised}
 listener.security.protocol.map=OWN:PLAINTEXT,PLATFORM:PLAINTEXT,CONTROLLER:PLAINTEXT
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=OWN
@@ -141,6 +141,14 @@ class KafkaCluster:
             node.start()
         self.serves()
 
+    def mend(self) -> None:
+        """Start the nodes that do not run."""
+        dead = [node for node in self.nodes if node.process is None or node.ended()]
+        for node in dead:
+            node.start()
+        if dead:
+            self.serves()
+
     def close(self) -> None:
         for node in self.nodes:
             node.kill()
@@ -152,7 +160,8 @@ class KafkaCluster:
 
     @property
     def platform_address(self) -> str:
-        return ",".join(f"{HOST}:{node.ports.advertised}" for node in self.nodes)
+        """The same for platforms, by name."""
+        return ",".join(f"localhost:{node.ports.advertised}" for node in self.nodes)
 
     def serves(self, timeout: float = 60.0) -> None:
         """Wait until every node serves and knows of all the others."""
@@ -193,8 +202,14 @@ class KafkaCluster:
             for described in admin.describe_topics([topic]):
                 for one in described["partitions"]:
                     if one["partition_index"] == partition and one["leader_id"] > 0:
-                        return self.nodes[one["leader_id"] - 1]
+                        return self.nodes[int(one["leader_id"]) - 1]
         return None
+
+    def leading(self, topic: str, partition: int = 0) -> Node:
+        """Return the node that leads a partition, once there is one."""
+        leader = until(lambda: self.leader(topic, partition), f"{topic}/{partition} has a leader")
+        assert leader is not None
+        return leader
 
     def in_sync(self, topic: str) -> bool:
         """Tell whether each partition has all its replicas in sync."""

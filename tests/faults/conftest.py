@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.world import Servers
+from tests.faults.servers import Servers
 from tests.support.kafka import kafka_home
 
 

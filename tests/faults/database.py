@@ -63,6 +63,7 @@ class Postgres:
     def kill(self) -> None:
         """SIGKILL every process of the server at once."""
         self._cluster.kill()
+        (self.home / "data" / "postmaster.pid").unlink()  # nobody is left whose it could be
 
     def run(self, sql: str) -> list[tuple[Any, ...]]:
         """Run a statement in the server's own database."""
@@ -90,7 +91,7 @@ class Database:
 
     def dsn(self, port: int | None = None) -> str:
         """Return the URI of the database, at the server's port or at a proxy's."""
-        return f"postgresql://{USER}:{PASSWORD}@127.0.0.1:{port or self.server.port}/{self.name}"
+        return f"postgresql://{USER}:{PASSWORD}@localhost:{port or self.server.port}/{self.name}"
 
     def query(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """Run a statement in a transaction of its own; raises `psycopg2.Error`."""
@@ -109,6 +110,11 @@ class Database:
         if self._connection is not None:
             self._connection.close()
         self._connection = None
+
+    def end_sessions(self) -> None:
+        """Have the server end every session in the database, the one used here as well."""
+        self.disconnect()
+        self.server.run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{self.name}'")
 
     def back(self, timeout: float = 30.0) -> None:
         """Wait until the server answers."""
@@ -133,7 +139,9 @@ class Database:
     # What arrives
 
     def watch(self, subject: Subject) -> None:
-        """Have the table's rows witnessed from now on; it must be there."""
+        """Have the table's rows witnessed from now on."""
+        if subject.make:
+            self.query(subject.make)
         self.query(WITNESS.format(table=subject.table, key=subject.key, number=subject.number))
 
     def begun(self) -> int:
@@ -151,9 +159,11 @@ class Database:
         rows = self.query(f"SELECT {subject.key}, {subject.number} FROM {subject.table}")
         return [Subject.identity(key, number) for key, number in rows]
 
-    def count(self, subject: Subject) -> int:
-        ((count,),) = self.query(f"SELECT count(*) FROM {subject.table}")
-        return int(count)
+    def accounted(self, subject: Subject) -> int:
+        """Count the different records in the table, and the different inputs in the dead letters."""
+        ((rows,),) = self.query(f"SELECT count(DISTINCT ({subject.key}, {subject.number})) FROM {subject.table}")
+        ((letters,),) = self.query("SELECT count(DISTINCT id) FROM dead_letters")
+        return int(rows) + int(letters)
 
     def unsound(self, subject: Subject) -> int:
         """Count the rows with other columns than those that were sent."""

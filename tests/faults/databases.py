@@ -15,27 +15,27 @@ READ_ONLY, LOCKED = 8.0, 30.0  # seconds
 BOUND = 256 * 1024 * 1024  # bytes that a platform may have in memory while its database is away
 
 
-@scenario("every session ended by pg_terminate_backend, again and again", scale=Scale(faults=15, records=40_000))
+@scenario("every session ended by pg_terminate_backend, again and again", scale=Scale(faults=12, records=40_000))
 def sessions_ended(world: World) -> Verdict:
     with world.records():
         world.new_platform()
         for _ in world.rounds():
-            world.end_sessions()
+            world.database.end_sessions()
             world.fault("pg_terminate_backend")
     return world.settle()
 
 
-@scenario("the database read-only for a while", scale=Scale(faults=2, records=20_000))
+@scenario("the database read-only for a while", scale=Scale(faults=1, records=20_000))
 def database_read_only(world: World) -> Verdict:
     alter = f'ALTER DATABASE "{world.database.name}" SET default_transaction_read_only = '
     with world.records():
         world.new_platform()
         for _ in world.rounds():
             world.postgres.run(alter + "on")
-            world.end_sessions()  # new ones have it
+            world.database.end_sessions()  # new ones have it
             world.passes(READ_ONLY)
             world.postgres.run(alter + "off")
-            world.end_sessions()
+            world.database.end_sessions()
             world.fault("read-only database")
     return world.settle()
 

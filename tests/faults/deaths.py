@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from tests.faults.oracle import Verdict
 from tests.faults.registry import scenario
+from tests.faults.subjects import PRICES
 from tests.faults.waiting import until
 from tests.faults.world import Scale, World
 
 
 @scenario(
     "SIGKILL of the platform, each time after a random number of rows",
-    scale=Scale(faults=20, records=200_000),
+    scale=Scale(faults=20, records=200_000, gap=18_000),
 )
 def platform_killed(world: World) -> Verdict:
     with world.records():
@@ -21,7 +22,17 @@ def platform_killed(world: World) -> Verdict:
     return world.settle()
 
 
-@scenario("SIGKILL of the only broker, and a restart", scale=Scale(faults=3, records=30_000))
+@scenario(
+    "SIGKILL of the platform, into a table with a key",
+    "no row is written again, though an upsert would hide it",
+    scale=Scale(faults=5, records=40_000),
+    subject=PRICES,
+)
+def platform_killed_at_upserts(world: World) -> Verdict:
+    return platform_killed(world)
+
+
+@scenario("SIGKILL of the only broker, and a restart", scale=Scale(faults=2, records=30_000))
 def broker_killed(world: World) -> Verdict:
     (node,) = world.kafka.nodes
     with world.records():
@@ -34,12 +45,12 @@ def broker_killed(world: World) -> Verdict:
     return world.settle()
 
 
-@scenario("SIGKILL of the partitions' leader in a cluster of three", scale=Scale(faults=3, records=30_000), nodes=3)
+@scenario("SIGKILL of the partitions' leader in a cluster of three", scale=Scale(faults=2, records=30_000), nodes=3)
 def leader_killed(world: World) -> Verdict:
     with world.records():
         world.new_platform()
         for number in world.rounds():
-            leader = until(lambda number=number: world.kafka.leader(world.topic, number % 4), "a leader", 30)
+            leader = world.kafka.leading(world.topic, number % 4)
             leader.kill()
             world.fault("SIGKILL of a leader")
             world.flow()  # without it

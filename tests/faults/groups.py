@@ -59,8 +59,7 @@ def partitions_raised(world: World) -> Verdict:
         for number in world.rounds():
             count = 4 + 2 * (number + 1)
             world.kafka.grow(world.topic, count)
-            until(lambda count=count: world.producing.knows() >= count, "the producer knows")
-            world.producing.partitions = count
+            world.producing.spread(count)
             world.fault("more partitions")
     return world.settle()
 
@@ -68,19 +67,27 @@ def partitions_raised(world: World) -> Verdict:
 @scenario(
     "the topic deleted and created anew",
     "what was not read yet is gone and reported; what comes after arrives once",
-    scale=Scale(faults=1, records=20_000),
+    scale=Scale(faults=2, records=40_000),
 )
 def topic_recreated(world: World) -> Verdict:
-    """Nothing is sent while the topic is gone, and all that was sent before is in the table by then."""
+    """Nothing is sent while the topic is gone, and all that was sent before is in the table by then.
+
+    Every other time the platform is away, and comes back to a log that reaches beyond where it was in the old one.
+    """
     with world.records():
-        world.new_platform()
-        for _ in world.rounds():
+        platform = world.new_platform()
+        for number in world.rounds():
             world.producing.rate = 0
             until(world.producing.settled, "all is acknowledged")
             world.flow_all()
+            if number % 2:
+                platform.stop()
             world.kafka.delete(world.topic)
             world.kafka.create(world.topic)
             world.fault("topic recreated")
+            if number % 2:
+                world.producing.send(world.producing.ledger.sent())  # the new log is longer than the old one was
+                platform.start()
             world.producing.rate = world.scale.rate
     world.read_log = False
     return world.settle()

@@ -32,6 +32,10 @@ class Evidence:
     log: Mapping[Identity, int] | None = None
 
 
+def _in_order(records: Iterable[Identity]) -> list[Identity]:
+    return sorted(records)
+
+
 @frozen
 class Verdict:
     """Each list names the records it is about. All but the first three are empty where the promise was kept.
@@ -45,14 +49,14 @@ class Verdict:
     acknowledged: int
     poison: int
     letters: int
-    lost: Sequence[Identity] = field(converter=sorted)
-    lost_by_broker: Sequence[Identity] = field(converter=sorted)
-    repeated: Sequence[Identity] = field(converter=sorted)
-    invented: Sequence[Identity] = field(converter=sorted)
-    disordered: Sequence[Identity] = field(converter=sorted)
-    letters_lost: Sequence[tuple[int, int]] = field(converter=sorted)
-    letters_wrong: Sequence[tuple[int, int]] = field(converter=sorted)
-    letters_repeated: Sequence[tuple[int, int]] = field(converter=sorted)
+    lost: Sequence[Identity] = field(converter=_in_order)
+    lost_by_broker: Sequence[Identity] = field(converter=_in_order)
+    repeated: Sequence[Identity] = field(converter=_in_order)
+    invented: Sequence[Identity] = field(converter=_in_order)
+    disordered: Sequence[Identity] = field(converter=_in_order)
+    letters_lost: Sequence[tuple[int, int]] = field(converter=_in_order)
+    letters_wrong: Sequence[tuple[int, int]] = field(converter=_in_order)
+    letters_repeated: Sequence[tuple[int, int]] = field(converter=_in_order)
     unsound: int = 0
 
     @property
@@ -72,7 +76,7 @@ class Verdict:
 def judge(ledger: Ledger, evidence: Evidence, subject: Subject) -> Verdict:
     """Compare. A record whose acknowledgement never came may be there or not, but not twice."""
     refused, letters = _sorted_letters(evidence.letters, subject)
-    written, stored = Counter(evidence.arrivals), set(evidence.stored)
+    written, stored = Counter(evidence.arrivals) | Counter(evidence.stored), set(evidence.stored)
     sent = ledger.acknowledged.keys() | ledger.uncertain
     log = evidence.log
     in_log = dict.fromkeys(sent, 1) if log is None else log

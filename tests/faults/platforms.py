@@ -7,16 +7,20 @@ import resource
 import signal
 import subprocess
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import psutil
 from attrs import define, field
 
+from tests.faults.subjects import Subject
+from tests.faults.waiting import until
 from tests.integration.platforms import COMMAND, PlatformProcess
 
 __all__ = ["TOPOLOGY", "Platform", "Wiring", "migrate"]
 
+MINUTE = 60.0  # seconds
 TOPOLOGY = """
 [system]
 restarts = {restarts}
@@ -40,6 +44,7 @@ session_timeout = "6s"
 [targets.database]
 kind = "timescale"
 client = "timescale"
+{option}
 
 [[routes]]
 from = "topics"
@@ -54,7 +59,7 @@ class Wiring:
     brokers: str
     dsn: str
     topic: str
-    kind: str = "prices"
+    subject: Subject
     restarts: int = 5
 
     def write(self, file: Path, instance: str | None) -> Path:
@@ -64,7 +69,8 @@ class Wiring:
             brokers=self.brokers.split(","),
             dsn=self.dsn,
             group=f"group-{self.topic}",
-            kind=self.kind,
+            kind=self.subject.kind,
+            option=self.subject.option,
             topic=self.topic,
             instance=f'instance_id = "{instance}"' if instance else "",
         )
@@ -80,6 +86,7 @@ class Platform:
     folder: Path
     wiring: Wiring
     static: bool = True
+    prefix: tuple[str, ...] = ()  # what its command is run by
     kills: int = 0
     peak: int = 0  # bytes resident, the highest that was seen at an end
     events: list[dict[str, Any]] = field(factory=list)
@@ -90,7 +97,7 @@ class Platform:
         self.folder.mkdir(parents=True, exist_ok=True)
         file = self.wiring.write(self.folder / "topology.toml", self.name if self.static else None)
         os.environ["PYTHONFAULTHANDLER"] = "1"  # inherited; see `stacks`
-        self._run = PlatformProcess.start(self.folder / "data", str(file))
+        self._run = PlatformProcess.start(self.folder / "data", str(file), prefix=self.prefix)
 
     @property
     def run(self) -> PlatformProcess:
@@ -137,6 +144,15 @@ class Platform:
             self.peak = max(self.peak, psutil.Process(self.run.process.pid).memory_info().rss)
         return self.peak
 
+    def is_ahead(self, seconds: float) -> None:
+        """Wait until its log lines say a time that is about so many seconds ahead of ours."""
+        run = self.run
+
+        def off() -> float:
+            return (datetime.fromisoformat(run.events[-1]["timestamp"]) - datetime.now(UTC)).total_seconds() - seconds
+
+        until(lambda: run.events and abs(off()) < MINUTE, f"its clock is {seconds:g} s ahead")
+
     def limit(self, what: int, most: int) -> int:
         """Set a limit of the running process (`resource.RLIMIT_…`); return what it was."""
         before, hard = resource.prlimit(self.run.process.pid, what)
@@ -155,8 +171,9 @@ class Platform:
     def last_words(self, count: int = 15) -> str:
         """Return the end of its log, and what is no log line, such as a traceback."""
         run = self._run
-        events = self.events[-count:] if run is None else run.events[-count:] + run.garbage[-count:]
-        return "\n".join(map(str, events))
+        events, rest = (self.events, []) if run is None else (run.events, run.garbage)
+        said = [str(one) for one in events if one.get("event") != "status"]
+        return "\n".join(said[-count:] + rest[-count:])
 
     def said(self, event: str) -> list[dict[str, Any]]:
         """Return every such line of its logs, of all its lives."""

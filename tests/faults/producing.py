@@ -8,13 +8,14 @@ import time
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
 from attrs import define, field
 
 from tests.faults.subjects import Identity, Subject, malformed
+from tests.faults.waiting import until
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # kafka-python reads its schemas by a deprecated function
@@ -75,7 +76,7 @@ class Producing:
         poison: float = 0.0,
     ) -> None:
         self.ledger = Ledger()
-        self.rate = 0.0
+        self.rate, self._enough = 0.0, 0
         self.partitions = partitions
         self._topic, self._subject = topic, subject
         self._dice, self._poison = dice, poison
@@ -98,9 +99,9 @@ class Producing:
         self._thread.start()
 
     @contextmanager
-    def at(self, rate: float) -> Iterator[None]:
-        """Send `rate` records a second in the block, and none after it."""
-        self.rate = rate
+    def at(self, rate: float, enough: int) -> Iterator[None]:
+        """Send `rate` records a second in the block, a quarter of it once there are enough, and none after it."""
+        self.rate, self._enough = rate, enough
         try:
             yield
         finally:
@@ -121,21 +122,26 @@ class Producing:
         if self._failed is not None:
             raise AssertionError(f"the producer died: {self._failed!r}")
 
-    def knows(self) -> int:
-        """Return how many partitions it knows of."""
-        return len(self._producer.partitions_for(self._topic))
+    def spread(self, partitions: int) -> None:
+        """Send to so many partitions from now on, as soon as they are known."""
+        until(
+            lambda: len(self._producer.partitions_for(self._topic)) >= partitions, "the producer knows the partitions"
+        )
+        self.partitions = partitions
 
     def close(self) -> None:
         self._ended.set()
         self._thread.join(PATIENCE)
-        self._producer.close(timeout=5)
+        with suppress(KafkaError):
+            self._producer.close(timeout=5)
 
     def _run(self) -> None:
         try:
             due, then = 0.0, time.monotonic()
             while not self._ended.wait(TICK):
                 now = time.monotonic()
-                due = min(due + self.rate * (now - then), self.rate) if self.rate else 0.0
+                rate = self.rate if self.ledger.sent() < self._enough else self.rate / 4
+                due = min(due + rate * (now - then), rate)
                 then = now
                 if self.ledger.under_way < MOST_UNDER_WAY:
                     self.send(int(due))

@@ -10,12 +10,13 @@ import threading
 import time
 from collections.abc import Coroutine
 from contextlib import suppress
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from attrs import define, evolve, frozen
 
 __all__ = ["FAIR", "Proxy", "Weather"]
 
+T = TypeVar("T")
 HOST = "127.0.0.1"
 CHUNK = 65_536
 BACKLOG = 256  # chunks on their way in one direction
@@ -64,9 +65,9 @@ Chunks: TypeAlias = "asyncio.Queue[tuple[float, bytes]]"
 
 
 class Proxy:
-    """Listens on `port` of the loopback and passes on to `target`, which may be set later; runs on its own thread."""
+    """Listens on `port` and passes on to the loopback's `target`, which may be set later; runs on its own thread."""
 
-    def __init__(self, target: int = 0, *, port: int = 0, seed: int = 0) -> None:
+    def __init__(self, target: int = 0, *, host: str = HOST, port: int = 0, seed: int = 0) -> None:
         self.target = target
         self.weather = FAIR
         self.connections = self.damaged = 0
@@ -75,7 +76,7 @@ class Proxy:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
         self._thread.start()
-        self._server = self._do(asyncio.start_server(self._accept, HOST, port))
+        self._server = self._do(asyncio.start_server(self._accept, host, port))
         self.port: int = self._server.sockets[0].getsockname()[1]
 
     def set(self, **conditions: Any) -> None:
@@ -95,7 +96,7 @@ class Proxy:
         self._thread.join(GRACE)
         self._loop.close()
 
-    def _do(self, work: Coroutine[Any, Any, Any]) -> Any:
+    def _do(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(GRACE)
 
     # On the loop

@@ -9,7 +9,9 @@ from typing import TypeAlias
 from attrs import evolve, field, frozen
 
 from tests.faults.oracle import Verdict
-from tests.faults.world import Scale, Servers, World
+from tests.faults.servers import Servers
+from tests.faults.subjects import APPENDED, Subject
+from tests.faults.world import Scale, World
 
 __all__ = ["SCENARIOS", "Figures", "Scenario", "run", "scenario"]
 
@@ -28,6 +30,7 @@ class Scenario:
     nodes: int = 1
     poison: float = 0.0
     network: bool = False
+    subject: Subject = APPENDED
 
 
 @frozen
@@ -66,12 +69,13 @@ def scenario(
     nodes: int = 1,
     poison: float = 0.0,
     network: bool = False,
+    subject: Subject = APPENDED,
 ) -> Callable[[Act], Act]:
     """Enter a scenario under the function's name."""
 
     def enter(act: Act) -> Act:
         name = act.__name__.replace("_", "-")
-        SCENARIOS[name] = Scenario(name, fault, promise, scale, act, nodes, poison, network)
+        SCENARIOS[name] = Scenario(name, fault, promise, scale, act, nodes, poison, network, subject)
         return act
 
     return enter
@@ -92,9 +96,8 @@ def run(
     if seconds is not None:
         scale = evolve(scale, seconds=seconds, records=round(scale.rate * seconds))
     begun = time.monotonic()
-    with World.of(
-        servers, seed, scale, nodes=scenario.nodes, poison=scenario.poison, network=scenario.network
-    ) as world:
+    options = {"nodes": scenario.nodes, "poison": scenario.poison, "network": scenario.network}
+    with World.of(servers, seed, scale, scenario.subject, **options) as world:
         world.tell = tell
         verdict = scenario.act(world)
         return _figures(scenario, seed, time.monotonic() - begun, world, verdict)

@@ -15,7 +15,7 @@ from attrs import asdict
 from tests.faults.registry import Figures, run
 from tests.faults.results import append, latest, table
 from tests.faults.scenarios import SCENARIOS
-from tests.faults.world import Servers, Unfit
+from tests.faults.servers import Servers, Unfit
 from tests.support.kafka import fetched_kafka
 
 UNUSABLE = 3
@@ -91,7 +91,6 @@ def _run_one(
         return True
     except AssertionError as error:
         click.echo(f"{name}: stuck: {error}", err=True)
-        servers.close()
         return False
     if results is not None:
         append(results, figures)

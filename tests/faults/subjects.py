@@ -8,9 +8,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
 
-from attrs import frozen
+from attrs import evolve, frozen
 
-__all__ = ["PRICES", "Identity", "Subject", "malformed"]
+__all__ = ["APPENDED", "PRICES", "Identity", "Subject", "malformed"]
 
 Identity: TypeAlias = tuple[int, int]  # the partition that a record was sent to, and its number there
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -23,7 +23,8 @@ class Subject:
     """A kind of record: where it is stored, and how a number becomes a record and is found again in a row.
 
     `key` is the column that names partition and key, `number` the one with the number; `sound` is an SQL condition
-    that every row fulfils whose other columns are those of its number. A table without a natural key fits as well.
+    that every row fulfils whose other columns are those of its number. `make` is the SQL that makes the table, where
+    migrations do not, and `option` what the target is told, in TOML, to write to it.
     """
 
     kind: str
@@ -32,6 +33,8 @@ class Subject:
     number: str
     sound: str
     encode: Callable[[Identity], bytes]
+    make: str = ""
+    option: str = ""
 
     def name(self, identity: Identity) -> str:
         """Return the key of a record: always the same partition's, so that its records are to stay in order."""
@@ -78,6 +81,14 @@ PRICES = Subject(
         f" AND last_updated = timestamptz '{BEGIN.isoformat()}' + usd_price * interval '1 ms'"
     ),
     encode=_price,
+)
+
+
+APPENDED = evolve(
+    PRICES,
+    table="crypto_prices_log",
+    make="CREATE TABLE crypto_prices_log (LIKE crypto_prices)",  # without its key: what is written twice is there twice
+    option="append = true",
 )
 
 

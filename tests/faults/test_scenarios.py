@@ -6,7 +6,7 @@ import pytest
 
 from tests.faults.registry import run
 from tests.faults.scenarios import SCENARIOS
-from tests.faults.world import Servers, Unfit
+from tests.faults.servers import Servers, Unfit
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 SEED = 1

@@ -31,5 +31,5 @@ def while_progress(done: Callable[[], bool], progress: Callable[[], int], patien
             last, deadline = now, time.monotonic() + patience
         elif time.monotonic() > deadline:
             return False
-        _never.wait(LOOK * 5)
+        _never.wait(LOOK * 10)
     return True

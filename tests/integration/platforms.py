@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Self
@@ -45,12 +45,12 @@ class PlatformProcess:
     _reader: threading.Thread | None = None
 
     @classmethod
-    def start(cls, data_dir: Path, *arguments: str) -> Self:
+    def start(cls, data_dir: Path, *arguments: str, prefix: Sequence[str] = ()) -> Self:
         report = data_dir.with_name(f"{data_dir.name}.report.json")
         options = ["--data-dir", str(data_dir), "--report", str(report), "--log-format", "json"]
         begun = time.monotonic()
         process = subprocess.Popen(
-            [*COMMAND, *arguments, *options], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+            [*prefix, *COMMAND, *arguments, *options], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
         run = cls(process, data_dir, report, begun)
         run._reader = threading.Thread(target=run._read, daemon=True)

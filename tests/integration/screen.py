@@ -1,4 +1,4 @@
-"""A terminal as far as a live table needs one: lines, a cursor that moves up, lines that are erased, wrapping."""
+"""A terminal as far as a live table and a prompt need one: lines, a cursor that moves, what is erased, wrapping."""
 
 from __future__ import annotations
 
@@ -50,8 +50,19 @@ class Screen:
         match letter, parameters:
             case "A", count:
                 self._row = max(0, self._row - int(count or 1))
+            case "C", count:
+                self._column += int(count or 1)
+            case "D", count:
+                self._column = max(0, self._column - int(count or 1))
             case "K", "2":
                 self._lines[self._row] = ""
+            case "K", "" | "0":
+                self._lines[self._row] = self._lines[self._row][: self._column]
+            case "J", "" | "0":
+                self._lines[self._row] = self._lines[self._row][: self._column]
+                del self._lines[self._row + 1 :]
+            case (("h" | "l"), "?7" | "?12" | "?2004"):
+                pass
             case (("h" | "l"), "?25"):
                 self._cursor = letter == "h"
             case "m", _:

@@ -58,6 +58,26 @@ def test_a_database_of_the_first_release_keeps_its_rows_and_a_second_run_changes
     assert migrated(timescaledb).done == ()
 
 
+def test_dead_letters_in_a_hypertable_become_a_plain_table_with_each_letter_once(timescaledb: str) -> None:
+    first_release(timescaledb)
+    for day in range(3):
+        letter = "INSERT INTO dead_letters VALUES ('same', %(time)s, 'origin', 'topic', 0, 7, '', 'error', 'raw')"
+        run(timescaledb, letter, time=FIRST + day * DAY)
+    run(
+        timescaledb,
+        "SELECT create_hypertable('dead_letters', by_range('time', INTERVAL '1 day'), migrate_data => true)",
+        "ALTER TABLE dead_letters SET (timescaledb.enable_columnstore, timescaledb.segmentby = 'origin')",
+        "SELECT compress_chunk(chunk) FROM show_chunks('dead_letters') chunk",
+        "SELECT add_retention_policy('dead_letters', INTERVAL '90 days')",
+    )
+
+    migrated(timescaledb)
+
+    assert query(timescaledb, "SELECT id, time FROM dead_letters") == [("same", FIRST + 2 * DAY)]
+    assert not any(table == "dead_letters" for table, *_ in query(timescaledb, POLICIES))
+    assert difference(timescaledb) == []
+
+
 def test_the_candles_are_those_of_a_plain_server_and_new_rows_appear_in_them_at_once(timescaledb: str) -> None:
     first_release(timescaledb)
     migrated(timescaledb)

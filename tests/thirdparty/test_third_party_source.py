@@ -107,6 +107,7 @@ def test_it_is_shown_with_its_package_operations_and_options(installed: Path) ->
     assert ("sources", "timescale") in entries
 
 
+@pytest.mark.long
 def test_its_options_are_validated_with_file_and_line(installed: Path, tmp_path: Path) -> None:
     file = topology(tmp_path, "http://127.0.0.1:9", TOPOLOGY.replace("every =", "evrey ="))
 

@@ -25,7 +25,7 @@ from dataplatform.result import Failure, Result, Success
 
 __all__ = ["TimescaleClient"]
 
-Message: TypeAlias = WriteRows | Query | ReadPositions | Probe
+Message: TypeAlias = WriteRows | Query | MeasureStorage | ReadPositions | Probe
 CURSOR = "query"
 VERSION = "SELECT current_setting('server_version')"
 

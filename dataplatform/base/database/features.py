@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 from attrs import frozen
-from sqlalchemy import Connection, text
-from sqlalchemy.exc import ProgrammingError
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from dataplatform.base.database.hypertables import (
     Candles,
@@ -22,6 +22,8 @@ from dataplatform.base.database.tables import quoted
 __all__ = ["Server", "ensure", "look"]
 
 OLDEST = (2, 18)  # the first with `enable_columnstore`
+VERSION = "SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'"
+LONGEST = 200
 PLAIN = "hypertables, compression or retention; candles are plain views"
 
 
@@ -53,19 +55,34 @@ class Server:
         return "" if self.community else "TimescaleDB without its community licence: no compression or retention"
 
 
-def look(connection: Connection) -> Server:
-    """Create the extension where the server has it and we may; say what there is."""
-    version, remedy = _version(connection), ""
-    offered = connection.scalar(text("SELECT true FROM pg_available_extensions WHERE name = 'timescaledb'"))
+def look(engine: Engine) -> Server:
+    """Create the extension where the server has it and we may; say what there is.
+
+    On connections of its own: a server that was not started with the extension's library breaks one off for trying.
+    """
+    remedy = ""
+    with engine.connect() as connection:
+        version = connection.scalar(text(VERSION))
+        offered = connection.scalar(text("SELECT true FROM pg_available_extensions WHERE name = 'timescaledb'"))
     if version is None and offered:
-        try:
-            connection.execute(text("CREATE EXTENSION IF NOT EXISTS timescaledb"))
-        except ProgrammingError:  # not allowed
-            connection.rollback()
-            remedy = "; have an administrator run CREATE EXTENSION timescaledb, then migrate again"
-        version = _version(connection)
-    licence = connection.scalar(text("SELECT current_setting('timescaledb.license', true)"))
+        remedy = _create(engine)
+    with engine.connect() as connection:
+        version = connection.scalar(text(VERSION))
+        licence = connection.scalar(text("SELECT current_setting('timescaledb.license', true)"))
     return Server(version, licence == "timescale", remedy)
+
+
+def _create(engine: Engine) -> str:
+    """Create the extension; where that fails, return what the server says and what to do."""
+    try:
+        with engine.begin() as connection:
+            connection.execute(text("CREATE EXTENSION IF NOT EXISTS timescaledb"))
+    except ProgrammingError:  # not allowed
+        return "; have an administrator run CREATE EXTENSION timescaledb, then migrate again"
+    except DBAPIError as error:
+        why = " ".join(str(error.orig).split())[:LONGEST]
+        return f"; to create it failed ({why}): set shared_preload_libraries = 'timescaledb', restart, migrate again"
+    return ""
 
 
 def ensure(connection: Connection, storage: Storage, server: Server) -> list[str]:
@@ -79,11 +96,6 @@ def ensure(connection: Connection, storage: Storage, server: Server) -> list[str
     for view in storage.candles:
         done += _candles(connection, view, continuous=server.continuous)
     return done
-
-
-def _version(connection: Connection) -> str | None:
-    version: str | None = connection.scalar(text("SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'"))
-    return version
 
 
 def _hypertable(connection: Connection, layout: Layout) -> list[str]:

@@ -5,40 +5,36 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from dataplatform.base.agent import Request
 from dataplatform.base.database.requests import Query, Rows
+from dataplatform.base.database.tables import quoted
 
 __all__ = ["MeasureStorage", "StorageSize", "TableSize", "measured"]
 
 Ask: TypeAlias = Callable[[Query], Rows]
 MOST = 1_000
+COUNTED = 256 * 1024**2  # bytes of a table whose rows are counted; of a larger one that takes too long
 VERSIONS = """
     SELECT current_setting('server_version'),
         (SELECT extversion FROM pg_extension WHERE extname = 'timescaledb')
 """
-# Rows are what the server's statistics say: to count them all would take as long as to read them.
 PLAIN = """
     SELECT relname, greatest(n_live_tup, 0), pg_total_relation_size(relid) FROM pg_stat_user_tables
     WHERE schemaname = current_schema() AND relname <> ALL (%(known)s) ORDER BY 1
 """
 HYPERTABLES = """
-    SELECT name, rows, hypertable_size(relation), num_chunks,
-        coalesce(number_compressed_chunks, 0), before_compression_total_bytes, after_compression_total_bytes
+    SELECT name, greatest(approximate_row_count(relation), 0), hypertable_size(relation),
+        (SELECT count(*) FROM show_chunks(relation)), coalesce(number_compressed_chunks, 0),
+        before_compression_total_bytes, after_compression_total_bytes
     FROM (
-        SELECT hypertable_name AS name, num_chunks,
-            format('%I.%I', hypertable_schema, hypertable_name)::regclass AS relation
+        SELECT hypertable_name AS name, format('%I.%I', hypertable_schema, hypertable_name)::regclass AS relation
         FROM timescaledb_information.hypertables WHERE hypertable_schema = current_schema()
         UNION ALL
-        SELECT a.view_name, h.num_chunks,
-            format('%I.%I', h.hypertable_schema, h.hypertable_name)::regclass
-        FROM timescaledb_information.continuous_aggregates a
-        JOIN timescaledb_information.hypertables h ON h.hypertable_schema = a.materialization_hypertable_schema
-            AND h.hypertable_name = a.materialization_hypertable_name
-        WHERE a.view_schema = current_schema()
+        SELECT view_name, format('%I.%I', materialization_hypertable_schema, materialization_hypertable_name)::regclass
+        FROM timescaledb_information.continuous_aggregates WHERE view_schema = current_schema()
     ) AS tables
-    CROSS JOIN LATERAL (SELECT approximate_row_count(relation) AS rows) AS counted
     LEFT JOIN LATERAL hypertable_columnstore_stats(relation) ON true
     ORDER BY 1
 """
@@ -46,9 +42,10 @@ HYPERTABLES = """
 
 @frozen
 class TableSize:
-    """What a table, or the candles of a timeframe, take now, in bytes with indexes; `rows` is an estimate.
+    """What a table, or the candles of a timeframe, take now, in bytes with indexes.
 
-    `before` and `after` are the bytes of its compressed chunks, as they were and as they became when compressed.
+    `rows` is an estimate by the server's statistics where there are more than 256 MiB of them. `before` and `after`
+    are the bytes of its compressed chunks, as they were and as they became when compressed.
     """
 
     name: str
@@ -89,9 +86,17 @@ def measured(ask: Ask) -> StorageSize:
     kept = [_table(*row) for row in ask(Query(HYPERTABLES, most=MOST)).rows] if timescaledb else []
     known = [table.name for table in kept]
     plain = [TableSize(*row) for row in ask(Query(PLAIN, {"known": known}, MOST)).rows]
-    return StorageSize(postgresql, timescaledb, tuple(sorted([*kept, *plain], key=lambda table: table.name)))
+    tables = sorted([*kept, *plain], key=lambda table: table.name)
+    return StorageSize(postgresql, timescaledb, tuple(_counted(ask, table) for table in tables))
 
 
 def _table(name: str, rows: int, size: int, chunks: int, compressed: int, *stats: int | None) -> TableSize:
     before, after = (None if value is None else int(value) for value in stats)
-    return TableSize(name, max(rows, 0), size, chunks, compressed, before, after)
+    return TableSize(name, rows, size, chunks, compressed, before, after)
+
+
+def _counted(ask: Ask, table: TableSize) -> TableSize:
+    if table.bytes > COUNTED:
+        return table
+    count = f"SELECT count(*) FROM {quoted(table.name)}"  # noqa: S608  as the server calls it
+    return evolve(table, rows=ask(Query(count)).rows[0][0])

@@ -47,7 +47,7 @@ def migrate(
 ) -> Result[Migrated]:
     """Bring a database up to date, with what is in it; of several that try at once, the others wait.
 
-    It takes as long as it takes, and waits at most `lock_timeout` for those who use a table. `opened` is given the
+    It takes as long as it takes, and waits at most `lock_timeout` for those who use a table. `opened` is given each
     connection, so that another thread may break it off: what was not committed is then as it was before.
     """
 
@@ -76,7 +76,7 @@ def _migrate(connection: sa.Connection, storage: Storage) -> Migrated:
     before = _revision(connection)
     after = _upgrade(connection, scripts, before)
     connection = connection.execution_options(isolation_level="AUTOCOMMIT")
-    server = look(connection)
+    server = look(connection.engine)
     done = ensure(connection, storage, server)
     versions = [f"tables brought from version {before or 'none'} to {after}"] if before != after else []
     return Migrated((*versions, *done), server.lacks)

@@ -52,7 +52,7 @@ class Errand:
     _work: Callable[[Callable[[connection], None]], None]
     _name: str
     _given_up: threading.Event = field(factory=threading.Event, init=False)
-    _connection: connection | None = field(default=None, init=False)
+    _connections: list[connection] = field(factory=list, init=False)
     _thread: threading.Thread | None = field(default=None, init=False)
 
     def start(self) -> None:
@@ -60,24 +60,25 @@ class Errand:
         self._thread.start()
 
     def give_up(self) -> None:
-        """Break the connection, so that the server takes back what was not committed, and the thread ends."""
+        """Break its connections, so that the server takes back what was not committed, and the thread ends."""
         self._given_up.set()
-        _break(self._connection)
+        for opened in self._connections:
+            _break(opened)
         if self._thread is not None:
             self._thread.join(ENDING)
 
     def _opened(self, opened: connection) -> None:
-        self._connection = opened
+        self._connections.append(opened)
         if self._given_up.is_set():
             _break(opened)
 
 
 class Migrator(Agent):
-    """Migrates one database, once. It is `Ready` after the first try, or when that takes longer than 10 s.
+    """Migrates one database, and once more when its embedded server was restarted, which may have lost its data.
 
-    So an unreachable database holds nobody up, and one that is reachable is up to date before targets start. A try
-    that fails is repeated while the agent is degraded: until it succeeds, what is missing is made by the first who
-    writes to it.
+    It is `Ready` after the first try, or when that takes longer than 10 s. So an unreachable database holds nobody up,
+    and one that is reachable is up to date before targets start. A try that fails is repeated while the agent is
+    degraded: until it succeeds, what is missing is made by the first who writes to it.
     """
 
     kind: ClassVar[str] = "service"
@@ -112,7 +113,13 @@ class Migrator(Agent):
             self._errand.give_up()
         self._errand = None
 
+    def _peer_restarted(self, name: str) -> None:
+        if self.kind_of(name) == "server":
+            self._start()
+
     def _start(self) -> None:
+        if self._errand is not None:  # it fails when its server did, and is repeated
+            return
         self._errand = Errand(self._work, f"{self.name}-migration")
         self._errand.start()
 
@@ -144,9 +151,9 @@ class Migrator(Agent):
             self.ready()
 
 
-def _break(opened: connection | None) -> None:
+def _break(opened: connection) -> None:
     """Shut a connection down under the thread that waits in it; to close it would wait for that thread."""
-    if opened is None or opened.closed:
+    if opened.closed:
         return
     with suppress(psycopg2.Error, OSError), socket.fromfd(opened.fileno(), socket.AF_UNIX, socket.SOCK_STREAM) as line:
         line.shutdown(socket.SHUT_RDWR)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, TypeAlias, TypeVar, assert_never
 
 from attrs import frozen
-from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
+from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import (
     CommitFailedError,
     KafkaError,
@@ -17,9 +17,10 @@ from kafka.errors import (
 )
 
 from dataplatform.base.agent import Agent, Context, Incident
-from dataplatform.base.position import Position, ReadPositions
+from dataplatform.base.position import Member, Position, ReadPositions
 from dataplatform.base.streaming.connection import close_consumer, connect
 from dataplatform.base.streaming.errors import explain
+from dataplatform.base.streaming.membership import Membership, group_of, member_of
 from dataplatform.base.streaming.positions import Positions
 from dataplatform.base.streaming.requests import CommitOffsets, Fetch, Slice
 from dataplatform.base.streaming.settings import RedpandaSettings, Subscription
@@ -33,6 +34,7 @@ PROVE_EVERY = 2.0
 KEEP_ALIVE = 1.0
 KEEPER_TIMEOUT = 5.0
 JOIN_STEP, JOIN_STEPS = 100, 10  # milliseconds that a poll waits for the group, and how many polls a request may take
+REBALANCING = (CommitFailedError, RebalanceInProgressError)
 T = TypeVar("T")
 
 
@@ -114,7 +116,9 @@ class RedpandaConsumer(Agent):
             self._membership.seated = False
             self._reader = reader
         consumer.resume(*consumer.paused())
-        slices = [self._slice(tp, messages) for tp, messages in self._poll(consumer, most).items()]
+        polled = self._poll(consumer, most)
+        member = member_of(consumer)
+        slices = [self._slice(tp, messages, member) for tp, messages in polled.items()]
         if slices:
             self._proved = self.clock.monotonic()
         elif self._consumer is consumer:
@@ -167,7 +171,7 @@ class RedpandaConsumer(Agent):
         """Begin to read an assignment; what kafka-python itself has begun to read of it does not count."""
         if self._membership.lost:
             self._positions.doubt()
-        self._group = _group(consumer, self._subscription)
+        self._group = group_of(consumer, self._subscription.group)
         self._positions.find(consumer, self._kept())
         self._membership.seated, self._membership.lost = True, False
         self.gauge("partitions", len(consumer.assignment()))
@@ -182,10 +186,10 @@ class RedpandaConsumer(Agent):
             kept += answer.data
         return kept
 
-    def _slice(self, tp: TopicPartition, messages: list[Any]) -> Slice:
+    def _slice(self, tp: TopicPartition, messages: list[Any], member: Member) -> Slice:
         self.count("messages", len(messages))
         return Slice(
-            self._positions.hand_out(tp, messages, self._group),
+            self._positions.hand_out(tp, messages, self._group, member),
             keys=[message.key for message in messages],
             values=[message.value for message in messages],
         )
@@ -271,41 +275,3 @@ class RedpandaConsumer(Agent):
             "max_partition_fetch_bytes": 4 * 1024 * 1024,
             "fetch_max_wait_ms": min(500, self._settings.milliseconds // 2),
         }
-
-
-def _group(consumer: KafkaConsumer, subscription: Subscription) -> str:
-    """Name the group as nobody else's: two clusters may have a group of the same name each."""
-    cluster = consumer._client.cluster.cluster_id  # noqa: SLF001  nothing else tells
-    return f"{subscription.group}@{cluster}" if cluster else subscription.group
-
-
-REBALANCING = (CommitFailedError, RebalanceInProgressError)
-
-
-class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python is untyped
-    """What the group did to this member: told by kafka-python's own thread, while the agent waits in a poll."""
-
-    def __init__(self, consumer: KafkaConsumer | None = None) -> None:
-        self._consumer = consumer
-        self.joined = False
-        self.seated = False  # reading has been placed in this assignment; set by the agent
-        self.lost = False  # thrown out rather than asked to leave: the broker may have lost more than this member
-
-    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Have the joining that begins now go on until it is done.
-
-        Where other topic metadata were the reason, a poll that ends early would let kafka-python forget to finish it.
-        """
-        del revoked
-        self.joined = self.seated = False
-        if self._consumer is not None:
-            self._consumer._coordinator.request_rejoin()  # noqa: SLF001
-
-    def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
-        self.on_partitions_revoked(lost)
-        self.lost = True
-
-    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Take note; there may be more members than partitions, and so nothing assigned."""
-        del assigned
-        self.joined = True

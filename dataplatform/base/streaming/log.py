@@ -8,14 +8,14 @@ from typing import Any, ClassVar, TypeAlias, TypeVar, assert_never
 
 from attrs import field, frozen
 from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError
+from kafka.errors import CommitFailedError, KafkaError
 from kafka.structs import OffsetAndMetadata
 
 from dataplatform.base.agent import Agent, Context, Request
 from dataplatform.base.streaming.connection import close_consumer, connect
 from dataplatform.base.streaming.errors import explain
 from dataplatform.base.streaming.settings import RedpandaSettings
-from dataplatform.errors import PlatformError, Transient
+from dataplatform.errors import Permanent, PlatformError, Transient
 from dataplatform.result import Failure, Result, Success
 
 __all__ = ["FindStretches", "LogMessage", "LogPiece", "NoteRead", "ReadStretch", "RedpandaLog", "Stretch"]
@@ -182,7 +182,11 @@ class RedpandaLog(Agent):
 
     def _note(self, consumer: KafkaConsumer, topic: str, offsets: dict[int, int]) -> None:
         noted = {TopicPartition(topic, number): OffsetAndMetadata(offset, "", -1) for number, offset in offsets.items()}
-        consumer.commit(noted, timeout_ms=self._settings.milliseconds)
+        try:
+            consumer.commit(noted, timeout_ms=self._settings.milliseconds)
+        except CommitFailedError as error:
+            what = f"the group {self._group!r} has members, whose offsets these are"
+            raise Permanent("group_in_use", what, remedy="choose another group") from error
 
     def _connected(self) -> KafkaConsumer:
         if self._consumer is None:

@@ -9,7 +9,7 @@ from attrs import frozen
 from kafka import KafkaConsumer, TopicPartition
 from kafka.structs import OffsetAndMetadata
 
-from dataplatform.base.position import Position
+from dataplatform.base.position import Member, Position
 from dataplatform.base.streaming.seals import NOTHING, Seal
 from dataplatform.base.streaming.settings import RedpandaSettings
 from dataplatform.base.streaming.starts import Start, starting_offset
@@ -79,7 +79,7 @@ class Positions:
         """Return the offset after the last message that was handed out of a partition that is assigned."""
         return self._next[partition]
 
-    def hand_out(self, partition: TopicPartition, messages: Sequence[Any], reader: str) -> Position:
+    def hand_out(self, partition: TopicPartition, messages: Sequence[Any], reader: str, member: Member) -> Position:
         """Note messages that go to the reader, and return what it may commit, or store with them."""
         self._trail.add(partition, messages)
         self._next[partition] = messages[-1].offset + 1
@@ -95,6 +95,7 @@ class Positions:
             seal.log,
             seal.parted,
             str(seal),
+            member,
         )
 
     def doubt(self) -> None:

@@ -17,6 +17,7 @@ from dataplatform.base.streaming.errors import explain
 from dataplatform.base.streaming.requests import CountRecords, Produce, Produced
 from dataplatform.base.streaming.settings import RedpandaSettings, TopicSpec
 from dataplatform.base.streaming.topics import count_records, largest_message
+from dataplatform.base.streaming.transactions import FencedError, RefusedError, Transactions
 from dataplatform.errors import PlatformError, Transient
 from dataplatform.result import Failure, Result, Success, is_failure
 
@@ -52,14 +53,17 @@ class RedpandaProducer(Agent):
         super().__init__(context)
         self._settings = settings
         self._producer: KafkaProducer | None = None
+        self._transactions = Transactions(settings)
         self._limits: dict[str, int] = {}  # bytes of the largest message, of topics that exist
         self._attempts: dict[Produce, Attempt] = {}
         self._ends: dict[tuple[str, int], int] = {}  # the offset after the last one acknowledged
 
     def receive(self, message: Message) -> Result[Any]:
         match message:
-            case Produce():
+            case Produce(positions=()):
                 return self._produce(message)
+            case Produce():
+                return self._transact(message)
             case CountRecords(topics):
                 return count_records(self._settings, topics)
             case _:
@@ -78,12 +82,51 @@ class RedpandaProducer(Agent):
     def _produce(self, request: Produce) -> Result[Produced]:
         attempt = self._attempt(request)
         if error := self._send(request, attempt):
-            self._close()  # its state may be at odds with the broker's: the next attempt begins with a new one
-            self.count("failed")
-            self.degrade(error)
-            return Failure(error)
+            return self._failed(error)
         self.recover()
         return Success(Produced(request.topic.name, tuple(attempt.refused)))
+
+    def _transact(self, request: Produce) -> Result[Produced]:
+        """Publish the messages and their positions together; none of them when one is refused."""
+        topic = request.topic.name
+        try:
+            if error := self._knows(request.topic):
+                raise error
+            self._published_together(request)
+        except FencedError:
+            self._close()
+            self.count("fenced")
+            return Success(Produced(topic, fenced=True))
+        except RefusedError as refusal:
+            self._close()
+            return Success(
+                Produced(topic, tuple((index, explain(why, topic)) for index, why in refusal.refused.items()))
+            )
+        except PlatformError as error:
+            return self._failed(error)
+        except (KafkaError, OSError) as error:
+            return self._failed(explain(error, topic))
+        self.recover()
+        self.count("messages", len(request.values))
+        return Success(Produced(topic))
+
+    def _published_together(self, request: Produce) -> None:
+        """Publish in one transaction; when a batch is refused, once more, with those alone that may be too large."""
+        fits = _batch_size(min(self._limits[request.topic.name], LONGEST_REQUEST))
+        large = [index for index, value in enumerate(request.values) if len(request.keys[index]) + len(value) > fits]
+        try:
+            self._transactions.publish(request, large, self._options())
+        except RefusedError as error:
+            if set(error.refused) <= set(large):
+                raise
+            self._transactions.close()
+            self._transactions.publish(request, sorted({*large, *error.refused}), self._options())
+
+    def _failed(self, error: PlatformError) -> Failure:
+        self._close()  # its state may be at odds with the broker's: the next attempt begins with a new one
+        self.count("failed")
+        self.degrade(error)
+        return Failure(error)
 
     def _attempt(self, request: Produce) -> Attempt:
         """Return what was done of a request before; the latest few are remembered, done ones too."""
@@ -172,13 +215,8 @@ class RedpandaProducer(Agent):
 
     def _ready_for(self, topic: TopicSpec) -> PlatformError | None:
         """Connect and create the topic, where that is still to be done."""
-        if topic.name not in self._limits:
-            limit = largest_message(self._settings, topic)
-            if is_failure(limit):
-                return limit.error
-            if limit.data < min(self._limits.values(), default=0):
-                self._disconnect()  # its batches may be too large for this topic
-            self._limits[topic.name] = limit.data
+        if unknown := self._knows(topic):
+            return unknown
         if self._producer is None:
             try:
                 self._producer = connect(KafkaProducer, **self._options())
@@ -187,10 +225,22 @@ class RedpandaProducer(Agent):
             self.count("connections")
         return None
 
+    def _knows(self, topic: TopicSpec) -> PlatformError | None:
+        """Create the topic, where it is missing, and ask for its limit, unless that is known."""
+        if topic.name not in self._limits:
+            limit = largest_message(self._settings, topic)
+            if is_failure(limit):
+                return limit.error
+            if limit.data < min(self._limits.values(), default=0):
+                self._disconnect()  # its batches may be too large for this topic
+            self._limits[topic.name] = limit.data
+        return None
+
     def _disconnect(self) -> None:
         producer, self._producer = self._producer, None
         if producer is not None:
             close_producer(producer)
+        self._transactions.close()
 
     def _options(self) -> dict[str, Any]:
         settings = self._settings

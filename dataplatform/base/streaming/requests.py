@@ -16,10 +16,15 @@ __all__ = ["CommitOffsets", "CountRecords", "Fetch", "Produce", "Produced", "Sli
 
 @frozen
 class Produced:
-    """All replicas acknowledged all messages but the `refused` ones (index and why), which they never will."""
+    """All replicas acknowledged all messages but the `refused` ones (index and why), which they never will.
+
+    Of messages with positions none is published when one is refused, nor when their reader is `fenced`: its group has
+    given the partitions away, and whoever has them now reads the same.
+    """
 
     topic: str
     refused: tuple[tuple[int, PlatformError], ...] = ()
+    fenced: bool = False
 
 
 @frozen(eq=False)
@@ -27,12 +32,14 @@ class Produce(Request[Produced]):
     """Publish messages, given as keys and values, to a topic, in order per key.
 
     The object stands for one publication: when it fails, or its answer is late, it may be put again, and what was
-    acknowledged the first time is not sent twice.
+    acknowledged the first time is not sent twice. `positions`, of a topic of the same cluster, are committed for their
+    reader's group in one transaction with the messages.
     """
 
     topic: TopicSpec
     keys: list[bytes] = field(repr=False)
     values: list[bytes] = field(repr=lambda values: f"{len(values)} messages")
+    positions: tuple[Position, ...] = ()
 
 
 @frozen

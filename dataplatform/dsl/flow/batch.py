@@ -9,17 +9,21 @@ from dataplatform.dsl.kinds import Kind
 from dataplatform.dsl.types import Record
 from dataplatform.errors import PlatformError
 
-__all__ = ["Batch", "Deliver", "Granted", "Position", "Rejected", "Rejection", "Written"]
+__all__ = ["Abandoned", "Batch", "Deliver", "Granted", "Position", "Rejected", "Rejection", "Written"]
 
 
 @frozen
 class Batch:
-    """Records of one kind, and the positions that may be committed once all targets have written them."""
+    """Records of one kind, and the positions that may be committed once all targets have written them.
+
+    An `exclusive` batch goes to one target alone, which commits the positions itself, together with the records.
+    """
 
     id: str
     kind: Kind
     records: list[Record] = field(repr=lambda records: f"{len(records)} records")
     positions: tuple[Position, ...] = ()
+    exclusive: bool = False
 
 
 @frozen
@@ -49,6 +53,14 @@ class Written:
 
 
 @frozen
+class Abandoned:
+    """Nothing of the batch was written, and nothing will: its positions are another reader's by now."""
+
+    batch_id: str
+    target: str
+
+
+@frozen
 class Rejection:
     """The record at `index` of a batch can never be written."""
 
@@ -58,7 +70,11 @@ class Rejection:
 
 @frozen
 class Rejected:
-    """The batch is durable in the target except for records that never will be."""
+    """The batch is durable in the target except for records that never will be.
+
+    Where the target commits the batch's positions itself, nothing of it is: the others are to be sent again once the
+    dead letters are kept.
+    """
 
     batch_id: str
     target: str

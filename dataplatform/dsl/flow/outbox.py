@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import count, takewhile
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from dataplatform.dsl.flow.account import RouteAccount
-from dataplatform.dsl.flow.batch import Batch, Deliver, Granted, Position, Rejected, Rejection, Written
+from dataplatform.dsl.flow.batch import Abandoned, Batch, Deliver, Granted, Position, Rejected, Rejection, Written
 from dataplatform.dsl.kinds import DEAD_LETTERS, Kind
 from dataplatform.dsl.types import DeadLetter, Record
 
@@ -32,23 +32,33 @@ class Lane:
     """One target as the source sees it; without an incarnation it has granted nothing yet.
 
     `in_hand` are the ids of what the target's incarnation was sent and has not settled, forgotten batches included, so
-    that it never has more than it granted; `waiting` are the batches for which there was no credit left, by id.
+    that it never has more than it granted; `waiting` are the batches for which there was no credit left, by id. Those
+    `held` wait for dead letters to be kept first, and the ones behind them wait with them. Where each batch has to be
+    settled before the next one is sent, there is never more than one in hand.
     """
 
     target: str
+    one_by_one: bool = False
     incarnation: int | None = None
     credit: int = 0
     in_hand: set[str] = field(factory=set)
     waiting: dict[str, Batch] = field(factory=dict)
+    held: set[str] = field(factory=set)
 
     @property
     def open(self) -> bool:
         return self.incarnation is not None and not self.waiting and len(self.in_hand) < self.credit
 
+    @property
+    def _has_room(self) -> bool:
+        most = min(self.credit, 1) if self.one_by_one else self.credit
+        return self.incarnation is not None and len(self.in_hand) < most
+
     def fill(self, source: str) -> list[Sending]:
         """Return what may be sent now, in order."""
         sendings: list[Sending] = []
-        while self.waiting and self.incarnation is not None and len(self.in_hand) < self.credit:
+        while self.waiting and self._has_room and next(iter(self.waiting)) not in self.held:
+            assert self.incarnation is not None, "it has room"
             batch = self.waiting.pop(next(iter(self.waiting)))
             self.in_hand.add(batch.id)
             sendings.append(Sending(self.target, Deliver(batch, source, self.incarnation)))
@@ -57,10 +67,15 @@ class Lane:
 
 @define(eq=False)
 class Entry:
-    """Input that was offered; its positions may be committed when nothing is out for it and all before it."""
+    """Input that was offered; its positions may be committed when nothing is out for it and all before it.
+
+    `letters` are how many of its batches of dead letters are out, and `held` the batch that waits for them.
+    """
 
     positions: tuple[Position, ...]
     out: int = 0
+    letters: int = 0
+    held: str = ""
 
 
 @define(eq=False)
@@ -82,13 +97,16 @@ class Outbox:
     """The unsettled batches of one source, the credit of its targets, and the accounts of its routes.
 
     `dead_letters` is the target that takes the dead letters of all its routes; it may be the target of a route too.
-    `paused` says that the source is to read nothing, its next incarnation included.
+    `paused` says that the source is to read nothing, its next incarnation included. Where one target is `exclusive`, it
+    commits the positions of its batches itself, together with the records: then each batch waits until the dead letters
+    of its input are kept, and for the batch before it.
     """
 
     source: str
     targets: tuple[str, ...]
     dead_letters: str
     paused: bool = False
+    exclusive: bool = False
     _accounts: dict[str, RouteAccount] = field(init=False)
     _lanes: dict[str, Lane] = field(init=False)
     _entries: list[Entry] = field(factory=list, init=False)
@@ -98,7 +116,10 @@ class Outbox:
 
     def __attrs_post_init__(self) -> None:
         self._accounts = {target: RouteAccount(self.source, target) for target in self.targets}
-        self._lanes = {name: Lane(name) for name in dict.fromkeys([*self.targets, self.dead_letters])}
+        self._lanes = {
+            name: Lane(name, one_by_one=self.exclusive and name in self.targets)
+            for name in dict.fromkeys([*self.targets, self.dead_letters])
+        }
 
     def reopen(self, *, replayable: bool) -> None:
         """Begin a new life of the source: no target has granted anything to it yet."""
@@ -116,6 +137,7 @@ class Outbox:
         """
         for lane in self._lanes.values():
             lane.waiting.clear()
+            lane.held.clear()
         for account in self._accounts.values():
             account.read -= account.in_flight
         self._entries.clear()
@@ -161,12 +183,14 @@ class Outbox:
         self._entries.append(entry)
         for account in self._accounts.values():
             account.read += len(records) + len(letters)
-        sendings: list[Sending] = []
-        if records:
-            batch = Batch(self._number(), kind, records, positions)
-            for account in self._accounts.values():
-                sendings += self._ship(Shipment(batch, account.target, entry, (account,)))
-        return sendings + self._ship_letters(letters, entry, tuple(self._accounts.values()))
+        accounts = tuple(self._accounts.values())
+        sendings = self._ship_letters(letters, entry, accounts) if self.exclusive else []
+        if records or (self.exclusive and positions):
+            batch = Batch(self._number(), kind, records, positions, self.exclusive)
+            for account in accounts:
+                shipment = Shipment(batch, account.target, entry, (account,))
+                sendings += self._ship(shipment, held=self.exclusive and bool(letters))
+        return sendings if self.exclusive else sendings + self._ship_letters(letters, entry, accounts)
 
     def granted(self, message: Granted) -> list[Sending]:
         """Note a target's credit; what an earlier incarnation of it had in hand is sent again, in order."""
@@ -180,7 +204,7 @@ class Outbox:
             lane.waiting = {batch.id: batch for target, batch in self.undelivered() if target == lane.target}
         return lane.fill(self.source)
 
-    def settled(self, message: Written | Rejected, letters: Sequence[DeadLetter] = ()) -> list[Sending]:
+    def settled(self, message: Written | Rejected | Abandoned, letters: Sequence[DeadLetter] = ()) -> list[Sending]:
         """Note that a target is done with a batch; `letters` are those of `rejected_records`, to be sent on."""
         lane = self._lanes.get(message.target)
         if lane is None:
@@ -191,12 +215,17 @@ class Outbox:
             return lane.fill(self.source)
         lane.waiting.pop(message.batch_id, None)  # an earlier incarnation's answer came late
         shipment.entry.out -= 1
+        if lane.one_by_one and isinstance(message, Rejected) and not shipment.dead:
+            rest = self._rest(shipment, message)
+            sendings = self._ship(rest, first=True, held=bool(letters))
+            return sendings + self._ship_letters(letters, shipment.entry, shipment.accounts)
         for account in shipment.accounts:
             if shipment.dead:
                 account.dead_lettered += len(shipment.batch.records)
             else:
                 account.written += len(shipment.batch.records) - len(letters)
-        return lane.fill(self.source) + self._ship_letters(letters, shipment.entry, shipment.accounts)
+        released = self._release(shipment.entry) if shipment.dead else []
+        return released + lane.fill(self.source) + self._ship_letters(letters, shipment.entry, shipment.accounts)
 
     def rejected_records(self, message: Rejected) -> list[tuple[Record, Rejection]]:
         """Return the records a target refused, with the reasons."""
@@ -222,15 +251,37 @@ class Outbox:
         if not letters:
             return []
         batch = Batch(self._number(), DEAD_LETTERS, list(letters))
-        return self._ship(Shipment(batch, self.dead_letters, entry, accounts, dead=True))
+        entry.letters += 1
+        return self._ship(Shipment(batch, self.dead_letters, entry, accounts, dead=True), first=self.exclusive)
 
-    def _ship(self, shipment: Shipment) -> list[Sending]:
-        """Put the batch behind what waits for its target already, for as long as that has no credit left."""
-        self._shipments[shipment.batch.id, shipment.target] = shipment
+    def _rest(self, shipment: Shipment, message: Rejected) -> Shipment:
+        """Return what is left of a batch of which nothing was written, as a batch of its own."""
+        refused = {rejection.index for rejection in message.rejections}
+        rest = [record for index, record in enumerate(shipment.batch.records) if index not in refused]
+        return evolve(shipment, batch=evolve(shipment.batch, id=self._number(), records=rest))
+
+    def _ship(self, shipment: Shipment, *, first: bool = False, held: bool = False) -> list[Sending]:
+        """Put the batch behind what waits for its target already, for as long as that has no credit left.
+
+        What has to be dealt with `first` is put before it; what is `held` waits for the letters of its entry.
+        """
+        key, lane = (shipment.batch.id, shipment.target), self._lanes[shipment.target]
+        self._shipments = {key: shipment} | self._shipments if first else self._shipments | {key: shipment}
         shipment.entry.out += 1
-        lane = self._lanes[shipment.target]
-        lane.waiting[shipment.batch.id] = shipment.batch
+        if held:
+            lane.held.add(shipment.batch.id)
+            shipment.entry.held = shipment.batch.id
+        waiting = {shipment.batch.id: shipment.batch}
+        lane.waiting = waiting | lane.waiting if first else lane.waiting | waiting
         return lane.fill(self.source)
+
+    def _release(self, entry: Entry) -> list[Sending]:
+        """Note that letters are kept; when all of an entry are, its batch waits for them no longer."""
+        entry.letters -= 1
+        freed = [lane for lane in self._lanes.values() if entry.held in lane.held and not entry.letters]
+        for lane in freed:
+            lane.held.discard(entry.held)
+        return [sending for lane in freed for sending in lane.fill(self.source)]
 
     def _number(self) -> str:
         """Return a batch's id, unique over all lives of the source."""

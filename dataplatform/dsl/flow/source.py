@@ -10,7 +10,7 @@ from attrs import frozen
 
 from dataplatform.base.agent import Address, Agent, Context, Request, State
 from dataplatform.dsl.feeds import Crop, Feed, FeedState
-from dataplatform.dsl.flow.batch import Granted, Position, Rejected, Written
+from dataplatform.dsl.flow.batch import Abandoned, Granted, Position, Rejected, Written
 from dataplatform.dsl.flow.letters import letter_for_record
 from dataplatform.dsl.flow.losses import as_text, letter_lost, undelivered
 from dataplatform.dsl.flow.outbox import Outbox, Sending
@@ -44,7 +44,7 @@ class Resume(Request[None]):
     """Read on."""
 
 
-FlowMessage: TypeAlias = FeedDue | CommitDue | Granted | Written | Rejected | Pause | Resume
+FlowMessage: TypeAlias = FeedDue | CommitDue | Granted | Written | Rejected | Abandoned | Pause | Resume
 
 
 class FlowSource(Agent):
@@ -108,6 +108,10 @@ class FlowSource(Agent):
                 self._after_settling()
             case Rejected():
                 self._rejected(message)
+                self._after_settling()
+            case Abandoned():
+                self._read_again()
+                self._send(self._box.settled(message))
                 self._after_settling()
             case Pause():
                 return self._turn(State.PAUSED)
@@ -273,6 +277,8 @@ class FlowSource(Agent):
         self._drained_when_quiet()
 
     def _start_commit(self) -> None:
+        if self._box.exclusive:
+            self._uncommitted.clear()  # the target has done so
         if self._committing or not self._uncommitted:
             return
         positions = tuple(self._uncommitted.values())

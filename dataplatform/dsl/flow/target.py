@@ -11,7 +11,7 @@ from attrs import define, field, frozen
 
 from dataplatform.base.agent import Address, Agent, Context, Request, State
 from dataplatform.base.position import Position, ReadPositions
-from dataplatform.dsl.flow.batch import Batch, Deliver, Granted, Rejected, Rejection, Written
+from dataplatform.dsl.flow.batch import Abandoned, Batch, Deliver, Granted, Rejected, Rejection, Written
 from dataplatform.dsl.kinds import Kind
 from dataplatform.dsl.types import Record
 from dataplatform.errors import Permanent, PlatformError
@@ -56,6 +56,7 @@ class FlowTarget(Agent):
     """
 
     kind: ClassVar[str] = "target"
+    commits: ClassVar[bool] = False  # the positions of a source with the same client, together with its records
 
     def __init__(self, context: Context, client: str, *, credit: int = 4, timeout: float = 15.0) -> None:
         super().__init__(context)
@@ -80,6 +81,11 @@ class FlowTarget(Agent):
         """Answer how far what a reader reads is stored here; nothing by default, as positions are not kept."""
         del reader
         return Success(())
+
+    def _is_abandoned(self, answer: Any) -> bool:
+        """Tell whether the client has left a batch to another reader of the same; never by default."""
+        del answer
+        return False
 
     def _rejections(self, answer: Any) -> list[Rejection]:
         """Return what the client's answer says of single records that can never be written; none by default."""
@@ -134,7 +140,11 @@ class FlowTarget(Agent):
     def _answered(self, piece: Piece, answer: Result[Any]) -> None:
         self._writing = False
         if not isinstance(answer, Failure):
-            self._written(piece, self._rejections(answer.data))
+            if self._is_abandoned(answer.data):
+                self._queue.popleft()
+                self.address(piece.parcel.source).tell(Abandoned(piece.parcel.batch.id, self.name))
+            else:
+                self._written(piece, self._rejections(answer.data))
         elif is_about_records(answer.error):
             self._refused(piece, answer.error)
         else:

@@ -33,7 +33,9 @@ class Caller:
         if right in self.rights:
             return None
         return Permanent(
-            "forbidden", f"this token has no right to {right}", remedy="use one that has it; who runs the server can make it"
+            "forbidden",
+            f"this token has no right to {right}",
+            remedy="use one that has it; who runs the server can make it",
         )
 
     def too_often(self) -> PlatformError | None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from contextlib import asynccontextmanager
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
@@ -24,7 +24,7 @@ from mcp.types import (
 
 from dataplatform.errors import PlatformError
 from dataplatform.result import Failure, Result
-from dataplatform.services.mcp_server.callers import Callers
+from dataplatform.services.mcp_server.callers import Caller, Callers
 from dataplatform.services.mcp_server.failures import ERROR, text_of, tool_error
 from dataplatform.services.mcp_server.toolbox import Tool, Toolbox
 
@@ -100,33 +100,33 @@ class Guard:
     callers: Callers
     log: Any
 
-    async def __call__(self, context: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
-        if context.request_id is None or context.method in FREE:
-            return await call_next(context)
-        caller, begun, outcome = self.callers.of(context), time.monotonic(), "cancelled"
+    async def __call__(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+        if ctx.request_id is None or ctx.method in FREE:
+            return await call_next(ctx)
+        caller, begun, outcome = self.callers.of(ctx), time.monotonic(), "cancelled"
         try:
-            self._let_in(context, caller)
-            result = await call_next(context)
+            self._let_in(ctx, caller)
+            result = await call_next(ctx)
             outcome = _outcome(result)
         except MCPError as error:
             outcome = f"refused: {error.message}"
             raise
         except Exception as bug:
             outcome = "bug"
-            self.log.exception("bug", error=f"{type(bug).__name__}: {bug}", method=context.method)
+            self.log.exception("bug", error=f"{type(bug).__name__}: {bug}", method=ctx.method)
             raise MCPError(INVALID_REQUEST, "the server failed over this request; its log says why") from None
         else:
             return result
         finally:
             taken = round((time.monotonic() - begun) * 1000, 1)
-            self.log.info(
-                "call", client=caller.name, method=context.method, about=_about(context), ms=taken, outcome=outcome
-            )
+            self.log.info("call", client=caller.name, method=ctx.method, about=_about(ctx), ms=taken, outcome=outcome)
 
-    def _let_in(self, context: ServerRequestContext[Any, Any], caller: Any) -> None:
+    def _let_in(self, context: ServerRequestContext[Any, Any], caller: Caller) -> None:
         if context.method == "tools/call":
             return
-        error = caller.too_often() or (caller.refusal("read") if context.method.startswith(("resources/", "subscr")) else None)
+        error = caller.too_often() or (
+            caller.refusal("read") if context.method.startswith(("resources/", "subscr")) else None
+        )
         if error is not None:
             raise MCPError(INVALID_REQUEST, text_of(error))
 

@@ -23,10 +23,10 @@ from dataplatform.services.mcp_server.options import McpServerOptions, Right
 from dataplatform.services.mcp_server.wire import Wire, camel_case, described, schema
 from dataplatform.services.parts import Surroundings
 
-__all__ = ["Catalogue", "OperationTool", "Side"]
+__all__ = ["Catalogue", "OperationTool", "Side", "result_of"]
 
 Side = Literal["source", "target"]
-OPERATIONS: dict[str, type[Request[Any]]] = {
+OPERATIONS: dict[str, type[Any]] = {
     name: message
     for name in (*READING, *WRITING)
     for message in (*get_args(ReadingOperation), *get_args(WritingOperation))
@@ -55,7 +55,7 @@ class OperationTool:
 
     name: str
     side: Side
-    message: type[Request[Any]]
+    message: type[Any]
     places: tuple[str, ...]
     arguments: type[msgspec.Struct]
     description: str
@@ -106,9 +106,10 @@ class Catalogue:
             return None
         message, base = OPERATIONS[name], BaseReader if side == "source" else BaseWriter
         arguments = self._arguments(name, message, side, places)
-        result = get_args(message.__orig_bases__[0])[0]  # type: ignore[attr-defined]  of Request[T]
         answer = msgspec.defstruct(
-            f"{message.__name__}Answer", [(side, str), ("result", self._answers.form(result))], rename=camel_case
+            f"{message.__name__}Answer",
+            [(side, str), ("result", self._answers.form(result_of(message)))],
+            rename=camel_case,
         )
         said = described(getattr(base, name))
         for option in attrs.fields(message):
@@ -120,14 +121,14 @@ class Catalogue:
         if side == "source":
             return tuple(place for place, one in self.surroundings.sources.items() if name in supported(one.cls))
         kinds = set(WRITING[name])
-        return tuple(place for place, one in self.surroundings.targets.items() if kinds & set(one.cls.kinds(one.options)))
+        return tuple(
+            place for place, one in self.surroundings.targets.items() if kinds & set(one.cls.kinds(one.options))
+        )
 
-    def _arguments(
-        self, name: str, message: type[Request[Any]], side: Side, places: Sequence[str]
-    ) -> type[msgspec.Struct]:
+    def _arguments(self, name: str, message: type[Any], side: Side, places: Sequence[str]) -> type[msgspec.Struct]:
         """Return the operation's arguments and the place; a target is to be named where there are several."""
         hints = get_type_hints(message)
-        choices: Any = Literal[tuple(places)]  # type: ignore[valid-type]
+        choices: Any = Literal[tuple(places)]
         place = (side, choices, places[0]) if side == "source" or len(places) == 1 else (side, choices)
         options = [self.wire.option(one, hints[one.name]) for one in attrs.fields(message)]
         return msgspec.defstruct(
@@ -138,3 +139,8 @@ class Catalogue:
             kw_only=True,
             namespace={"__doc__": f"The arguments of {name}."},
         )
+
+
+def result_of(message: type[Any]) -> Any:
+    """Return the type that an operation answers: `list[CryptoPriceData]` for `GetCurrentPrices`."""
+    return get_args(message.__orig_bases__[0])[0]  # T of Request[T]

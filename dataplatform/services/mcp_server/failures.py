@@ -40,7 +40,9 @@ def text_of(error: PlatformError) -> str:
     return said + (f" {remedy[:1].upper()}{remedy[1:]}." if remedy else "")
 
 
-def advised(error: PlatformError, *, able: Sequence[str] = (), known: Sequence[str] = (), asked: str = "") -> PlatformError:
+def advised(
+    error: PlatformError, *, able: Sequence[str] = (), known: Sequence[str] = (), asked: str = ""
+) -> PlatformError:
     """Return an error with what a caller can do about it: other sources that can answer, ids that are known."""
     if error.code == "unsupported" and able:
         return Permanent(error.code, error.message, remedy=f"use source {' or '.join(map(repr, able))}")

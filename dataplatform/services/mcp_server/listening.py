@@ -6,6 +6,7 @@ import logging
 import socket
 from typing import Any
 
+import anyio.lowlevel
 import uvicorn
 from attrs import define, field, frozen
 from mcp.server import Server
@@ -79,11 +80,16 @@ class HttpDoor:
 
     async def serve(self, listener: socket.socket) -> None:
         """Serve until `close`."""
-        async with self._manager.run():
-            await self._uvicorn.serve([listener])
+        try:
+            async with self._manager.run():
+                await self._uvicorn.serve([listener])
+        finally:
+            for connection in list(self._uvicorn.server_state.connections):
+                connection.transport.abort()
+            await anyio.lowlevel.checkpoint()  # in which the transports close
 
     def close(self) -> None:
-        """Have `serve` end, in any thread."""
+        """Have `serve` end, in any thread, without waiting for clients."""
         self._uvicorn.should_exit = self._uvicorn.force_exit = True
 
     def _app(self) -> ASGIApp:

@@ -19,7 +19,7 @@ from dataplatform.dsl.proxy import ReaderProxy, WriterProxy
 from dataplatform.dsl.registry import WRITING
 from dataplatform.errors import PlatformError, Transient
 from dataplatform.result import Failure, Result, Success
-from dataplatform.services.mcp_server.catalogue import OperationTool
+from dataplatform.services.mcp_server.catalogue import OperationTool, result_of
 
 __all__ = ["PipeResult", "Pipes", "pipeable", "writer_of"]
 
@@ -74,7 +74,7 @@ class Pipes:
         reader = ReaderProxy(self.address(readers[next(self._turns) % len(readers)]))
         writes = [getattr(WriterProxy(self.address(target)), writer_of(tool)) for target in targets]
         run = pipe(getattr(reader, tool.name), *writes).within(self.timeout)
-        arguments = {one.name: getattr(request, one.name) for one in attrs.fields(type(request))}
+        arguments = {one.name: getattr(request, one.name) for one in attrs.fields(tool.message)}
         answer = await to_thread.run_sync(
             partial(_carried_out, run, arguments), abandon_on_cancel=True, limiter=self._limiter
         )
@@ -94,6 +94,6 @@ def _told(source: str, targets: Sequence[str], piped: Piped[Any]) -> PipeResult:
     return PipeResult(source, len(piped.records), tuple(deliveries))
 
 
-def _record_of(message: type[Request[Any]]) -> Any:
-    result = get_args(message.__orig_bases__[0])[0]  # type: ignore[attr-defined]  of Request[T]
+def _record_of(message: type[Any]) -> Any:
+    result = result_of(message)
     return get_args(result)[0] if get_args(result) else result

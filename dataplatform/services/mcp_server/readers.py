@@ -7,7 +7,7 @@ answers by itself: what it knows, another agent of its class does not.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import cycle
 
 from attrs import define, evolve, field
@@ -39,6 +39,10 @@ class Ask:
     abandoned: bool = False
 
 
+def _queue(names: Iterable[str]) -> deque[str]:
+    return deque(names)
+
+
 @define(eq=False)
 class Pool:
     """The readers of one source, each with one question in hand at most, and the questions that wait for one.
@@ -48,7 +52,7 @@ class Pool:
     True
     """
 
-    free: deque[str] = field(converter=deque)
+    free: deque[str] = field(converter=_queue)
     waiting: deque[Ask] = field(factory=deque, init=False)
 
     def put(self, ask: Ask) -> PlatformError | None:

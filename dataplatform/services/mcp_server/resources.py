@@ -57,7 +57,10 @@ class Resources:
         """Return the resources that there always are."""
         del context, params
         topology = Resource(
-            uri=TOPOLOGY, name="topology", mime_type=JSON, description="The sources, targets and routes of the platform."
+            uri=TOPOLOGY,
+            name="topology",
+            mime_type=JSON,
+            description="The sources, targets and routes of the platform.",
         )
         schemas = [
             Resource(uri=f"{SCHEMA}{name}", name=f"schema of {name}", mime_type=JSON, description="A JSON Schema.")
@@ -101,10 +104,11 @@ def coin_of(uri: str) -> str:
     >>> coin_of("price://usd-coin")
     'usd-coin'
     """
+    if not uri.startswith(PRICE):
+        raise MCPError(INVALID_PARAMS, f"{uri!r:.100} is no price; one is like {PRICE}bitcoin")
     coin = unquote(uri.removeprefix(PRICE))
-    error = None if uri.startswith(PRICE) else f"{uri!r:.100} is no price; one is like {PRICE}bitcoin"
-    if error or (refusal := checks.coin_id(coin)):
-        raise MCPError(INVALID_PARAMS, error or text_of(refusal))
+    if error := checks.coin_id(coin):
+        raise refused(error)
     return coin
 
 

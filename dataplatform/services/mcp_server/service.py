@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import Future
-from contextlib import suppress
+from concurrent.futures import wait as wait_for
 from functools import partial
 from typing import Any, ClassVar, TypeAlias, assert_never
 
@@ -36,7 +36,7 @@ from dataplatform.services.parts import Surroundings
 __all__ = ["McpService"]
 
 GATEWAY = "gateway"
-CLOSE = 0.3  # seconds for the loop to end, its tasks being cancelled
+CLOSE = 0.25  # seconds for the server to end, and for the loop
 EVERY = 1.0  # seconds between two looks at subscribed prices, where a source may be asked as often as one likes
 SHARE = 4.0  # of a source's rate, watching may take a quarter
 PRICES = "get_current_prices"
@@ -150,9 +150,7 @@ class McpService(Agent):
     def _close(self) -> None:
         if self._door is not None:
             self._door.close()
-        for serving in self._serving:
-            with suppress(RuntimeError):
-                serving.cancel()
+            wait_for(self._serving[:1], CLOSE)
         if not self._loop.close(CLOSE):
             self.log.warning("the server's thread is left behind")
 

@@ -26,7 +26,6 @@ from dataplatform.services.mcp_server.wire import Wire, camel_case, schema, to_w
 __all__ = ["Tool", "Toolbox"]
 
 KNOWN_IDS = 250  # of a source, the largest coins first; enough to see what a misspelt one meant
-IDS_KEPT = 16
 LOOKS = "To see what can be asked of whom; every other tool takes a source's name from here."
 
 
@@ -74,7 +73,9 @@ class Toolbox:
             self._look("list_sources", "read", Places, self.overview.places, LOOKS),
             self._look("status", "operate", Status, self.overview.status, "To see what is degraded or down, and why."),
             self._look("lag", "operate", Lag, self.overview.lag, "To see whether data is on time."),
-            self._look("dead_letters", "operate", DeadLetters, self.overview.dead_letters, "To see what was not stored."),
+            self._look(
+                "dead_letters", "operate", DeadLetters, self.overview.dead_letters, "To see what was not stored."
+            ),
         ]
         operations = [self._operation(tool) for tool in self.catalogue.tools.values()]
         found = [*looks, *operations, *self._pipe()]
@@ -124,14 +125,17 @@ class Toolbox:
 
     def _pipe(self) -> list[Tool]:
         reads = {name: tool for name, tool in self.catalogue.tools.items() if pipeable(tool)}
-        targets, sources = tuple(self.catalogue.surroundings.targets), {one for tool in reads.values() for one in tool.places}
+        targets, sources = (
+            tuple(self.catalogue.surroundings.targets),
+            {one for tool in reads.values() for one in tool.places},
+        )
         if not (reads and targets and self.catalogue.options.allow_writes):
             return []
         form = msgspec.defstruct(
             "RunPipeArguments",
             [
-                ("operation", Literal[tuple(reads)]),  # type: ignore[valid-type]
-                ("source", Literal[tuple(sorted(sources))]),  # type: ignore[valid-type]
+                ("operation", Literal[tuple(reads)]),
+                ("source", Literal[tuple(sorted(sources))]),
                 ("targets", list[Literal[targets]]),  # type: ignore[valid-type]
                 ("arguments", dict[str, Any], msgspec.field(default_factory=dict)),
             ],

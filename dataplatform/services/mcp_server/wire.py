@@ -106,7 +106,8 @@ class Wire:
                 forbid_unknown_fields=True,
                 kw_only=True,
                 namespace={"__doc__": described(cls)},
-                **({"tag_field": KIND, "tag": KIND_NAMES.get(cls, cls.__name__)} if tagged else {}),
+                tag_field=KIND if tagged else None,
+                tag=KIND_NAMES.get(cls, cls.__name__) if tagged else None,
             )
             self._structs[cls, tagged], self._classes[made] = made, cls
         return self._structs[cls, tagged]
@@ -124,7 +125,7 @@ def schema(form: Any) -> dict[str, Any]:
     """Return the JSON Schema of a wire form that is an object, the object itself at the root as MCP wants it."""
     whole = msgspec.json.schema(form)
     definitions: dict[str, Any] = whole["$defs"]
-    root = definitions.pop(whole["$ref"].rpartition("/")[2])
+    root: dict[str, Any] = definitions.pop(whole["$ref"].rpartition("/")[2])
     return root | ({"$defs": definitions} if definitions else {})
 
 

@@ -77,7 +77,7 @@ class Mcp:
         return CallAnyOf((*tools, code), _untold(ask, self.settings))
 
     def read(self, ask: Ask, answer: ToolAnswer) -> Answer:
-        body = answer.text.encode()
+        body = answer.text.encode(errors="replace")
         if answer.tool == CODE_TOOL and (wrapped := _wrapped(body)):
             body = bytes(wrapped.result)
             if body == NULL and wrapped.err_lines:
@@ -126,8 +126,8 @@ def _wrapped(body: bytes) -> _Wrapped | None:
 def _unquoted(body: bytes) -> bytes:
     """Return the JSON, or the text that the API has answered in its place, which comes as a JSON text."""
     try:
-        return msgspec.json.decode(body, type=str).encode() if body.lstrip().startswith(b'"') else body
-    except (msgspec.DecodeError, UnicodeError):
+        return msgspec.json.decode(body, type=str).encode(errors="replace") if body.lstrip().startswith(b'"') else body
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return body
 
 

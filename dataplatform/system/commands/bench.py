@@ -20,7 +20,7 @@ from dataplatform.errors import Permanent
 from dataplatform.sources.timescale import TimescaleSource, TimescaleSourceOptions
 from dataplatform.system.platform import Platform, default_data_dir
 from dataplatform.system.ports import HOST
-from dataplatform.system.servers import is_embedded
+from dataplatform.system.servers import is_embedded, simulated
 from dataplatform.system.topology import ClientSpec, SourceSpec, Topology
 
 __all__ = ["LOG", "STORED", "at_work", "log_source", "only", "stored_source"]
@@ -65,7 +65,7 @@ def stored_source(client: str, *, demo: bool) -> dict[str, SourceSpec]:
 def only(topology: Topology, targets: Collection[str], sources: Mapping[str, SourceSpec]) -> Topology:
     """Return these targets and sources with their clients, and no route: nothing moves by itself."""
     chosen = {name: topology.targets[name] for name in targets}
-    used = {spec.options.client for spec in (*chosen.values(), *sources.values())}
+    used = {target.options.client for target in chosen.values()} | {spec.options.client for spec in sources.values()}
     return Topology(
         system=evolve(topology.system, dead_letters=None),
         clients={name: spec for name, spec in topology.clients.items() if name in used},
@@ -83,7 +83,7 @@ def at_work(topology: Topology, *, demo: bool, data_dir: Path | None) -> Iterato
     """
     home = DataDirectory(data_dir or default_data_dir(demo=demo)).path
     with ExitStack() as stack:
-        yield stack.enter_context(_started(topology, home, stack, demo=demo))
+        yield stack.enter_context(_started(topology, home, stack, demo=demo and bool(simulated(topology))))
 
 
 def _started(topology: Topology, home: Path, stack: ExitStack, *, demo: bool) -> Platform:

@@ -108,7 +108,7 @@ class Backfill:
     def _candle_times(self, span: Span) -> list[datetime]:
         """Return the candles that are stored as such; the reader's operation would make some of the prices."""
         stored = stored_candles(span.coin, span.interval, span.start, span.end, simulated=self.simulated)
-        query = as_query(stored, most=MOST_CANDLES, needs=(TABLES[OHLCV.name],))
+        query = as_query(stored, most=4 * MOST_CANDLES, needs=(TABLES[OHLCV.name],))
         rows = get_data(self._ask(self.database, query))
         place = rows.columns.index(OHLCV.time)
         return [row[place] for row in rows.rows]

@@ -45,7 +45,8 @@ class RemotePlatform:
             content = encode_request(agent, request, timeout)
             with connect(self.data_dir, CONNECT_TIMEOUT) as connection:
                 connection.settimeout(timeout + GRACE)
-                write_frame(connection, content)
+                with suppress(BrokenPipeError):  # sent away at the door, with a reason to read
+                    write_frame(connection, content)
                 answer = read_frame(connection)
             return Failure(self._hung_up()) if answer is None else decode_answer(request, answer)
         except PlatformError as error:

@@ -30,7 +30,8 @@ __all__ = ["CONTROL_COMMANDS"]
 
 T = TypeVar("T")
 FAILED, USAGE, NOBODY = 1, 2, 3
-UNREACHABLE = frozenset({"not_running", "stale", "not_yours", "no_socket", "other_version"})
+UNREACHABLE = ("not_running", "stale", "not_yours", "no_socket", "other_version")
+STATUS_OF = {"not_installed": USAGE, **dict.fromkeys(UNREACHABLE, NOBODY)}
 TIMEOUT = 20.0  # seconds
 REFRESH = 1.0
 WIDTH = 120  # of what is printed where there is no terminal
@@ -185,4 +186,4 @@ def _account(status: PlatformStatus) -> dict[str, Any]:
 
 def _fail(error: PlatformError) -> NoReturn:
     click.echo(str(error), err=True)
-    sys.exit(NOBODY if error.code in UNREACHABLE else FAILED)
+    sys.exit(STATUS_OF.get(error.code, FAILED))

@@ -185,8 +185,8 @@ class _Client(socketserver.BaseRequestHandler):
             self.server.note(Refused(str(error)))
             return Failure(error)
         answer = self.server.desk.ask(asked.agent, asked.request, asked.timeout)
-        error = str(answer.error) if isinstance(answer, Failure) else None
-        self.server.note(Served(type(asked.request).__name__, _whom(asked.agent, asked.request), error))
+        failed = str(answer.error) if isinstance(answer, Failure) else None
+        self.server.note(Served(type(asked.request).__name__, _whom(asked.agent, asked.request), failed))
         return answer
 
 

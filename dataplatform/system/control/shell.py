@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from attrs import frozen
 
@@ -21,9 +21,6 @@ from dataplatform.result import get_data
 from dataplatform.system.control.helpers import Asks, Helpers, variable_name
 from dataplatform.system.control.requests import GetRoster, Roster
 from dataplatform.system.control.shown import SHOWN_TYPES, on_screen
-
-if TYPE_CHECKING:
-    from IPython.terminal.interactiveshell import TerminalInteractiveShell
 
 __all__ = ["Prompt", "require_ipython"]
 
@@ -84,7 +81,8 @@ class Prompt:
         return "\n".join(lines)
 
 
-def _shell(namespace: dict[str, Any]) -> TerminalInteractiveShell:
+def _shell(namespace: dict[str, Any]) -> Any:
+    """Return a new shell; IPython's types leave too much open to be of use."""
     from IPython.terminal.interactiveshell import TerminalInteractiveShell  # noqa: PLC0415  an extra, and slow
     from traitlets.config import Config  # noqa: PLC0415
 
@@ -94,15 +92,14 @@ def _shell(namespace: dict[str, Any]) -> TerminalInteractiveShell:
     config.TerminalInteractiveShell.xmode = "Minimal"
     config.TerminalInteractiveShell.enable_tip = False
     config.IPCompleter.use_jedi = False  # which does not know the arguments of what it cannot read the source of
-    shell: TerminalInteractiveShell = TerminalInteractiveShell.instance(config=config, user_ns=namespace)
-    return shell
+    return TerminalInteractiveShell.instance(config=config, user_ns=namespace)
 
 
-def _show_answers(shell: TerminalInteractiveShell) -> None:
+def _show_answers(shell: Any) -> None:
     """Show what the platform answers as tables, and its errors without a traceback."""
-    formatter: Any = shell.display_formatter
+    formatter = shell.display_formatter.formatters["text/plain"]
     for kind in SHOWN_TYPES:
-        formatter.formatters["text/plain"].for_type(kind, lambda value, printer, _: printer.text(_on_terminal(value)))
+        formatter.for_type(kind, lambda value, printer, _: printer.text(_on_terminal(value)))
     shell.set_custom_exc((PlatformError, Timeout), _show_error)
 
 
@@ -116,7 +113,7 @@ def _on_terminal(value: Any) -> str:
     return on_screen(value, width, colour=sys.stdout.isatty())
 
 
-def _complete_names(shell: TerminalInteractiveShell, roster: Roster) -> None:
+def _complete_names(shell: Any, roster: Roster) -> None:
     """Complete the names of agents and topics within quotation marks."""
     from IPython.core.completer import (  # noqa: PLC0415
         CompletionContext,
@@ -127,7 +124,6 @@ def _complete_names(shell: TerminalInteractiveShell, roster: Roster) -> None:
 
     names = {"pause": roster.sources, "resume": roster.sources, "restart": roster.agents, "tail": roster.topics}
 
-    @context_matcher(identifier="dataplatform.names")
     def match(context: CompletionContext) -> SimpleMatcherResult:
         found = NAMES_WANTED.search(context.text_until_cursor)
         wanted = [name for name in names[found[1]] if name.startswith(found["begun"])] if found else []
@@ -135,17 +131,17 @@ def _complete_names(shell: TerminalInteractiveShell, roster: Roster) -> None:
         completions = [SimpleCompletion(text=name[max(0, cut) :], type="name") for name in wanted]
         return {"completions": completions, "suppress": bool(completions)}
 
-    shell.Completer.custom_matchers.append(match)
+    shell.Completer.custom_matchers.append(context_matcher()(match))
 
 
 @contextmanager
-def _signals_for(shell: TerminalInteractiveShell) -> Iterator[None]:
+def _signals_for(shell: Any) -> Iterator[None]:
     """Let Ctrl-C interrupt what is typed or waited for, and SIGTERM leave."""
 
     def leave(number: int, frame: FrameType | None) -> None:
         del number, frame
         shell.ask_exit()
-        app = shell.pt_app.app if shell.pt_app else None
+        app: Any = shell.pt_app.app if shell.pt_app else None
         if app is not None and app.is_running:
             app.loop.call_soon_threadsafe(lambda: app.exit(exception=EOFError()))
         else:

@@ -128,7 +128,9 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]], width: int) ->
         )
     for row in cells:
         table.add_row(*map(Text, row[:fitting]))
-    notes = [f"… {amount(len(rows) - MOST_LINES, 'more line')}"] if len(rows) > MOST_LINES else []
+    notes = [] if rows else ["no rows"]
+    if len(rows) > MOST_LINES:
+        notes.append(f"… {amount(len(rows) - MOST_LINES, 'more line')}")
     if columns[fitting:]:
         notes.append(f"no room for {', '.join(columns[fitting:])}")
     return Group(table, Text("; ".join(notes), style="dim")) if notes else table

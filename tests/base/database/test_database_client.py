@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from dataplatform.base.database import Probe, Query, TableSpec, TimescaleSettings
+from dataplatform.base.database import MeasureStorage, Probe, Query, TableSpec, TimescaleSettings
 from dataplatform.errors import Permanent, PlatformError, Transient
 from tests.base.database.clients import PATIENCE, Client, Clients, Reading, readings, rows
 from tests.base.database.cluster import Cluster
@@ -92,6 +92,26 @@ def test_a_table_that_a_query_needs_is_made_and_one_that_nobody_makes_is_missing
     assert isinstance(error, Transient)
     assert error.code == "schema"
     assert client.get(Query(f"SELECT * FROM {name}", needs=(spec,))).columns == spec.columns
+
+
+@pytest.mark.parametrize("sql", ["SELECT * FROM nowhere", "SELECT no_function(1)"])
+def test_a_query_whose_server_lacks_something_is_run_otherwise(client: Client, spec: TableSpec, sql: str) -> None:
+    instead = Query(f"SELECT sensor FROM {spec.name}", needs=(spec,))
+    assert client.get(Query(sql, instead=instead)).columns == ("sensor",)
+    assert client.status.degraded is None
+
+
+def test_a_function_that_the_server_lacks_is_the_query_s_fault(client: Client, spec: TableSpec) -> None:
+    assert rejected(client.fail(Query("SELECT no_function(1)", needs=(spec,))))
+
+
+def test_a_plain_server_tells_the_rows_and_bytes_of_its_tables(client: Client, spec: TableSpec) -> None:
+    client.write(spec, *[Reading(sensor=f"{place}") for place in range(1000)])
+    told = client.get(MeasureStorage())
+    (table,) = [table for table in told.tables if table.name == spec.name]
+    assert told.timescaledb is None
+    assert (table.rows, table.chunks, table.saved) == (1000, 0, None)
+    assert 1000 * 40 < table.bytes < 1000 * 1000
 
 
 # Records

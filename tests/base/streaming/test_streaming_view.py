@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from pathlib import Path
+from typing import Any
 
 import pytest
 from attrs import evolve, frozen
 from kafka import KafkaProducer
+from kafka.admin import NewPartitions
 
+from dataplatform.base.embedded.kafka import find_kafka
+from dataplatform.base.embedded.probe import broker_serves
 from dataplatform.base.streaming import Digest, Item, Latest, Seen, TopicView, ViewSpec, as_start, view
 from dataplatform.errors import Permanent, Transient
-from tests.base.streaming.broker import GRACE, Broker
+from dataplatform.result import Failure
+from tests.base.streaming.broker import GRACE, HOST, Broker, _free_port
 from tests.base.streaming.clients import PATIENCE, Client, Clients
+from tests.support.kafka import kafka_home
 
 TOPIC = "prices"
 
@@ -43,6 +52,12 @@ class View:
             pass
         return self.look()
 
+    def look_by_itself(self) -> None:
+        """Let the time pass after which the view looks for more, and wait until it has."""
+        stage = self.client.stage
+        stage.pass_timer(stage.scheduler.expect(view.Follow))
+        stage.scheduler.expect(view.Follow)
+
     @property
     def counters(self) -> dict[str, int]:
         return self.client.status.counters
@@ -55,7 +70,7 @@ Make = Callable[..., View]
 def make(clients: Clients, broker: Broker, topic: str) -> Make:
     """Return a function that starts a view of the topic."""
 
-    def start(on: Broker = broker, topic: str = topic, digest: Digest = digest, **spec: object) -> View:
+    def start(on: Broker = broker, topic: str = topic, digest: Digest = digest, **spec: Any) -> View:
         made = evolve(ViewSpec({topic: digest}), **spec)
         agent = clients.stage.start(TopicView, on.settings, made, name="view")
         return View(clients._keep(Client("view", agent, clients.stage)), topic)
@@ -207,6 +222,7 @@ def viewed(make: Make, own: Broker) -> View:
 def test_a_broker_that_is_down_is_an_outage_and_the_view_recovers_by_itself(viewed: View, own: Broker) -> None:
     own.stop()
     assert isinstance(viewed.client.fail(Latest(TOPIC)), Transient)
+    viewed.look_by_itself()
     assert viewed.client.status.degraded is not None
     own.start()
     own.put(TOPIC, [b"btc usd 2"])
@@ -237,6 +253,13 @@ def test_a_topic_made_anew_is_another(viewed: View, own: Broker) -> None:
     assert viewed.look_until_it_answers() == ["sol usd 1"]
 
 
+def test_a_topic_that_was_deleted_is_not_found(viewed: View, own: Broker) -> None:
+    own.delete(TOPIC)
+    while isinstance(error := viewed.client.fail(Latest(TOPIC)), Transient):
+        pass
+    assert error.code == "not_found"
+
+
 def test_a_broker_that_hangs_holds_the_view_up_for_no_longer_than_the_request_time_out(
     viewed: View, own: Broker
 ) -> None:
@@ -244,3 +267,53 @@ def test_a_broker_that_hangs_holds_the_view_up_for_no_longer_than_the_request_ti
     assert isinstance(viewed.client.fail(Latest(TOPIC)), Transient)
     own.thaw()
     assert viewed.look_until_it_answers() == ["btc usd 1", "eth usd 1"]
+
+
+# With Apache Kafka
+
+
+class Kafka(Broker):
+    """Apache Kafka in the place of the light broker."""
+
+    def __init__(self, folder: Path) -> None:
+        found = find_kafka(os.environ | {"KAFKA_HOME": str(kafka_home())})
+        assert found is not None
+        self._kafka, self._folder, self._port = found, folder, _free_port()
+        found.write_settings(folder, self._port)
+        subprocess.run(found.format_command(folder), cwd=folder, check=True, capture_output=True, timeout=GRACE)
+        self._process = self._started()
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        command = self._kafka.server_command(self._folder)
+        process = subprocess.Popen(command, cwd=self._folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while not broker_serves(HOST, self._port):
+            assert process.poll() is None, "Kafka ended instead of starting"
+        return process
+
+
+@pytest.mark.long
+def test_kafka_tells_of_topics_made_anew_of_more_partitions_and_of_what_was_aborted(make: Make, tmp_path: Path) -> None:
+    broker = Kafka(tmp_path)
+    try:
+        broker.create(TOPIC)
+        broker.put(TOPIC, [b"old usd 1"])
+        view = make(broker, TOPIC)
+        assert view.look() == ["old usd 1"]
+        broker.delete(TOPIC)
+        while not isinstance(view.client.ask(Latest(TOPIC)), Failure):
+            pass
+        broker.create(TOPIC)
+        broker.put(TOPIC, [b"a usd 1", b"b usd 1"])
+        assert view.look_until_it_answers() == ["a usd 1", "b usd 1"]
+        with closing(broker.admin()) as admin:
+            admin.create_partitions({TOPIC: NewPartitions(2)})
+        with closing(KafkaProducer(bootstrap_servers=broker.address, transactional_id="t")) as producer:
+            producer.init_transactions()
+            producer.begin_transaction()
+            producer.send(TOPIC, b"never usd 1", partition=1).get(timeout=GRACE)
+            producer.abort_transaction()
+        broker.put(TOPIC, [b"c usd 1"], partition=1)
+        while view.look() != ["a usd 1", "b usd 1", "c usd 1"]:
+            assert "never usd 1" not in view.look()
+    finally:
+        broker.kill()

@@ -19,7 +19,7 @@ from dataplatform.errors import Permanent, PlatformError, Transient
 from dataplatform.result import Failure, Result, get_data
 from dataplatform.simulator import Fault, Simulator, SimulatorSettings
 from dataplatform.simulator.mcp.javascript import SdkCall, parse
-from dataplatform.sources.coingecko import endpoints, history
+from dataplatform.sources.coingecko import endpoints, history, transforms
 from dataplatform.sources.coingecko.endpoints import OHLC, Ask
 from dataplatform.sources.coingecko.transports import Mcp, code_of
 from tests.sources.coingecko.transports import NOON, clocked, over, rest
@@ -99,7 +99,7 @@ def test_every_operation_answers_over_mcp_what_it_answers_over_rest(
 ) -> None:
     answer = get_data(asked(readers["rest"], name))
     assert answer
-    assert asked(readers[transport], name).data == answer  # type: ignore[union-attr]
+    assert get_data(asked(readers[transport], name)) == answer
 
 
 @by_operation
@@ -237,6 +237,19 @@ def test_an_answer_of_the_code_tool_is_taken_out_of_its_wrapping(text: str) -> N
 
 def test_only_the_code_tool_wraps() -> None:
     assert json.loads(MCP.read(GLOBAL, came(wrapped(1), "get_global")).body)["result"] == 1
+
+
+@pytest.mark.parametrize("text", ['"<!DOCTYPE html>"', wrapped("<!DOCTYPE html>"), "<!DOCTYPE html>"])
+def test_a_page_is_a_page_however_it_is_wrapped(text: str) -> None:
+    assert MCP.read(GLOBAL, came(text)).body == b"<!DOCTYPE html>"
+
+
+@pytest.mark.parametrize("text", ["", '"', "\ud800", '"\\ud800"', "{", '{"result": [', "null", "[" * 100_000])
+def test_nonsense_is_an_answer_that_is_refused_where_it_is_decoded(text: str) -> None:
+    answer = MCP.read(GLOBAL, came(text))
+    with pytest.raises(PlatformError) as refused:
+        transforms.analytics(answer)
+    assert refused.value.code in {"not_json", "changed_shape"}
 
 
 def test_a_coin_may_be_called_result() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dataplatform.base.agent import Context
-from dataplatform.base.streaming import CommitOffsets, Fetch, RedpandaSettings, Slice
+from dataplatform.base.streaming import CommitOffsets, Fetch, RedpandaSettings, Slice, as_start
 from dataplatform.dsl.codec import codec
 from dataplatform.dsl.feeds import Crop
 from dataplatform.dsl.flow import Position
@@ -20,6 +20,7 @@ from dataplatform.dsl.types import Record
 from dataplatform.errors import Transient
 from dataplatform.result import Failure, Result, Success, get_data
 from dataplatform.sources.redpanda import RedpandaSource, RedpandaSourceOptions
+from dataplatform.system.structure import Problems, structure
 from tests.dsl.doubles import Double
 from tests.dsl.flows import INPUT, SOURCE, Flow
 from tests.dsl.records import letter, price, record
@@ -220,6 +221,16 @@ def test_prices_and_analytics_are_read_by_default() -> None:
 def test_an_option_that_makes_no_sense_is_refused(options: dict[str, Any], word: str) -> None:
     with pytest.raises(ValueError, match=word):
         RedpandaSourceOptions(client="redpanda", **options)
+
+
+@pytest.mark.parametrize(
+    "start", ["latest", "-6h", "2026-01-01T00:00:00Z", 1_500, "1500", {"crypto-prices/0": 1_500, "crypto-prices/1": 7}]
+)
+def test_a_file_may_say_where_reading_begins(start: Any) -> None:
+    problems: Problems = []
+    made = structure(RedpandaSourceOptions, {"client": "redpanda", "start": start, "view_from": start}, (), problems)
+    assert problems == []
+    assert as_start(made.start) == as_start(made.view_from) == as_start(start)
 
 
 def test_every_kind_can_be_read() -> None:

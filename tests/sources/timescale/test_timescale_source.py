@@ -162,6 +162,47 @@ def test_a_stored_candle_goes_before_one_made_of_prices(database: Database) -> N
     assert database.reader.get_current_ohlcv("prefer", "4h").get(timeout=PATIENCE) == Success(candle("prefer", opened))
 
 
+def test_a_candle_made_of_later_prices_goes_before_an_older_stored_one(database: Database) -> None:
+    opened = floor(NOW, "4h") - timedelta(hours=4)
+    database.write(candle("newer", opened - timedelta(hours=4)), price("newer", opened, 99.0))
+
+    made = get_data(database.reader.get_current_ohlcv("newer", "4h").get(timeout=PATIENCE))
+
+    assert (made.timestamp, made.close) == (opened, 99.0)
+
+
+def test_a_stored_candle_that_is_still_open_is_not_answered(database: Database) -> None:
+    opened = floor(NOW, "1d")
+    database.write(candle("unfinished", opened, "1d"), candle("unfinished", opened - timedelta(days=1), "1d"))
+
+    latest = get_data(database.reader.get_current_ohlcv("unfinished", "1d").get(timeout=PATIENCE))
+
+    assert latest.timestamp == opened - timedelta(days=1)
+
+
+def test_a_minute_without_a_price_does_not_hide_the_candle_before_it(database: Database) -> None:
+    opened = floor(NOW, "1m") - timedelta(minutes=7)
+    database.write(price("paused", opened, 3.0))
+
+    (latest,) = get_data(database.reader.get_latest_ohlcv(["paused"], "1m").get(timeout=PATIENCE))
+
+    assert (latest.timestamp, latest.close) == (opened, 3.0)
+
+
+def test_of_several_exchanges_the_aggregate_gives_the_one_candle_of_a_time(database: Database) -> None:
+    start = floor(NOW - timedelta(hours=2), "1h")
+    database.write(
+        evolve(price("several", start, 1.0), exchange_id="another"),
+        price("several", start, 2.0),
+        evolve(price("several", start, 3.0), exchange_id="zebra"),
+    )
+
+    query = DateRangeOHLCVQuery("several", start, start + timedelta(hours=1), "1h")
+    (made,) = get_data(database.reader.get_ohlcv_by_date_range(query).get(timeout=PATIENCE)).candles
+
+    assert (made.exchange_id, made.close) == ("aggregate", 2.0)
+
+
 def test_the_latest_level1_and_analytics_come_back(database: Database) -> None:
     level1 = Level1Data(
         ticker="bid", timestamp=NOW, best_bid=1, best_ask=2, spread=1, spread_percent=66.7,

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -53,7 +54,7 @@ def command(running: Platform) -> Callable[..., Result]:
 
 
 @pytest.fixture
-def rows(running: Platform) -> Callable[..., list[tuple[object, ...]]]:
+def rows(running: Platform) -> Callable[..., list[tuple[Any, ...]]]:
     """Return a function that asks the running platform's database."""
     return lambda sql, **parameters: query(postgres_dsn(running.data.path), sql, **parameters)
 

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import select
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-import psycopg2
 import pytest
-from click.testing import Result
+from click.testing import CliRunner, Result
 
 from dataplatform.base.embedded import postgres_dsn
 from dataplatform.dsl.flow import letter_for_record
 from dataplatform.dsl.types import DeadLetter
 from dataplatform.errors import Permanent
 from dataplatform.result import get_data
+from dataplatform.system.__main__ import main
 from dataplatform.system.platform import Platform
 from tests.dsl.records import NOON, price
+from tests.support.agents import no_thread_left_behind
 from tests.support.storage import run
+from tests.system.commands.listening import hears, listening
 from tests.system.commands.topologies import TABLES_ONLY
 
 pytestmark = pytest.mark.timeout(60)
@@ -73,29 +73,18 @@ def letters(running: Platform) -> None:
 def held_up(running: Platform, letters: None, command: Command, topology: Path) -> Iterator[Any]:
     """A session that hears of rows in crypto_prices, while nobody can mark a letter."""
     command("dead-letters", "list", topology)  # makes the table of marks
-    with closing(psycopg2.connect(postgres_dsn(running.data.path))) as session:
-        session.autocommit = True
-        with session.cursor() as cursor:
-            cursor.execute(TRIGGERS)
-            cursor.execute(f"LISTEN refused; SELECT pg_advisory_lock({LOCK})")
+    lock = f"SELECT pg_advisory_lock({LOCK})"
+    with listening(postgres_dsn(running.data.path), "refused", TRIGGERS, lock) as session:
         yield session
     run(postgres_dsn(running.data.path), NO_TRIGGERS)
-
-
-def rows_are_committed(session: Any) -> None:
-    """Wait until the trigger has told so."""
-    deadline = time.monotonic() + PATIENCE
-    while not session.notifies:
-        assert select.select([session], [], [], max(0.0, deadline - time.monotonic()))[0], "no rows came"
-        session.poll()
 
 
 def test_killed_between_writing_and_marking_it_loses_nothing_and_repeats_nothing(
     running: Platform, held_up: Any, command: Command, topology: Path, rows: Rows
 ) -> None:
-    replay = [sys.executable, "-m", "dataplatform.system", "dead-letters", "replay", topology]
-    with subprocess.Popen([*replay, "--data-dir", running.data.path], stderr=subprocess.DEVNULL) as process:
-        rows_are_committed(held_up)
+    replay = [sys.executable, "-m", "dataplatform.system", "dead-letters", "replay", str(topology)]
+    with subprocess.Popen([*replay, "--data-dir", str(running.data.path)], stderr=subprocess.DEVNULL) as process:
+        hears(held_up)
         process.kill()
     ((written, _),) = rows(STORED)
     assert 0 < written < COUNT
@@ -128,6 +117,12 @@ def test_another_target_may_get_them(
     assert (stays.exit_code, "no target is called 'an-older-one'; name a target with --to" in stays.stderr) == (1, True)
     assert goes.exit_code == 0, goes.output
     assert rows("SELECT count(*) FROM crypto_prices WHERE coin_id = 'moved'") == [(1,)]
+
+
+def test_where_no_platform_runs_the_servers_are_started_for_it(topology: Path) -> None:
+    with TemporaryDirectory(prefix="dp-", dir="/tmp") as folder, no_thread_left_behind():
+        listed = CliRunner().invoke(main, ["dead-letters", "list", str(topology), "--data-dir", folder])
+    assert (listed.exit_code, listed.stdout) == (0, "no dead letters\n"), listed.output
 
 
 def test_an_unreachable_store_is_waited_for_no_longer_than_asked(command: Command, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from tests.system.commands.topologies import MENDED, WRONG
 
 pytestmark = pytest.mark.timeout(60)
 Command = Callable[..., Result]
-Rows = Callable[..., list[tuple[object, ...]]]
+Rows = Callable[..., list[tuple[Any, ...]]]
 GARBAGE = b"\x00\xffno JSON"
 COINS = [f"mixed-{number}" for number in range(12)]
 LETTERS = len(COINS) + 1

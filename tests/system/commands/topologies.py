@@ -39,6 +39,7 @@ to = ["database"]
 """
 WRONG = MAIN_JOB.format(topics='{ ohlcv = "mixed" }')
 MENDED = MAIN_JOB.format(topics='{ prices = "mixed" }')
+HISTORY = MAIN_JOB.format(topics='{ prices = "history" }')
 TABLES_ONLY = """
 [clients.timescale]
 kind = "timescale"

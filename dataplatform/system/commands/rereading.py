@@ -1,0 +1,155 @@
+"""Reading a stretch of a topic once more, at a pace, into targets: bounded, and resumable where a group notes it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from threading import Event
+
+from attrs import define, field, frozen
+
+from dataplatform.base.agent import Address, Clock
+from dataplatform.base.streaming.log import NoteRead, Stretch
+from dataplatform.dsl.codec import codec
+from dataplatform.dsl.flow import letter_for_input, letter_for_record
+from dataplatform.dsl.kinds import Kind
+from dataplatform.dsl.operations import PublishBatch
+from dataplatform.dsl.proxy import WriterProxy
+from dataplatform.dsl.types import DeadLetter, Record
+from dataplatform.errors import Permanent
+from dataplatform.result import get_data
+from dataplatform.system.commands.patience import Patience
+from dataplatform.system.commands.progress import Progress
+from dataplatform.system.commands.reading import Read, read_merged
+
+__all__ = ["Pace", "Reread", "Rereading", "Topic"]
+
+AT_ONCE = 2_000  # messages in one batch
+TICK = 0.05  # seconds; what is due so soon is due
+TIMEOUT = 30.0  # seconds
+
+
+@frozen
+class Topic:
+    """A topic, the kind of record in it, and the name of the source whose input it is."""
+
+    name: str
+    kind: Kind
+    origin: str
+
+
+@define
+class Pace:
+    """`speed` times as fast as the messages were made, by their own times; without one, as fast as can be."""
+
+    speed: float | None
+    clock: Clock
+    _first: datetime | None = None
+    _begun: float = 0.0
+
+    def wait(self, moment: datetime) -> float:
+        """Return in how many seconds a message of this time is due."""
+        if self.speed is None:
+            return 0.0
+        if self._first is None:
+            self._first, self._begun = moment, self.clock.monotonic()
+        due = self._begun + (moment - self._first).total_seconds() / self.speed
+        return max(0.0, due - self.clock.monotonic())
+
+
+@define
+class Reread:
+    """What was done: messages read, records durable by target, dead letters made."""
+
+    read: int = 0
+    written: Counter[str] = field(factory=Counter)
+    letters: int = 0
+
+
+@define
+class Rereading:
+    """Writes batches to every target, then notes how far it has come where it `notes`; so nothing is left out.
+
+    Killed in between, a batch is written again: a table has it once by its key, a topic twice. What is no record, and
+    what a target refuses, goes to the `letters`.
+    """
+
+    topic: Topic
+    log: Address
+    writers: Mapping[str, WriterProxy]
+    letters: WriterProxy
+    patience: Patience
+    clock: Clock
+    pace: Pace
+    progress: Progress
+    notes: bool = False
+    done: Reread = field(factory=Reread)
+
+    def run(self, stretches: Sequence[Stretch]) -> None:
+        """Replay the stretches, or as much as there is before a signal; raises `PlatformError` in an outage."""
+        batch: list[Read] = []
+        for read in read_merged(self.log, stretches, self.patience, most=AT_ONCE):
+            if batch and (len(batch) == AT_ONCE or self.pace.wait(read.message.time) > TICK):
+                self._write(batch)
+                batch = []
+            if self._interrupted_before(read):
+                return
+            batch.append(read)
+        if batch:
+            self._write(batch)
+        self._note({stretch.partition: stretch.end for stretch in stretches})
+
+    def _interrupted_before(self, read: Read) -> bool:
+        interrupted: Event = self.patience.interrupted
+        wait = self.pace.wait(read.message.time)
+        return interrupted.wait(wait) if wait > TICK else interrupted.is_set()
+
+    def _write(self, batch: Sequence[Read]) -> None:
+        records, failures = codec(self.topic.kind).decode_all([read.message.value for read in batch])
+        letters = [self._undecodable(batch[failure.index], failure.error) for failure in failures]
+        for name in self.writers:
+            letters += self._publish(name, records)
+        self._send_letters(letters)
+        self.done.read += len(batch)
+        self.progress.advance(len(batch))
+        self._note({read.partition: read.message.offset + 1 for read in batch})
+
+    def _publish(self, name: str, records: list[Record]) -> list[DeadLetter]:
+        """Write records to a target, and return the letters of those that it refuses."""
+        if not records:
+            return []
+        answer = get_data(self.patience.ask(partial(self.writers[name].ask, PublishBatch(records), TIMEOUT)))
+        self.done.written[name] += answer.published
+        now, origin = self.clock.now(), self.topic.origin
+        return [
+            letter_for_record(records[one.index], one.error, origin=origin, target=name, at=now)
+            for one in answer.refused
+        ]
+
+    def _undecodable(self, read: Read, error: Permanent) -> DeadLetter:
+        message = read.message
+        place = (read.partition, message.offset)
+        topic, now = self.topic, self.clock.now()
+        return letter_for_input(
+            message.value or b"", error, origin=topic.origin, at=now, stream=topic.name, place=place
+        )
+
+    def _send_letters(self, letters: Sequence[DeadLetter]) -> None:
+        """Put letters where the topology has them; raises `Permanent` where even that refuses one."""
+        if letters:
+            answer = get_data(self.patience.ask(partial(self.letters.ask, PublishBatch(letters), TIMEOUT)))
+            if answer.refused:
+                raise answer.refused[0].error
+            self.done.letters += len(letters)
+
+    def _note(self, offsets: Mapping[int, int]) -> None:
+        if self.notes and offsets:
+            note = NoteRead(self.topic.name, tuple(offsets.items()))
+            get_data(self.patience.ask(partial(self.log.ask, note, TIMEOUT)))
+
+
+def length(stretches: Iterable[Stretch]) -> int:
+    """Return how many offsets the stretches have."""
+    return sum(max(0, stretch.end - stretch.first) for stretch in stretches)

@@ -1,0 +1,54 @@
+"""One platform with an MCP server for all tests here."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import structlog.testing
+from anyio.from_thread import start_blocking_portal
+
+from dataplatform.services.mcp_server.options import digest
+from dataplatform.system.platform import Platform
+from dataplatform.system.topology import parse_topology
+from tests.integration.conftest import copied, data_dir, template
+from tests.services.mcp_server.served import TOKENS, TOPOLOGY, Served, Session
+
+__all__ = ["data_dir", "template"]
+
+
+@pytest.fixture(scope="session")
+def running(template: Path) -> Iterator[Served]:
+    tokens = {name: secrets.token_urlsafe(32) for name in TOKENS}
+    lines = [
+        f'{{ name = "{name}", sha256 = "{digest(tokens[name])}", rights = {rights}'
+        f", rate_per_minute = {2 if name == 'seldom' else 60_000} }},"
+        for name, rights in TOKENS.items()
+    ]
+    topology = parse_topology(TOPOLOGY.replace("{tokens}", "\n    ".join(lines)))
+    with (
+        copied(template) as data,
+        Platform.start(topology, demo=True, data_dir=data) as platform,
+        start_blocking_portal() as portal,
+    ):
+        yield Served(platform, portal, tokens)
+
+
+@pytest.fixture
+def served(running: Served) -> Iterator[Served]:
+    yield running
+    running.heal()
+
+
+@pytest.fixture
+def session(served: Served) -> Iterator[Session]:
+    with served.connected() as session:
+        yield session
+
+
+@pytest.fixture
+def logs() -> Iterator[list[structlog.typing.EventDict]]:
+    with structlog.testing.capture_logs() as logs:
+        yield logs

@@ -1,0 +1,153 @@
+"""Many callers, slow sources and crashes: everybody gets an answer, and learns when to try again."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from datetime import UTC, datetime
+from typing import Any
+
+import anyio
+import pytest
+from mcp.server.subscriptions import ResourceUpdated
+from mcp.types import ResourceUpdatedNotification
+
+from dataplatform.sources.coingecko import transforms
+from tests.services.mcp_server.served import PATIENCE, Served, Session, error_of
+
+SLOW = 30.0  # seconds that a slow answer of the simulator would take; the tests let it go sooner
+ANALYTICS, PRICE = "get_market_analytics", {"coinId": "bitcoin"}
+
+
+def test_a_hundred_calls_at_once_are_all_answered(session: Session) -> None:
+    calls = [session.begin("get_current_price", PRICE) for _ in range(100)]
+    answers = [call.result(PATIENCE) for call in calls]
+    assert [answer.is_error for answer in answers] == [False] * 100
+    assert {answer.structured_content["result"]["coinId"] for answer in answers} == {"bitcoin"}
+
+
+def test_a_slow_operation_reports_progress_and_holds_up_no_other(served: Served, session: Session) -> None:
+    told = threading.Event()
+
+    async def hear(progress: float, total: float | None, message: str | None) -> None:
+        assert (total, message) == (10.0, f"{ANALYTICS} is waiting for its answer")
+        assert 0 < progress <= 10
+        told.set()
+
+    session.tools()
+    served.inject(kind="slow", path="/global", delay=SLOW)
+    slow = session.begin(ANALYTICS, progress=hear)
+    assert told.wait(PATIENCE)
+    for _ in range(5):
+        session.answer("get_current_price", PRICE)
+    assert not slow.done()
+    served.heal()
+    assert not slow.result(PATIENCE).is_error
+
+
+@pytest.mark.parametrize("mode", ["auto", pytest.param("legacy", marks=pytest.mark.long)])
+def test_a_call_that_its_client_gives_up_is_cancelled_and_others_go_on(
+    served: Served, logs: list[Any], mode: str
+) -> None:
+    told = threading.Event()
+
+    async def hear(progress: float, total: float | None, message: str | None) -> None:
+        told.set()
+
+    with served.connected(mode=mode) as session:
+        session.tools()
+        served.inject(kind="slow", path="/global", delay=SLOW)
+        call = session.begin(ANALYTICS, progress=hear)
+        assert told.wait(PATIENCE)
+        call.cancel()
+        session.answer("get_current_price", PRICE)
+        for _ in range(100):  # each a turn of the server's loop
+            if any(line.get("outcome") == "cancelled" for line in logs):
+                return
+            session.answer("list_sources")
+    pytest.fail("the call was not cancelled")
+
+
+def test_a_reader_that_crashes_in_mid_call_is_a_clear_transient_error_and_the_next_call_is_answered(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crashes = iter([RuntimeError("a secret of the inside")])
+    whole = transforms.markets
+
+    def crash_once(answers: Any) -> Any:
+        if bug := next(crashes, None):
+            raise bug
+        return whole(answers)
+
+    session.tools()
+    monkeypatch.setattr(transforms, "markets", crash_once)
+    code, text = error_of(session.call("get_current_price", PRICE))
+    assert code == "crashed"
+    assert text == "crashed: the agent that was asked failed and is being restarted. Try again in 2 s."
+    assert session.answer("get_current_price", PRICE)["result"]["coinId"] == "bitcoin"
+
+
+def test_an_outage_of_the_source_is_told_with_the_time_to_wait(served: Served, session: Session) -> None:
+    session.tools()
+    served.inject(kind="rate_limited", path="/coins/markets", times=1, retry_after=1)
+    code, text = error_of(session.call("get_current_price", PRICE))
+    assert code == "rate_limited"
+    assert "Try again in 1 s." in text
+
+
+def test_a_change_of_a_price_reaches_a_subscriber_within_two_seconds(served: Served) -> None:
+    async def listen(client: Any) -> str:
+        with anyio.fail_after(PATIENCE):
+            async with client.listen(resource_subscriptions=["price://bitcoin"]) as events:
+                async for event in events:
+                    assert isinstance(event, ResourceUpdated)
+                    return event.uri
+        raise AssertionError("the stream ended")
+
+    with served.connected() as session:
+        assert session.portal.call(listen, session.client) == "price://bitcoin"
+        assert age_of("bitcoin", session) < 2.0
+
+
+@pytest.mark.long
+@pytest.mark.filterwarnings("ignore:resources/(un)?subscribe is removed")  # in the newest protocol
+def test_a_session_of_the_older_protocol_hears_of_what_it_subscribed_to_until_it_has_enough(served: Served) -> None:
+    heard: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    async def hear(message: Any) -> None:
+        if isinstance(message, ResourceUpdatedNotification):
+            heard.put(str(message.params.uri))
+
+    with served.connected(mode="legacy", hear=hear) as session:
+        client = session.client.session
+        session.portal.call(client.subscribe_resource, "price://ethereum")
+        assert heard.get(timeout=PATIENCE) == "price://ethereum"
+        assert age_of("ethereum", session) < 2.0
+        session.portal.call(client.unsubscribe_resource, "price://ethereum")
+        session.portal.call(client.subscribe_resource, "price://bitcoin")
+        while heard.get(timeout=PATIENCE) != "price://bitcoin":
+            pass
+
+
+def age_of(coin: str, session: Session) -> float:
+    """Return how many seconds ago the price changed that the notice was about."""
+    price = session.answer("get_current_price", {"coinId": coin})["result"]
+    return (datetime.now(UTC) - datetime.fromisoformat(price["lastUpdated"])).total_seconds()
+
+
+def test_a_price_that_is_watched_is_read_once_for_all_who_ask(served: Served, session: Session) -> None:
+    session.portal.call(session.client.read_resource, "price://solana")
+    asked = served.asked()
+    for _ in range(20):
+        session.portal.call(session.client.read_resource, "price://solana")
+    assert served.asked() - asked < 20
+
+
+def test_subscribing_to_what_is_no_price_is_refused(session: Session) -> None:
+    async def listen(uri: str) -> None:
+        async with session.client.listen(resource_subscriptions=[uri]):
+            pass
+
+    for uri in ("platform://topology", "price://../../etc", "price://"):
+        with pytest.raises(Exception, match=r"no price|no coin id"):
+            session.portal.call(listen, uri)

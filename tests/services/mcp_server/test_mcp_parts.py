@@ -1,0 +1,205 @@
+"""The parts of the server that stand by themselves: options, wire forms, readers, notices, the command's tokens."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import anyio
+import pytest
+from click.testing import CliRunner
+
+from dataplatform.base.agent import ManualClock
+from dataplatform.base.http import HttpSettings
+from dataplatform.base.http.bucket import TokenBucket
+from dataplatform.dsl.operations import GetMarketAnalytics
+from dataplatform.dsl.parts import Connection
+from dataplatform.dsl.types import CryptoPriceData
+from dataplatform.errors import Permanent, Transient
+from dataplatform.services.mcp_server import McpServerOptions
+from dataplatform.services.mcp_server.failures import advised, text_of
+from dataplatform.services.mcp_server.options import digest
+from dataplatform.services.mcp_server.readers import MOST_WAITING, Ask, Pool, reader_specs, readers_of
+from dataplatform.services.mcp_server.watching import Subscriber
+from dataplatform.services.mcp_server.wire import Wire, to_wire
+from dataplatform.services.parts import SourceInPlace
+from dataplatform.sources.coingecko import CoinGeckoSource
+from dataplatform.sources.coingecko.options import CoinGeckoOptions
+from dataplatform.system.__main__ import main
+from dataplatform.system.mcp import with_server
+from dataplatform.system.topology import ConfigurationError, default_topology, parse_topology
+
+SERVICE = """
+[clients.gecko]
+kind = "http"
+base_url = "https://api.coingecko.com/api/v3"
+[sources.coingecko]
+kind = "coingecko"
+client = "gecko"
+[services.agents]
+kind = "mcp"
+"""
+
+
+# Options
+
+
+@pytest.mark.parametrize(
+    ("lines", "problem"),
+    [
+        ('host = "0.0.0.0"', "other machines reach 0.0.0.0, so tokens are required"),
+        ('tokens = [{ name = "a", sha256 = "secret" }]', "sha256: expected 64 hexadecimal digits"),
+        (f'tokens = [{{ name = "a", sha256 = "{"0" * 64}", rights = ["root"] }}]', "'root' is no right"),
+        (f'tokens = [{{ name = "a", sha256 = "{"0" * 64}", rights = [] }}]', "without any right"),
+        ("max_item = 5", "unknown key 'max_item'; did you mean 'max_items'?"),
+        ('port = "http"', "port: expected a whole number"),
+        ("readers = 0", "readers: must be from 1 to 64, got 0"),
+    ],
+)
+def test_a_service_s_table_is_checked_as_every_other_is(lines: str, problem: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        parse_topology(f"{SERVICE}{lines}")
+    assert problem in str(refused.value)
+
+
+def test_a_kind_of_service_that_is_none_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="unknown kind 'mpc'; did you mean 'mcp'"):
+        parse_topology(SERVICE.replace('"mcp"', '"mpc"'))
+
+
+def test_a_service_has_a_name_of_its_own() -> None:
+    with pytest.raises(ConfigurationError, match="'coingecko' is already the name of a source"):
+        parse_topology(SERVICE.replace("services.agents", "services.coingecko"))
+
+
+def test_other_machines_are_let_in_with_tokens() -> None:
+    token = f'host = "0.0.0.0"\ntokens = [{{ name = "laptop", sha256 = "{digest("x")}" }}]'
+    options = parse_topology(SERVICE + token).services["agents"].options
+    assert [(token.name, token.rights) for token in options.tokens] == [("laptop", ("read",))]
+    assert digest("x") not in repr(options)
+
+
+# The command
+
+
+def test_the_command_prints_a_token_and_a_line_that_lets_it_in() -> None:
+    said = CliRunner().invoke(main, ["mcp", "token", "--name", "laptop", "--right", "read", "--right", "write"]).stdout
+    (token,) = re.findall(r"nowhere:  (\S{43})$", said, re.MULTILINE)
+    line = said.splitlines()[-1]
+    (made,) = parse_topology(SERVICE + line).services["agents"].options.tokens
+    assert (made.name, made.sha256, made.rights) == ("laptop", digest(token), ("read", "write"))
+    assert token not in line
+
+
+def test_the_command_gives_any_topology_a_server_and_changes_the_one_it_has() -> None:
+    added, name = with_server(default_topology(), {"port": 0, "host": None})
+    assert (name, added.services["mcp"].options) == ("mcp", McpServerOptions(port=0))
+    changed, name = with_server(parse_topology(f"{SERVICE}readers = 7"), {"port": 0})
+    assert (name, changed.services["agents"].options) == ("agents", McpServerOptions(port=0, readers=7))
+
+
+def test_the_command_refuses_a_public_address_without_tokens() -> None:
+    refused = CliRunner().invoke(main, ["mcp", "--host", "0.0.0.0", "--demo"])
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "tokens are required" in refused.stderr
+
+
+# On the wire
+
+
+def test_what_goes_out_comes_in_again() -> None:
+    sent = {"coinId": "bitcoin", "symbol": "btc", "usdPrice": 1, "lastUpdated": "2026-01-01T00:00:00Z", "source": "x"}
+    price = Wire().read(CryptoPriceData, sent)
+    assert Wire().read(CryptoPriceData, to_wire(price)) == price
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [({"usdPrice": "1"}, "$.usdPrice"), ({"usdPrise": 1}, "usdPrise"), ({"usdPrice": -1}, "usd_price")],
+)
+def test_what_does_not_fit_is_refused_with_its_place(change: dict[str, Any], place: str) -> None:
+    sent = {"coinId": "bitcoin", "symbol": "btc", "usdPrice": 1, "lastUpdated": "2026-01-01T00:00:00Z", "source": "x"}
+    with pytest.raises(Permanent, match=re.escape(place)):
+        Wire().read(CryptoPriceData, sent | change)
+
+
+# Failures
+
+
+def test_a_failure_says_to_wait_as_long_as_was_asked_for() -> None:
+    assert text_of(Transient("throttled", "used up", retry_after=12.0)) == "throttled: used up. Try again in 12 s."
+
+
+def test_what_a_source_cannot_do_names_those_that_can() -> None:
+    error = advised(Permanent("unsupported", "topics have no tickers"), able=["coingecko", "history"])
+    assert text_of(error) == "unsupported: topics have no tickers. Use source 'coingecko' or 'history'."
+
+
+# Readers
+
+
+def source(settings: Any, *agents: str, client: str = "gecko") -> SourceInPlace:
+    return SourceInPlace(
+        CoinGeckoSource, CoinGeckoOptions(client="gecko"), Connection("gecko", "http", settings, agents), client
+    )
+
+
+def test_readers_have_clients_of_their_own_unless_a_rate_makes_them_take_turns() -> None:
+    free = source(HttpSettings(base_url="http://localhost"), "gecko")
+    assert [spec.name for spec in reader_specs("mcp", "coingecko", free, 2)] == [
+        *("mcp.coingecko.1.http", "mcp.coingecko.1"),
+        *("mcp.coingecko.2.http", "mcp.coingecko.2"),
+    ]
+    limited = source(HttpSettings(base_url="http://localhost", rate_per_minute=5.0), "gecko")
+    assert [spec.name for spec in reader_specs("mcp", "coingecko", limited, 2)] == [
+        "mcp.coingecko.1",
+        "mcp.coingecko.2",
+    ]
+
+
+def test_a_source_with_a_client_of_its_own_answers_by_itself() -> None:
+    own = source(HttpSettings(base_url="http://localhost"), "gecko", client="coingecko.consumer")
+    assert readers_of("mcp", "coingecko", own, 2) == ["coingecko"]
+    assert reader_specs("mcp", "coingecko", own, 2) == []
+
+
+def ask() -> Ask:
+    return Ask("coingecko", GetMarketAnalytics(), 1.0, lambda _: None)
+
+
+def test_each_reader_has_one_question_in_hand_and_the_abandoned_are_put_to_nobody() -> None:
+    pool, asks = Pool(["one", "two"]), [ask() for _ in range(4)]
+    assert [pool.put(one) for one in asks] == [None] * 4
+    asks[2].abandoned = True
+    assert pool.next(lambda name: name == "two") == ("two", asks[0])
+    assert pool.next(lambda name: name == "two") == ("one", asks[1])
+    assert pool.next(lambda _: True) is None
+    pool.free.append("two")
+    assert pool.next(lambda _: True) == ("two", asks[3])
+
+
+def test_no_more_questions_wait_than_can_be_answered_in_time() -> None:
+    pool = Pool([])
+    refused = [error for _ in range(MOST_WAITING + 1) if (error := pool.put(ask()))]
+    assert [error.code for error in refused] == ["busy"]
+
+
+# Notices
+
+
+def test_a_client_gets_notices_at_its_rate_and_those_that_wait_are_joined() -> None:
+    told: list[str] = []
+
+    async def tell(coin: str) -> None:
+        told.append(coin)
+
+    clock = ManualClock()
+    subscriber = Subscriber(tell, TokenBucket(clock, per_minute=120, burst=2))
+    for coin in ("a", "b", "c", "d", "c"):
+        subscriber.pending[coin] = None
+    anyio.run(subscriber.flush)
+    assert told == ["a", "b"]
+    clock.advance(0.5)
+    anyio.run(subscriber.flush)
+    assert told == ["a", "b", "c"]
+    assert list(subscriber.pending) == ["d"]

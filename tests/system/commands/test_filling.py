@@ -1,0 +1,94 @@
+"""Filling gaps through real agents, from a simulator that fails as CoinGecko does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from threading import Event
+from typing import Any
+
+import pytest
+from attrs import frozen
+
+from dataplatform.base.agent import SystemClock
+from dataplatform.base.database import TimescaleClient, TimescaleSettings
+from dataplatform.base.embedded import postgres_dsn
+from dataplatform.base.http import HttpClient, HttpSettings
+from dataplatform.dsl.proxy import AgentProxy, ReaderProxy, WriterProxy
+from dataplatform.dsl.timeframes import floor
+from dataplatform.simulator import Fault, Simulator, SimulatorSettings
+from dataplatform.sources.coingecko import CoinGeckoOptions, CoinGeckoSource
+from dataplatform.sources.timescale import TimescaleSource, TimescaleSourceOptions
+from dataplatform.system.commands.filling import Backfill
+from dataplatform.system.commands.gaps import Span
+from dataplatform.system.commands.patience import Patience
+from dataplatform.system.platform import Platform
+from dataplatform.targets.timescale import TimescaleOptions, TimescaleTarget
+from tests.support.solo import solo
+
+HOURS = 10
+END = floor(datetime.now(UTC), "1h")
+BEGIN = END - HOURS * timedelta(hours=1)
+
+
+@frozen
+class Scene:
+    """A simulator and the agents between it and the running platform's database."""
+
+    simulator: Simulator
+    coingecko: ReaderProxy
+    stored: ReaderProxy
+    database: AgentProxy
+    writer: WriterProxy
+    waits: list[str]
+
+    def backfill(self, patience: float) -> Backfill:
+        patient = Patience(patience, Event(), lambda _, why: self.waits.append(why))
+        clock = SystemClock()
+        return Backfill(self.coingecko, self.stored, self.database, self.writer, patient, clock, simulated=True)
+
+
+@pytest.fixture
+def scene(running: Platform) -> Iterator[Scene]:
+    with Simulator(SimulatorSettings(seed=5)) as simulator, solo() as agents:
+        agents.start("http", HttpClient, HttpSettings(base_url=simulator.base_url))
+        agents.start("db", TimescaleClient, TimescaleSettings(postgres_dsn(running.data.path)))
+        coingecko = agents.start("coingecko", CoinGeckoSource, CoinGeckoOptions(client="http"), "http")
+        options: Any = TimescaleSourceOptions(client="db", simulated=True)
+        stored = agents.start("stored", TimescaleSource, options, "db")
+        writer = agents.start("writer", TimescaleTarget, TimescaleOptions(client="db"), "db")
+        yield Scene(
+            simulator,
+            ReaderProxy(coingecko),
+            ReaderProxy(stored),
+            AgentProxy(agents.runtime.directory.address("db")),
+            WriterProxy(writer),
+            [],
+        )
+
+
+def span(coin: str) -> Span:
+    return Span(coin, BEGIN, END, "1h", candles=False, reach=BEGIN)
+
+
+def test_a_rate_limit_is_waited_for_and_nothing_is_left(scene: Scene) -> None:
+    scene.simulator.inject(Fault("rate_limited", path="/coins", times=1, retry_after=1))
+    backfill = scene.backfill(patience=0.0)
+
+    backfill.fill(backfill.find(span("avalanche-2")))
+
+    assert scene.waits
+    assert "429" in scene.waits[0]
+    account = backfill.account
+    assert (account.missing, account.filled, account.records, account.left) == (HOURS, HOURS, account.records, [])
+
+
+def test_an_outage_longer_than_the_patience_leaves_the_gap_with_its_reason(scene: Scene) -> None:
+    scene.simulator.inject(Fault("server_error", path="/coins"))
+    backfill = scene.backfill(patience=0.0)
+
+    backfill.fill(backfill.find(span("shiba-inu")))
+    (left,) = backfill.account.left
+
+    assert (left.missing, backfill.account.records) == (HOURS, 0)
+    assert "server_error" in left.reason
