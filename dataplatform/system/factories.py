@@ -39,8 +39,14 @@ __all__ = [
 
 START_TIMEOUT = 60.0  # seconds; only a migration is waited for, and that for 10 s
 BROKERS = ("localhost:9092",)
-HOSTED = McpSettings(url="https://mcp.api.coingecko.com/mcp")
-LOCAL = McpSettings(transport="stdio", command="npx", args=("-y", "@coingecko/coingecko-mcp"))
+HOSTED = McpSettings(url="https://mcp.api.coingecko.com/mcp", call_timeout=30.0)
+LOCAL = McpSettings(
+    transport="stdio",
+    command="npx",
+    args=("-y", "@coingecko/coingecko-mcp"),
+    connect_timeout=120.0,  # npx may have to install it first
+    call_timeout=60.0,
+)
 REST = HttpSettings(base_url="https://api.coingecko.com/api/v3", rate_per_minute=5, burst=3)
 NO_TOPICS: Mapping[str, str] = MappingProxyType({})
 

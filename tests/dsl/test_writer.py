@@ -253,7 +253,7 @@ def test_a_flush_succeeds_when_nothing_is_on_its_way(stage: Stage, writer: Start
     shelf = writer()
     assert shelf.flush().get(timeout=DEADLINE) == Success(None)
     stall = store.stall()
-    shelf.address.tell(Deliver(Batch("source-1-1", PRICES, prices("a")), "source", 1))
+    stage.runtime.directory.address("shelf").tell(Deliver(Batch("source-1-1", PRICES, prices("a")), "source", 1))
     stall.reached()
     busy = error(shelf.flush().get(timeout=DEADLINE))
     assert isinstance(busy, Transient)
@@ -268,10 +268,12 @@ def flushed(shelf: WriterProxy) -> bool:
     return any(shelf.ask(Flush(), DEADLINE) == Success(None) for _ in range(10_000))
 
 
-def test_an_operation_waits_behind_the_batch_being_written_and_overtakes_none(writer: Start, store: Store) -> None:
+def test_an_operation_waits_behind_the_batch_being_written_and_overtakes_none(
+    stage: Stage, writer: Start, store: Store
+) -> None:
     stall: Stall = store.stall()
     shelf = writer()
-    shelf.address.tell(Deliver(Batch("source-1-1", PRICES, prices("a")), "source", 1))
+    stage.runtime.directory.address("shelf").tell(Deliver(Batch("source-1-1", PRICES, prices("a")), "source", 1))
     stall.reached()
     future = shelf.publish_price(price("b"))
     stall.open()

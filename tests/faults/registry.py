@@ -96,8 +96,15 @@ def run(
     if seconds is not None:
         scale = evolve(scale, seconds=seconds, records=round(scale.rate * seconds))
     begun = time.monotonic()
-    options = {"nodes": scenario.nodes, "poison": scenario.poison, "network": scenario.network}
-    with World.of(servers, seed, scale, scenario.subject, **options) as world:
+    with World.of(
+        servers,
+        seed,
+        scale,
+        scenario.subject,
+        nodes=scenario.nodes,
+        poison=scenario.poison,
+        network=scenario.network,
+    ) as world:
         world.tell = tell
         verdict = scenario.act(world)
         return _figures(scenario, seed, time.monotonic() - begun, world, verdict)

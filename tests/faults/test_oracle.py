@@ -51,6 +51,7 @@ def without(record: Identity) -> list[Identity]:
         ({"stored": without(LAST), "arrivals": without(LAST)}, {"lost": [LAST]}),
         ({"stored": without(FIRST)}, {"lost": [FIRST]}),
         ({"arrivals": [*RECORDS, FIRST]}, {"repeated": [FIRST]}),
+        ({"stored": [*RECORDS, FIRST]}, {"repeated": [FIRST]}),
         ({"arrivals": [*RECORDS, (9, 9)], "stored": [*RECORDS, (9, 9)]}, {"invented": [(9, 9)]}),
         ({"arrivals": RECORDS[::-1]}, {"disordered": [one for one in RECORDS if one[1] < 20 - KEYS]}),
         ({"log": Counter(without(LAST))}, {"lost_by_broker": [LAST]}),

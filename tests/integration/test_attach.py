@@ -144,6 +144,7 @@ def typist(story: Story) -> Iterator[Typist]:
         yield typist
 
 
+@pytest.mark.long
 def test_a_second_terminal_has_the_same_prompt(typist: Typist, story: Story) -> None:
     assert "Ctrl-D or exit leaves; the platform runs on." in typist.text
     assert re.search(r"^topics → database", typist.type("status()"), re.MULTILINE)
@@ -158,6 +159,7 @@ def test_a_second_terminal_has_the_same_prompt(typist: Typist, story: Story) -> 
     assert re.search(rf"^ +{story.produced}$", typist.type('sql("select count(*) from crypto_prices")'), re.MULTILINE)
 
 
+@pytest.mark.long
 def test_leaving_it_leaves_the_platform_running(typist: Typist, story: Story) -> None:
     typist.press("\x04")
     assert typist.end() == 0
@@ -165,9 +167,8 @@ def test_leaving_it_leaves_the_platform_running(typist: Typist, story: Story) ->
 
 
 def test_a_drain_stops_it_and_everything_was_written(story: Story) -> None:
-    drain = [*COMMAND, "drain", "--data-dir", story.data_dir]
-    done = subprocess.run(drain, capture_output=True, text=True, timeout=2 * DEADLINE, check=False)
-    assert (done.returncode, done.stdout) == (0, "drained and stopped\n"), done.stderr
+    done = story.command("drain")
+    assert (done.exit_code, done.stdout) == (0, "drained and stopped\n"), done.stderr
     assert story.run.wait() == 0
     report = story.run.report()
     assert unbalanced(report) == []
@@ -195,4 +196,7 @@ def test_a_socket_that_a_killed_platform_left_is_explained(data_dir: Path, tmp_p
     assert "it was left by a platform that was killed" in done.stderr
     with closing(PlatformProcess.start(data_dir, str(topology))) as run:
         run.ready()
-        assert command("status", "--data-dir", str(data_dir)).exit_code == 0
+        status = [*COMMAND, "status", "--data-dir", str(data_dir)]
+        done_again = subprocess.run(status, capture_output=True, text=True, timeout=2 * DEADLINE, check=False)
+        assert (done_again.returncode, done_again.stderr) == (0, "")
+        assert run.stop() == 0

@@ -92,7 +92,7 @@ def test_no_agent_was_restarted_and_none_has_an_error(first: Run, second: Second
 def test_the_report_has_the_keys_that_were_promised(first: Run) -> None:
     assert first.report.keys() >= TIMED_KEYS
     assert first.report["version"] == 1
-    kinds = {"server", "client", "target", "source", "service", "supervisor"}
+    kinds = {"server", "client", "target", "source", "service", "control", "supervisor"}
     assert {agent["kind"] for agent in first.report["agents"]} == kinds
     for agent in first.report["agents"]:
         assert agent.keys() >= {"name", "kind", "state", "restarts", "last_error"}

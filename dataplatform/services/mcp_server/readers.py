@@ -86,7 +86,8 @@ def reader_specs(service: str, name: str, source: SourceInPlace, count: int) -> 
     """Return the agents to start for a source, and the clients they bring along.
 
     A database's connections are shared out among them. An HTTP client answers one request after the other, so each has
-    its own, unless the client may ask only so often: a rate is one, and its requests take turns.
+    its own, unless the client may ask only so often: a rate is one, and its requests take turns. A reader and its
+    client stop together: the client then breaks off the request that the reader waits for.
     """
     connection = source.connection
     specs: list[ChildSpec] = []
@@ -99,5 +100,5 @@ def reader_specs(service: str, name: str, source: SourceInPlace, count: int) -> 
         if own:
             specs.append(HttpClient.child(client, connection.settings))
         part = source.cls.part(reader, source.options, evolve(connection, agents=(client,)), None)
-        specs += [evolve(spec, stage=1) for spec in part.specs]
+        specs += part.specs
     return [evolve(spec, drain_timeout=DRAIN, shutdown_timeout=STOP) for spec in specs]

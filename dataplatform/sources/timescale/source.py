@@ -40,7 +40,10 @@ class TimescaleSourceOptions(SourceOptions):
 
 
 class TimescaleSource(BaseReader):
-    """Answers from the tables: the latest rows, histories, and candles stored as such or made of the stored prices."""
+    """Answers from the tables: the latest rows, histories, and candles stored as such, else those made of the prices.
+
+    TimescaleDB keeps those, also when it has dropped the prices; without it they are made when asked for.
+    """
 
     technology: ClassVar[str] = "TimescaleDB"
     client_kind: ClassVar[str] = "timescale"

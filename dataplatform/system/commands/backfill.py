@@ -71,7 +71,8 @@ def backfill_command(
 
     Prices are looked for by the hour, before the last 90 days by the day, as CoinGecko has them. Its rate limits are
     obeyed: without a key a coin takes about half a minute. What is stored is not asked for again, so a command that
-    was interrupted or killed goes on when it is given again. It works beside a running platform.
+    was interrupted or killed goes on when it is given again. It works beside a running platform. TimescaleDB keeps
+    prices for 90 days only: for a longer past ask for candles.
 
     Exit status: 0 nothing is missing; 1 something is left, and why; 2 wrong usage or configuration.
     """
@@ -100,23 +101,22 @@ def backfill_command(
 
 def _fill(backfill: Backfill, spans: Sequence[Span], shown: Progress) -> str:
     """Look for gaps and fill them; return what kept it from going on to the end."""
-    interrupted = backfill.patience.interrupted
     try:
         shown.begin("looking for gaps", total=len(spans))
         founds = []
         for span in spans:
+            backfill.patience.go_on()
             founds.append(backfill.find(span))
             shown.advance()
         shown.begin("filling", total=sum(found.missing for found in founds))
         for found in filter(lambda one: one.gaps, founds):
-            if interrupted.is_set():
-                break
+            backfill.patience.go_on()
             shown.say(f"filling {found.span.coin}")
             backfill.fill(found)
             shown.advance(found.missing)
     except PlatformError as error:
         return str(error)
-    return "interrupted" if interrupted.is_set() else ""
+    return ""
 
 
 def _parts(topology: Topology) -> tuple[str, str]:
@@ -159,4 +159,4 @@ def _tell(account: Account, stopped: str) -> None:
     if len(reasons) > REASONS:
         click.echo(f"and {len(reasons) - REASONS} more", err=True)
     if stopped:
-        click.echo(f"stopped: {stopped}; give the command again to go on", err=True)
+        click.echo(f"stopped: {stopped}", err=True)

@@ -146,9 +146,6 @@ def replay_command(
             replaying.replay(islice(desk.box.letters(wanted), limit))
         finally:
             _tell(replaying.done)
-        interrupted = desk.patience.interrupted.is_set()
-    if interrupted:
-        leave(LEFT_OVER, "interrupted; give the command again for the others")
     sys.exit(LEFT_OVER if replaying.done.kept else 0)
 
 

@@ -101,6 +101,7 @@ class LetterTable:
         """Yield letters, the oldest first, page by page."""
         after: DeadLetter | None = None
         while True:
+            self.patience.go_on()
             query = as_query(_page(wanted, after), most=PAGE, needs=(TABLES[DEAD_LETTERS.name], MARKS))
             rows = get_data(self.patience.ask(partial(self.client.ask, query, TIMEOUT)))
             found = [_letter(dict(zip(rows.columns, row, strict=True))) for row in rows.rows]

@@ -33,6 +33,11 @@ class Patience:
     interrupted: Event
     waiting: Callable[[float, str], None] = field(default=lambda _seconds, _why: None)
 
+    def go_on(self) -> None:
+        """Raise `Transient` once a signal has come; to be asked where work can end without leaving it half done."""
+        if self.interrupted.is_set():
+            raise Transient("interrupted", "a signal came", remedy="give the command again to go on")
+
     def ask(self, put: Callable[[], Result[T]]) -> Result[T]:
         """Answer the first answer that is not transient, or the last one that is."""
         since, backoff, limits = time.monotonic(), Backoff(RETRIES), 0

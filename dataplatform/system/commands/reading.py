@@ -45,6 +45,7 @@ def read_merged(log: Address, stretches: Sequence[Stretch], patience: Patience, 
 
 def _read_one(log: Address, stretch: Stretch, patience: Patience, most: int) -> Iterator[Read]:
     while stretch.first < stretch.end:
+        patience.go_on()
         piece = get_data(patience.ask(partial(log.ask, ReadStretch(stretch, most), TIMEOUT)))
         yield from (Read(stretch.partition, message) for message in piece.messages)
         stretch = evolve(stretch, first=piece.next)

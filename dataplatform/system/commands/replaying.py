@@ -60,10 +60,9 @@ class Replaying:
     done: Replayed = field(factory=Replayed)
 
     def replay(self, letters: Iterable[DeadLetter]) -> None:
-        """Replay letters until there are no more, or a signal came; raises `PlatformError` in an outage."""
+        """Replay letters until there are no more; raises `PlatformError` in an outage, and after a signal."""
         for batch in _batches(_once(letters)):
-            if self.patience.interrupted.is_set():
-                return
+            self.patience.go_on()
             for to, group in groupby(sorted(self._addressed(batch), key=_order), key=lambda pair: pair[0]):
                 self._replay(to, [letter for _, letter in group])
 

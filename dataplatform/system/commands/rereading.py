@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from threading import Event
 
 from attrs import define, field, frozen
 
@@ -88,23 +87,22 @@ class Rereading:
     done: Reread = field(factory=Reread)
 
     def run(self, stretches: Sequence[Stretch]) -> None:
-        """Replay the stretches, or as much as there is before a signal; raises `PlatformError` in an outage."""
+        """Replay the stretches; raises `PlatformError` in an outage, and after a signal."""
         batch: list[Read] = []
         for read in read_merged(self.log, stretches, self.patience, most=AT_ONCE):
             if batch and (len(batch) == AT_ONCE or self.pace.wait(read.message.time) > TICK):
                 self._write(batch)
                 batch = []
-            if self._interrupted_before(read):
-                return
+            self._wait_for(read)
             batch.append(read)
         if batch:
             self._write(batch)
         self._note({stretch.partition: stretch.end for stretch in stretches})
 
-    def _interrupted_before(self, read: Read) -> bool:
-        interrupted: Event = self.patience.interrupted
-        wait = self.pace.wait(read.message.time)
-        return interrupted.wait(wait) if wait > TICK else interrupted.is_set()
+    def _wait_for(self, read: Read) -> None:
+        if (wait := self.pace.wait(read.message.time)) > TICK:
+            self.patience.interrupted.wait(wait)
+        self.patience.go_on()
 
     def _write(self, batch: Sequence[Read]) -> None:
         records, failures = codec(self.topic.kind).decode_all([read.message.value for read in batch])

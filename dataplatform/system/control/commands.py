@@ -20,7 +20,7 @@ from dataplatform.result import Failure, get_data
 from dataplatform.system.control.client import RemotePlatform
 from dataplatform.system.control.requests import MOST_MESSAGES, PauseSource, RestartAgent, ResumeSource, TailTopic
 from dataplatform.system.control.shell import Prompt, require_ipython
-from dataplatform.system.control.shown import on_screen
+from dataplatform.system.control.shown import on_screen, plain
 from dataplatform.system.platform import default_data_dir
 from dataplatform.system.report import make_report
 from dataplatform.system.status import Phase, PlatformStatus
@@ -129,7 +129,7 @@ def tail_command(platform: RemotePlatform, *, topic: str, most: int) -> None:
     """Print the last messages of a topic, oldest first: time, partition/offset, key and value, divided by tabs."""
     for message in _ask(platform, TailTopic(topic, most)):
         where = f"{message.partition}/{message.offset}"
-        click.echo("\t".join([message.time.isoformat(), where, message.key or "", message.value or ""]))
+        click.echo("\t".join([message.time.isoformat(), where, plain(message.key or ""), plain(message.value or "")]))
 
 
 @control_command("top --demo")

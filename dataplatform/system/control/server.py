@@ -27,7 +27,7 @@ __all__ = ["ControlServer"]
 MOST_CLIENTS = 32
 IDLE = 60.0  # seconds that a connection may be silent, and that an answer may take to be taken
 LOOK = 0.05  # seconds between looks at whether to stop
-QUIET = frozenset({"GetPlatformStatus", "GetRoster", "GetStatus"})  # asked again and again: not for the log
+TELLING = ("Pause", "Resume", "Restart", "Drain", "Publish")  # how requests begin that change something
 
 
 @frozen
@@ -77,8 +77,8 @@ class ControlServer(Agent):
                 self.count("requests")
                 if error is not None:
                     self.count("failed_requests")
-                if operation not in QUIET:
-                    self.log.info("asked", operation=operation, of=agent or None, error=error)
+                log = self.log.info if operation.startswith(TELLING) else self.log.debug
+                log("asked", operation=operation, of=agent or None, error=error)
             case Refused(error):
                 self.count("refused")
                 self.log.warning("client refused", reason=error)

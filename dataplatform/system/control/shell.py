@@ -53,7 +53,7 @@ class Prompt:
         roster = get_data(self.asks.ask("", GetRoster(), TIMEOUT))
         namespace = self.namespace(roster)
         shell = _shell(namespace)
-        _show_answers(shell)
+        _show_answers(shell, type(self.platform))
         _complete_names(shell, roster)
         print(self._banner(roster, namespace))  # noqa: T201  a prompt's business
         with _signals_for(shell):
@@ -95,11 +95,12 @@ def _shell(namespace: dict[str, Any]) -> Any:
     return TerminalInteractiveShell.instance(config=config, user_ns=namespace)
 
 
-def _show_answers(shell: Any) -> None:
-    """Show what the platform answers as tables, and its errors without a traceback."""
+def _show_answers(shell: Any, platform: type[Any]) -> None:
+    """Show what the platform answers as tables, the platform itself by its status, and errors without a traceback."""
     formatter = shell.display_formatter.formatters["text/plain"]
     for kind in SHOWN_TYPES:
         formatter.for_type(kind, lambda value, printer, _: printer.text(_on_terminal(value)))
+    formatter.for_type(platform, lambda value, printer, _: printer.text(_on_terminal(value.status())))
     shell.set_custom_exc((PlatformError, Timeout), _show_error)
 
 

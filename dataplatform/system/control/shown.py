@@ -20,7 +20,7 @@ from dataplatform.system.status import PlatformStatus
 from dataplatform.system.table import overview
 from dataplatform.system.view import amount
 
-__all__ = ["SHOWN_TYPES", "on_screen", "rendered"]
+__all__ = ["SHOWN_TYPES", "on_screen", "plain", "rendered"]
 
 PATIENCE = 30.0  # seconds that a future is waited for when it is shown
 MOST_LINES = 50
@@ -52,13 +52,22 @@ def rendered(value: Any, width: int) -> RenderableType:
             return _data(value, width)
 
 
+def plain(text: str) -> str:
+    r"""Return a text in one line, without what could command a terminal.
+
+    >>> plain("two\nlines \x1b[2J")
+    'two lines ·[2J'
+    """
+    return "".join(character if character.isprintable() else "·" for character in " ".join(text.split()))
+
+
 def _explained(error: BaseException) -> RenderableType:
     """Return what happened and, below, what to do about it."""
     if not isinstance(error, PlatformError):
-        return Text(f"{type(error).__name__}: {error}", style="red")
-    lines = [Text(f"{error.code}: {error.message}", style="red")]
+        return Text(plain(f"{type(error).__name__}: {error}"), style="red")
+    lines = [Text(plain(f"{error.code}: {error.message}"), style="red")]
     if error.remedy:
-        lines.append(Text(f"→ {error.remedy}", style="yellow"))
+        lines.append(Text(plain(f"→ {error.remedy}"), style="yellow"))
     if isinstance(error, Transient) and error.retry_after is not None:
         lines.append(Text(f"→ try again in {error.retry_after:g} s", style="yellow"))
     return Group(*lines)
@@ -89,9 +98,11 @@ def _data(data: Any, width: int) -> RenderableType:
         case []:
             return Text("none", style="dim")
         case [*items]:
-            return Text(", ".join(map(str, items[:500])) + (f" … {amount(len(items), 'item')}" if items[500:] else ""))
+            return Text(
+                plain(", ".join(map(str, items[:500]))) + (f" … {amount(len(items), 'item')}" if items[500:] else "")
+            )
         case _:
-            return Text(str(data))
+            return Text(plain(str(data)))
 
 
 def _fields(record: Any) -> Table:
@@ -159,7 +170,7 @@ def _cell(value: Any) -> str:
         case bytes() | memoryview():
             return bytes(value).hex()
         case _:
-            return " ".join(str(value).split())
+            return plain(str(value))
 
 
 def _number(value: float) -> str:

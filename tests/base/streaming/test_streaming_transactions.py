@@ -5,6 +5,7 @@ from __future__ import annotations
 from random import Random
 
 import pytest
+from kafka.errors import KafkaTimeoutError
 
 from dataplatform.base.position import Position
 from dataplatform.base.streaming import Produce, Produced, Subscription, TopicSpec, transactions
@@ -109,7 +110,7 @@ def test_one_whose_commit_was_not_heard_of_is_not_published_again(
         wait(self, producer, result)
         answers.append(1)
         if len(answers) == 2:
-            raise transactions.KafkaTimeoutError("not heard")
+            raise KafkaTimeoutError("not heard")
 
     monkeypatch.setattr(transactions.Transactions, "_wait", unheard)
     assert producer.fail(request).code == "broker"

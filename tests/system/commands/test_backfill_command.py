@@ -81,6 +81,7 @@ def test_what_coingecko_has_no_more_or_never_had_is_left_with_the_reason(command
     assert "not_found" in left.stderr
 
 
+@pytest.mark.long
 def test_killed_in_the_middle_it_goes_on_where_it_was(
     command: Command, topology: Path, running: Platform, rows: Rows
 ) -> None:
@@ -105,6 +106,7 @@ def test_killed_in_the_middle_it_goes_on_where_it_was(
     assert before + written <= sum(count for count, _ in after) + len(coins) * 24  # what is stored was not asked again
 
 
+@pytest.mark.long
 def test_interrupted_it_stops_in_good_order_and_says_so(topology: Path, running: Platform) -> None:
     dsn = postgres_dsn(running.data.path)
     coins = "monero,stellar,chainlink,tron"
@@ -120,7 +122,7 @@ def test_interrupted_it_stops_in_good_order_and_says_so(topology: Path, running:
     run(dsn, "DROP TRIGGER tell_filled ON crypto_prices")
 
     assert process.returncode == 1
-    assert said.splitlines()[-1] == "stopped: interrupted; give the command again to go on"
+    assert said.splitlines()[-1] == "stopped: interrupted: a signal came; give the command again to go on"
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,14 @@ def test_a_rate_limit_that_never_ends_is_given_up() -> None:
     assert Patience(0.0, Event()).ask(answers(*[LIMITED] * (MOST_LIMITS + 1))) == Failure(LIMITED)
 
 
+def test_after_an_interruption_work_does_not_go_on() -> None:
+    patience = Patience(60.0, Event())
+    patience.go_on()
+    patience.interrupted.set()
+    with pytest.raises(Transient, match="interrupted: a signal came"):
+        patience.go_on()
+
+
 def test_an_interruption_ends_the_waiting() -> None:
     interrupted = Event()
     interrupted.set()

@@ -128,6 +128,7 @@ def test_a_group_notes_how_far_it_came(history: None, replay: Command, broker: s
     assert committed(broker, "again", "history") == [21, 20, 20]
 
 
+@pytest.mark.long
 def test_killed_in_the_middle_it_loses_nothing_and_repeats_nothing(
     running: Platform, replay: Command, rows: Rows, broker: str, topology: Path
 ) -> None:
