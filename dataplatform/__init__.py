@@ -13,7 +13,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dataplatform.base.database import TimescaleSettings
+    from dataplatform.base.http import HttpSettings
+    from dataplatform.base.mcp import McpSettings
+    from dataplatform.base.streaming import RedpandaSettings
+    from dataplatform.dsl.feeds import Feed
+    from dataplatform.dsl.kinds import ANALYTICS, LEVEL1, OHLCV, PRICES
     from dataplatform.dsl.laws import Pipe, Piped, pipe
+    from dataplatform.dsl.parts import SourceOptions, TargetOptions
     from dataplatform.dsl.plan import Plan
     from dataplatform.dsl.queries import (
         BatchPublishResult,
@@ -43,10 +50,23 @@ if TYPE_CHECKING:
         create_timescale_market_data_reader,
         create_timescale_market_data_writer,
     )
+    from dataplatform.system.logs import configure_logs
     from dataplatform.system.platform import Platform
-    from dataplatform.system.topology import ConfigurationError, Topology, load_topology
+    from dataplatform.system.topology import (
+        ConfigurationError,
+        Route,
+        ServiceSpec,
+        SourceSpec,
+        TargetSpec,
+        Topology,
+        load_topology,
+    )
 
 __all__ = [
+    "ANALYTICS",
+    "LEVEL1",
+    "OHLCV",
+    "PRICES",
     "BaseReader",
     "BaseWriter",
     "BatchPublishResult",
@@ -59,10 +79,13 @@ __all__ = [
     "DeadLetter",
     "DemoServers",
     "Failure",
+    "Feed",
+    "HttpSettings",
     "Level1Data",
     "Level1Query",
     "MarketDataReader",
     "MarketDataWriter",
+    "McpSettings",
     "Permanent",
     "Pipe",
     "Piped",
@@ -70,10 +93,19 @@ __all__ = [
     "Platform",
     "PlatformError",
     "PublishResult",
+    "RedpandaSettings",
     "Result",
+    "Route",
+    "ServiceSpec",
+    "SourceOptions",
+    "SourceSpec",
     "Success",
+    "TargetOptions",
+    "TargetSpec",
+    "TimescaleSettings",
     "Topology",
     "Transient",
+    "configure_logs",
     "create_coingecko_market_data_reader",
     "create_redpanda_market_data_reader",
     "create_redpanda_market_data_writer",
@@ -91,8 +123,15 @@ __all__ = [
 _HOMES = (
     "dataplatform.result",
     "dataplatform.errors",
+    "dataplatform.base.database",
+    "dataplatform.base.http",
+    "dataplatform.base.mcp",
+    "dataplatform.base.streaming",
     "dataplatform.dsl.types",
     "dataplatform.dsl.queries",
+    "dataplatform.dsl.feeds",
+    "dataplatform.dsl.kinds",
+    "dataplatform.dsl.parts",
     "dataplatform.dsl.plan",
     "dataplatform.dsl.reader",
     "dataplatform.dsl.writer",
@@ -101,6 +140,7 @@ _HOMES = (
     "dataplatform.system.platform",
     "dataplatform.system.demo",
     "dataplatform.system.factories",
+    "dataplatform.system.logs",
 )
 
 

@@ -41,7 +41,7 @@ class LogStream(Protocol):
     def isatty(self) -> bool: ...
 
 
-def configure_logs(format_: str, level: str, secrets: Iterable[str], stream: LogStream | None = None) -> None:
+def configure_logs(format_: str, level: str, secrets: Iterable[str] = (), stream: LogStream | None = None) -> None:
     """Send every log line of the platform to `stream`, standard error by default.
 
     `console` is for people: on a terminal with the time of day, elsewhere with the date, always UTC. `json` is an

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -27,6 +27,7 @@ from dataplatform.system.topology import Topology, default_topology
 __all__ = ["Phase", "Platform", "PlatformStatus", "default_data_dir"]
 
 START_TIMEOUT = 60.0
+LOOK = 0.05  # seconds between looks at what is waited for
 
 
 def default_data_dir(*, demo: bool) -> Path:
@@ -151,6 +152,18 @@ class Platform:
     def wait_ready(self, timeout: float) -> bool:
         """Wait until every agent is ready; False when that takes longer, or the platform ended."""
         return self._root.wait_ready(timeout)
+
+    def wait_until(self, reached: Callable[[PlatformStatus], bool], timeout: float) -> bool:
+        """Wait until a look at everything shows what is wanted; False when that takes longer, or the platform ended.
+
+        `platform.wait_until(lambda status: all(route.written >= 100 for route in status.routes), timeout=60)`.
+        """
+        deadline = time.monotonic() + timeout
+        while not reached(self.status()):
+            left = deadline - time.monotonic()
+            if left <= 0 or self.wait_end(min(LOOK, left)):
+                return False
+        return True
 
     def wait_end(self, timeout: float) -> bool:
         """Wait until the root supervisor has ended; False when it still runs."""

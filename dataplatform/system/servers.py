@@ -6,6 +6,7 @@ import importlib.util
 import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from attrs import define, evolve, field
 
@@ -29,6 +30,7 @@ from dataplatform.system.topology import ClientSpec, Topology
 __all__ = ["Servers", "is_embedded", "require_installed", "simulated"]
 
 EMBEDDED = "embedded"
+COINGECKO = "coingecko.com"
 SLOWEST_DEMO_POLL = 5.0  # seconds; the simulator has no rate limit, so nobody need wait for its prices
 
 
@@ -99,8 +101,15 @@ def is_embedded(spec: ClientSpec) -> bool:
 
 
 def simulated(topology: Topology) -> set[str]:
-    """Return the clients that lead to CoinGecko, so to the simulator in a demo."""
-    return {spec.options.client for spec in topology.sources.values() if issubclass(spec.cls, CoinGeckoSource)}
+    """Return the clients that lead to CoinGecko, so to the simulator in a demo: its sources', and those of its hosts."""
+    used = {spec.options.client for spec in topology.sources.values() if issubclass(spec.cls, CoinGeckoSource)}
+    return used | {name for name, spec in topology.clients.items() if _is_at_coingecko(spec)}
+
+
+def _is_at_coingecko(spec: ClientSpec) -> bool:
+    url = getattr(spec.settings, "base_url", None) or getattr(spec.settings, "url", None) or ""
+    host = urlsplit(url).hostname or ""
+    return host == COINGECKO or host.endswith(f".{COINGECKO}")
 
 
 def require_installed(topology: Topology) -> None:

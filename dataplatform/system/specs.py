@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, Self, TypeAlias
 
 from attrs import define, field, frozen, validators
 
@@ -36,6 +36,7 @@ CLIENT_KINDS: dict[str, type[Any]] = {
     "redpanda": RedpandaSettings,
     "timescale": TimescaleSettings,
 }
+Settings: TypeAlias = HttpSettings | McpSettings | RedpandaSettings | TimescaleSettings
 RESERVED = ("supervisor", "postgres", "broker", "simulator", "bookkeeper")
 PORT = validators.optional(validators.in_(range(1, 65_536)))
 
@@ -73,6 +74,15 @@ class ClientSpec:
     kind: str
     settings: Any
 
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Return the client that has such settings.
+
+        >>> ClientSpec.of(TimescaleSettings("embedded")).kind
+        'timescale'
+        """
+        return cls(next(kind for kind, known in CLIENT_KINDS.items() if isinstance(settings, known)), settings)
+
 
 @frozen
 class SourceSpec:
@@ -106,16 +116,22 @@ class Route:
     targets: tuple[str, ...]
 
 
+def _client_specs(clients: Mapping[str, ClientSpec | Settings]) -> dict[str, ClientSpec]:
+    return {name: spec if isinstance(spec, ClientSpec) else ClientSpec.of(spec) for name, spec in clients.items()}
+
+
 @frozen(kw_only=True)
 class Topology:
     """A whole platform, said as data: made from a file by `load_topology`, or here.
+
+    The settings of a client stand for it: `clients={"database": TimescaleSettings("embedded")}`.
 
     >>> Topology().check()[0].message
     'there is no source, so nothing would be read; add a table [sources.NAME]'
     """
 
     system: SystemOptions = field(factory=SystemOptions)
-    clients: Mapping[str, ClientSpec] = field(factory=dict)
+    clients: Mapping[str, ClientSpec] = field(factory=dict, converter=_client_specs)
     sources: Mapping[str, SourceSpec] = field(factory=dict)
     targets: Mapping[str, TargetSpec] = field(factory=dict)
     services: Mapping[str, ServiceSpec] = field(factory=dict)

@@ -99,9 +99,14 @@ def test_tab_completes_operations_arguments_and_names(typist: Typist, begun: str
     typist.complete(begun, rest)
 
 
+def test_the_platform_shows_its_status_and_no_settings(typist: Typist) -> None:
+    shown = typist.type("platform")
+    assert re.search(r"running, up .*: \d+ running", shown)
+    assert "dsn" not in shown
+
+
 def test_the_status_lists_agents_and_routes(typist: Typist) -> None:
     shown = typist.type("status()")
-    assert re.search(r"running, up .*: \d+ running", shown)
     assert re.search(r"^coingecko +source +running", shown, re.MULTILINE)
     assert re.search(r"^coingecko → stream( +[\d,]+){4}$", shown, re.MULTILINE)
 

@@ -4,7 +4,15 @@ from dataplatform.base.streaming.compaction import Item
 from dataplatform.base.streaming.consumer import RedpandaConsumer
 from dataplatform.base.streaming.follower import Digest, ViewSpec
 from dataplatform.base.streaming.producer import RedpandaProducer
-from dataplatform.base.streaming.requests import CommitOffsets, CountRecords, Fetch, Produce, Produced, Slice
+from dataplatform.base.streaming.requests import (
+    CommitOffsets,
+    CountRecords,
+    Fetch,
+    GetAssignment,
+    Produce,
+    Produced,
+    Slice,
+)
 from dataplatform.base.streaming.settings import RedpandaSettings, Subscription, TopicSpec
 from dataplatform.base.streaming.starts import Start, as_start
 from dataplatform.base.streaming.tail import TopicMessage, tail, topics
@@ -16,6 +24,7 @@ __all__ = [
     "CountRecords",
     "Digest",
     "Fetch",
+    "GetAssignment",
     "Item",
     "Latest",
     "Produce",

@@ -22,7 +22,7 @@ from dataplatform.base.streaming.connection import close_consumer, connect
 from dataplatform.base.streaming.errors import explain
 from dataplatform.base.streaming.membership import Membership, group_of, member_of
 from dataplatform.base.streaming.positions import Positions
-from dataplatform.base.streaming.requests import CommitOffsets, Fetch, Slice
+from dataplatform.base.streaming.requests import CommitOffsets, Fetch, GetAssignment, Slice
 from dataplatform.base.streaming.settings import RedpandaSettings, Subscription
 from dataplatform.base.streaming.topics import ensure_topics
 from dataplatform.errors import PlatformError, Transient
@@ -43,7 +43,7 @@ class KeepAlive:
     """Poll if nobody asked for a while, so that the group does not take the partitions away."""
 
 
-Message: TypeAlias = Fetch | CommitOffsets | KeepAlive
+Message: TypeAlias = Fetch | CommitOffsets | GetAssignment | KeepAlive
 Polled: TypeAlias = dict[TopicPartition, list[Any]]
 
 
@@ -79,6 +79,8 @@ class RedpandaConsumer(Agent):
                 return self._with_consumer(lambda consumer: self._fetch(consumer, reader, most))
             case CommitOffsets(positions):
                 return self._with_consumer(lambda consumer: self._commit(consumer, positions))
+            case GetAssignment():
+                return Success(self._assignment())
             case _:
                 assert_never(message)
 
@@ -133,6 +135,10 @@ class RedpandaConsumer(Agent):
         if not self._membership.joined:
             raise self._outside()
         self._positions.commit(consumer, positions)
+
+    def _assignment(self) -> tuple[tuple[str, int], ...]:
+        assigned = self._consumer.assignment() if self._consumer and self._membership.joined else ()
+        return tuple(sorted((tp.topic, tp.partition) for tp in assigned))
 
     # Polling
 

@@ -11,7 +11,7 @@ from dataplatform.base.position import Position
 from dataplatform.base.streaming.settings import TopicSpec
 from dataplatform.errors import PlatformError
 
-__all__ = ["CommitOffsets", "CountRecords", "Fetch", "Produce", "Produced", "Slice"]
+__all__ = ["CommitOffsets", "CountRecords", "Fetch", "GetAssignment", "Produce", "Produced", "Slice"]
 
 
 @frozen
@@ -82,6 +82,11 @@ class Fetch(Request[list[Slice]]):
 
     reader: str
     most: int = 5_000
+
+
+@frozen
+class GetAssignment(Request[tuple[tuple[str, int], ...]]):
+    """Answers which partitions the group has given to this member, each as topic and number, in order."""
 
 
 @frozen

@@ -161,6 +161,12 @@ class Served:
     def heal(self) -> None:
         requests.delete(f"{self._simulator}/_simulator/faults", timeout=PATIENCE).raise_for_status()
 
+    def simulated_price(self, coin: str) -> float:
+        """Return the price that the simulator has now."""
+        url = f"{self._simulator}/api/v3/coins/markets?ids={coin}&vs_currency=usd"
+        price: float = requests.get(url, timeout=PATIENCE).json()[0]["current_price"]
+        return price
+
     @property
     def _simulator(self) -> str:
         url: str = self.platform.connections["gecko"].settings.base_url

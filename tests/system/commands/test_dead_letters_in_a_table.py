@@ -119,6 +119,26 @@ def test_another_target_may_get_them(
     assert rows("SELECT count(*) FROM crypto_prices WHERE coin_id = 'moved'") == [(1,)]
 
 
+def test_what_the_database_still_refuses_stays_until_that_is_mended(
+    running: Platform, command: Command, topology: Path, rows: Rows
+) -> None:
+    dsn = postgres_dsn(running.data.path)
+    error = Permanent("rejected", "violates check constraint")
+    letter = letter_for_record(price("unwanted"), error, origin="topics", target="database", at=NOON)
+    get_data(running["database"].publish_batch([letter]).get(timeout=PATIENCE))
+    run(dsn, "ALTER TABLE crypto_prices ADD CONSTRAINT picky CHECK (coin_id <> 'unwanted')")
+    arguments = ["dead-letters", "replay", topology, "--id", letter.id]
+
+    refused = command(*arguments)
+    run(dsn, "ALTER TABLE crypto_prices DROP CONSTRAINT picky")
+    written = command(*arguments)
+
+    assert (refused.exit_code, "replayed 0" in refused.stdout) == (1, True), refused.output
+    assert "kept 1\n  1  rejected: " in refused.stderr
+    assert (written.exit_code, written.stdout) == (0, "replayed 1 (1 in database)\n"), written.output
+    assert rows("SELECT count(*) FROM crypto_prices WHERE coin_id = 'unwanted'") == [(1,)]
+
+
 def test_where_no_platform_runs_the_servers_are_started_for_it(topology: Path) -> None:
     with TemporaryDirectory(prefix="dp-", dir="/tmp") as folder, no_thread_left_behind():
         listed = CliRunner().invoke(main, ["dead-letters", "list", str(topology), "--data-dir", folder])
