@@ -6,7 +6,7 @@ Every source answers the reading ones and every target the writing ones, by mess
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias, get_args
 
 from attrs import frozen
 
@@ -42,6 +42,7 @@ __all__ = [
     "PublishPrices",
     "ReadingOperation",
     "WritingOperation",
+    "result_of",
 ]
 
 
@@ -195,3 +196,8 @@ WritingOperation: TypeAlias = (
     | PublishBatch
     | Flush
 )
+
+
+def result_of(message: type[Any]) -> Any:
+    """Return the type that an operation answers: `list[CryptoPriceData]` for `GetCurrentPrices`."""
+    return get_args(message.__orig_bases__[0])[0]  # T of Request[T]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
 from dataplatform.base.agent import Context
@@ -57,6 +57,12 @@ class BaseReader(FlowSource):
         """Return the agents of one source of this technology."""
         client = connection.agents[0]
         return Part((cls.child(name, options, client, outbox),), client)
+
+    @classmethod
+    def places(cls, options: Any) -> Mapping[str, str]:
+        """Return where the client has the records of each kind that a route brings, for a stream; else nothing."""
+        del options
+        return {}
 
     # Hooks
 

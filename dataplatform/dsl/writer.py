@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, TypeAlias
 
 from dataplatform.base.agent import Context
 from dataplatform.dsl import checks
 from dataplatform.dsl.flow.batch import Rejection
-from dataplatform.dsl.flow.target import FlowTarget, TargetMessage, is_about_records
+from dataplatform.dsl.flow.target import FlowTarget, TargetMessage
 from dataplatform.dsl.kinds import ANALYTICS, KINDS, LEVEL1, OHLCV, PRICES, Kind
 from dataplatform.dsl.operations import (
     Flush,
@@ -59,6 +59,12 @@ class BaseWriter(FlowTarget):
         """Return the kinds of record a target with these options takes; all that the technology does by default."""
         del options
         return cls.takes
+
+    @classmethod
+    def places(cls, options: Any) -> Mapping[str, str]:
+        """Return where the client has the records of each kind afterwards, for a stream; else nothing."""
+        del options
+        return {}
 
     # Operations
 
@@ -156,32 +162,38 @@ class BaseWriter(FlowTarget):
             return Failure(error)
         if kind not in self.kinds(self.options):
             return Failure(untaken(kind, self.technology))
-        stored = self._store(kind, list(records)) if records else Success([])
+        stored = self._store(kind, self._portions(kind, list(records))) if records else Success([])
         self.count("failed_operations" if isinstance(stored, Failure) else "operations")
         if isinstance(stored, Failure):
             return stored
         refused = tuple(Refused(rejection.index, _permanent(rejection)) for rejection in stored.data)
         return Success(BatchPublishResult(self.name, len(records) - len(refused), refused))
 
-    def _store(self, kind: Kind, records: list[Record]) -> Result[list[Rejection]]:
-        """Write now, halving what is refused until the records at fault stand alone."""
+    def _store(self, kind: Kind, parts: Sequence[list[Record]]) -> Result[list[Rejection]]:
+        """Write now, part by part; the first failure ends it."""
+        rejections: list[Rejection] = []
+        offset = 0
+        for records in parts:
+            stored = self._store_part(kind, records)
+            if isinstance(stored, Failure):
+                return stored
+            rejections += [Rejection(offset + rejection.index, rejection.error) for rejection in stored.data]
+            offset += len(records)
+        return Success(rejections)
+
+    def _store_part(self, kind: Kind, records: list[Record]) -> Result[list[Rejection]]:
+        """Write in one request, halving what is refused until the records at fault stand alone."""
         if self.context.stopping.is_set():
             return self._stopping()
         answer = self.client.ask(self._request(kind, records), self._timeout)
         if not isinstance(answer, Failure):
             return Success(self._rejections(answer.data))
-        if not is_about_records(answer.error):
+        if not self._is_about_records(answer.error):
             return answer
         if len(records) == 1:
             return Success([Rejection(0, answer.error)])
         middle = len(records) // 2
-        rejections: list[Rejection] = []
-        for offset, half in ((0, records[:middle]), (middle, records[middle:])):
-            stored = self._store(kind, half)
-            if isinstance(stored, Failure):
-                return stored
-            rejections += [Rejection(offset + rejection.index, rejection.error) for rejection in stored.data]
-        return Success(rejections)
+        return self._store(kind, [records[:middle], records[middle:]])
 
 
 def untaken(kind: Kind, technology: str) -> Permanent:

@@ -37,7 +37,7 @@ class Stage:
 # A stop is promised within 10 s even if no server answers. Then every agent takes all of its time, so the times add
 # up to less than that: most of it for the servers, which need 3.8 s to be ended by force, and for data in flight.
 STAGES = {
-    "control": Stage(-1, drain=0.05, stop=0.2),
+    "control": Stage(0, drain=0.1, stop=0.5),
     "server": Stage(0, drain=0.1, stop=3.9),
     "client": Stage(1, drain=0.2, stop=0.9),
     "service": Stage(2, drain=1.2, stop=0.2),

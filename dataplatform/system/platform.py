@@ -12,11 +12,15 @@ import platformdirs
 from attrs import define, field
 
 from dataplatform.base.agent import Address, Intensity, Runtime, State
+from dataplatform.base.database import Rows
 from dataplatform.base.embedded import DataDirectory
 from dataplatform.dsl.parts import Connection
 from dataplatform.dsl.proxy import AgentProxy, ReaderProxy, WriterProxy
 from dataplatform.errors import Permanent
+from dataplatform.result import Result
 from dataplatform.system.assembly import Assembly, assemble
+from dataplatform.system.control.desk import Desk
+from dataplatform.system.control.requests import RunQuery
 from dataplatform.system.control.server import ControlServer
 from dataplatform.system.report import Outcome, make_report
 from dataplatform.system.root import Root
@@ -141,6 +145,10 @@ class Platform:
         if self._stopping.locked() or (root is not None and root.vitals.state is State.DRAINING):
             return Phase.DRAINING
         return Phase.RUNNING if self._root.ready else Phase.STARTING
+
+    def sql(self, select: str, client: str | None = None, timeout: float = 20.0) -> Result[Rows]:
+        """Run one SELECT, read-only, on the topology's database, or that of the client that is named."""
+        return Desk(self).ask("", RunQuery(select, client), timeout)
 
     def report(self, outcome: Outcome, reason: str | None = None) -> dict[str, Any]:
         """Return the account of the run so far, as the report file has it."""

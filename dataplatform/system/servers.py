@@ -101,7 +101,7 @@ def is_embedded(spec: ClientSpec) -> bool:
 
 
 def simulated(topology: Topology) -> set[str]:
-    """Return the clients that lead to CoinGecko, so to the simulator in a demo: its sources', and those of its hosts."""
+    """Return the clients that lead to CoinGecko, by their source or their host: to the simulator in a demo."""
     used = {spec.options.client for spec in topology.sources.values() if issubclass(spec.cls, CoinGeckoSource)}
     return used | {name for name, spec in topology.clients.items() if _is_at_coingecko(spec)}
 

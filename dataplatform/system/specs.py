@@ -186,6 +186,7 @@ class _Checker:
             self._known(("routes", number, "from"), "source", route.source, topology.sources)
             for target in route.targets:
                 self._known(("routes", number, "to"), "target", target, topology.targets)
+                self._loop(number, route.source, target)
         self._names()
         self._dead_letters()
         self._ports()
@@ -208,6 +209,17 @@ class _Checker:
         every = {*known, *(broken for section, broken in self.broken if section == f"{what}s")}
         if name not in every:
             self._add(path, f"no {what} is called {name!r}{suggestion(name, every)}")
+
+    def _loop(self, number: int, source: str, target: str) -> None:
+        """Find what would be read again when it is written, without end."""
+        reading, writing = self.topology.sources.get(source), self.topology.targets.get(target)
+        if reading is None or writing is None or reading.options.client != writing.options.client:
+            return
+        written = writing.cls.places(writing.options)
+        for kind, place in reading.cls.places(reading.options).items():
+            if written.get(kind) == place:
+                what = f"{source!r} would read from {place!r} what {target!r} writes to it, without end"
+                self._add(("routes", number, "to"), f"{what}; name another topic for {kind!r} in one of them")
 
     def _names(self) -> None:
         seen = dict.fromkeys(RESERVED, "an agent of the platform's own")

@@ -60,6 +60,10 @@ class RedpandaTarget(BaseWriter):
     Options = RedpandaTargetOptions
     options: RedpandaTargetOptions
 
+    @classmethod
+    def places(cls, options: Any) -> Mapping[str, str]:
+        return {kind.name: options.topic(kind).name for kind in KINDS}
+
     def _request(self, kind: Kind, records: list[Record]) -> Produce:
         return Produce(self.options.topic(kind), kind.keys(records), codec(kind).encode(records))
 

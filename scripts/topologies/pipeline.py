@@ -11,6 +11,7 @@ import sys
 from contextlib import ExitStack
 
 from dataplatform import (
+    configure_logs,
     create_coingecko_market_data_reader,
     create_redpanda_market_data_writer,
     create_timescale_market_data_writer,
@@ -18,14 +19,13 @@ from dataplatform import (
     is_failure,
     pipe,
 )
-from dataplatform.system.logs import configure_logs
 
 COINS = ["bitcoin", "ethereum", "solana"]
 
 
 def main(*, demo: bool) -> int:
     """Run the pipeline once; return 0 when every target has acknowledged what was read, else 1."""
-    configure_logs("console", "error", ())
+    configure_logs("console", "error")
     with ExitStack() as stack:
         servers = stack.enter_context(demo_servers()) if demo else None
         database = servers.timescale if servers else os.environ["DATABASE_URL"]

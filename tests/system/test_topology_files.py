@@ -226,6 +226,12 @@ def test_a_switch_and_a_port_may_come_from_the_environment() -> None:
             "24: 'my topics' is no name: letters, digits, - and _, a letter first, 63 at most",
         ),
         ("restarts = 3", "broker_port = 7000\nsimulator_port = 7000", "3: simulator_port: 7000 is broker_port already"),
+        (
+            'to = "tables"',
+            'to = ["tables", "stream"]',
+            "42: 'topics' would read from 'crypto-prices' what 'stream' writes to it, without end;"
+            " name another topic for 'prices' in one of them",
+        ),
     ],
 )  # fmt: skip
 def test_a_mistake_is_named_with_its_line_and_what_would_be_right(old: str, new: str, said: str) -> None:

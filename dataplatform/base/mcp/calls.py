@@ -12,6 +12,7 @@ from mcp.types import CallToolResult, TextContent
 from dataplatform.base.mcp import failures, texts
 from dataplatform.base.mcp.messages import CallAnyOf, CallTool, Tool, ToolAnswer
 from dataplatform.base.mcp.session import Session
+from dataplatform.base.mcp.told import told_failure
 from dataplatform.errors import Permanent
 from dataplatform.result import Failure, Result, Success
 
@@ -85,10 +86,11 @@ def _read(session: Session, name: str, answer: CallToolResult, now: datetime) ->
     text = "\n".join(content.text for content in answer.content if isinstance(content, TextContent))
     if len(text.encode(errors="replace")) > session.settings.max_text:
         return Failure(failures.of_size(session.settings))
-    if answer.is_error or texts.tells_error(text):
+    failure = told_failure(answer.meta, session.settings.secrets) if answer.is_error else None
+    if failure is None and (answer.is_error or texts.tells_error(text)):
         return Failure(texts.of_answer(text, name, session.settings))
     server = session.identity
-    return Success(ToolAnswer(text, answer.structured_content, server.name, server.version, now, name))
+    return Success(ToolAnswer(text, answer.structured_content, server.name, server.version, now, name, failure))
 
 
 def _unknown(session: Session, name: str) -> Failure | None:

@@ -9,7 +9,7 @@ from dataplatform.base.mcp.loop import Interrupted, LoopThread, Overdue
 from dataplatform.base.mcp.messages import CallAnyOf, CallTool, ListTools, ServerInfo, ToolAnswer
 from dataplatform.base.mcp.settings import McpSettings
 from dataplatform.base.mcp.shown import shown_url
-from dataplatform.errors import Permanent, Transient
+from dataplatform.errors import Permanent, PlatformError, Transient
 from dataplatform.result import Failure, Result, Success, is_failure
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ LASTING = {"unauthorized", "no_endpoint", "no_command"}  # what is shown until s
 class McpClient(Agent):
     """Answers `ListTools`, `CallTool`, `CallAnyOf` and `ServerInfo`; `failures` lists the codes of its failures.
 
-    It connects at the first request, and asks one request at a time. A session that has failed is closed, and the next
+    It connects at the first request, and asks one request at a time. What a tool of another platform fails with is
+    answered as it was there; the client is none the worse for it. A session that has failed is closed, and the next
     request opens another. When the server has asked for a pause (`rate_limited`), nothing is sent, and `retry_after`
     tells when to come back. Any request is answered in `settings.longest` seconds. Its counters: requests sent,
     sessions opened, errors answered, bytes of text received, and throttled requests, which were not sent.
@@ -59,7 +60,7 @@ class McpClient(Agent):
             return refusal
         result = self._answered(message)
         self._show(result)
-        return result
+        return _told(result)
 
     def _close(self) -> None:
         if self._session is not None:
@@ -139,3 +140,12 @@ class McpClient(Agent):
     def _pause(self, seconds: float | None) -> None:
         if seconds is not None:
             self._paused_until = self.clock.monotonic() + seconds
+
+
+def _told(result: Result[Any]) -> Result[Any]:
+    """Return an answer, or the failure that another platform has given in its place."""
+    match result:
+        case Success(ToolAnswer(failure=PlatformError() as error)):
+            return Failure(error)
+        case _:
+            return result

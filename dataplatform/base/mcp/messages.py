@@ -49,7 +49,8 @@ class ToolAnswer:
     """What `tool` answered: its text contents, joined by line breaks, and its structured content where it gave any.
 
     `server_name` and `server_version` are what the server called itself when it connected, which tells simulated data
-    from real; `received_at` is in UTC. The contents are not shown, because they may be large or private.
+    from real; `received_at` is in UTC. The contents are not shown, because they may be large or private. A `failure` is
+    what another platform has failed with; whoever asked the client gets that in place of an answer.
     """
 
     text: str = field(repr=False)
@@ -58,6 +59,7 @@ class ToolAnswer:
     server_version: str
     received_at: datetime
     tool: str
+    failure: PlatformError | None = None
 
 
 @frozen

@@ -22,8 +22,8 @@ def shown_url(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
-def shown_text(text: str, secrets: Collection[str] = ()) -> str:
-    r"""Return the text as one line of at most 300 printable characters, its secrets masked.
+def shown_text(text: str, secrets: Collection[str] = (), limit: int = LIMIT) -> str:
+    r"""Return the text as one line of at most `limit` printable characters, its secrets masked.
 
     >>> shown_text("no\tsuch key:\r\n CG-123456", ["CG-123456"])
     'no such key: ***'
@@ -33,4 +33,4 @@ def shown_text(text: str, secrets: Collection[str] = ()) -> str:
         for form in (secret, quote(secret, safe=""), quote_plus(secret)):
             text = text.replace(form, MASK)
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return line if len(line) <= LIMIT else line[: LIMIT - 1] + "…"
+    return line if len(line) <= limit else line[: limit - 1] + "…"

@@ -17,7 +17,7 @@ from dataplatform.dsl.types import Record
 from dataplatform.errors import Permanent, PlatformError
 from dataplatform.result import Failure, Result, Success
 
-__all__ = ["FlowTarget", "is_about_records"]
+__all__ = ["FlowTarget"]
 
 
 @frozen
@@ -77,6 +77,11 @@ class FlowTarget(Agent):
         """Return the request for a whole batch, with its positions where the technology can store them together."""
         return self._request(batch.kind, batch.records)
 
+    def _portions(self, kind: Kind, records: list[Record]) -> list[list[Record]]:
+        """Return the records in as many lists as it takes requests to write them; in one by default."""
+        del kind
+        return [records]
+
     def _positions(self, reader: str) -> Result[tuple[Position, ...]]:
         """Answer how far what a reader reads is stored here; nothing by default, as positions are not kept."""
         del reader
@@ -91,6 +96,10 @@ class FlowTarget(Agent):
         """Return what the client's answer says of single records that can never be written; none by default."""
         del answer
         return []
+
+    def _is_about_records(self, error: PlatformError) -> bool:
+        """Tell whether the error is the data's fault (and halving finds the record), not the target's or the set-up's."""
+        return isinstance(error, Permanent) and error.code == "rejected"
 
     # Messages
 
@@ -128,7 +137,13 @@ class FlowTarget(Agent):
     # Writing
 
     def _take(self, parcel: Parcel) -> None:
-        self._queue.append(Piece(parcel, parcel.batch.records, 0, self._batch_request(parcel.batch)))
+        batch, offset = parcel.batch, 0
+        portions = self._portions(batch.kind, batch.records)
+        parcel.pieces = len(portions)
+        for records in portions:
+            request = self._batch_request(batch) if len(portions) == 1 else self._request(batch.kind, records)
+            self._queue.append(Piece(parcel, records, offset, request))
+            offset += len(records)
         self._write_next()
 
     def _write_next(self) -> None:
@@ -145,7 +160,7 @@ class FlowTarget(Agent):
                 self.address(piece.parcel.source).tell(Abandoned(piece.parcel.batch.id, self.name))
             else:
                 self._written(piece, self._rejections(answer.data))
-        elif is_about_records(answer.error):
+        elif self._is_about_records(answer.error):
             self._refused(piece, answer.error)
         else:
             self.count("failed_writes")
@@ -186,8 +201,3 @@ class FlowTarget(Agent):
             answer = Rejected(parcel.batch.id, self.name, tuple(parcel.rejections))
         self.address(parcel.source).tell(answer)  # a source that is away asks again when it is back
         self._drained_when_empty()
-
-
-def is_about_records(error: PlatformError) -> bool:
-    """Tell whether the error is the data's fault (and halving finds the record), not the target's or the set-up's."""
-    return isinstance(error, Permanent) and error.code == "rejected"

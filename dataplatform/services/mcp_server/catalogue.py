@@ -14,16 +14,16 @@ import msgspec
 from attrs import define, field, frozen
 
 from dataplatform.base.agent import Request
-from dataplatform.dsl.operations import ReadingOperation, WritingOperation
+from dataplatform.dsl.operations import ReadingOperation, WritingOperation, result_of
 from dataplatform.dsl.reader import BaseReader
 from dataplatform.dsl.registry import READING, WRITING, supported
+from dataplatform.dsl.wire import Wire, camel_case, described, schema
 from dataplatform.dsl.writer import BaseWriter
 from dataplatform.errors import Permanent
 from dataplatform.services.mcp_server.options import McpServerOptions, Right
-from dataplatform.services.mcp_server.wire import Wire, camel_case, described, schema
 from dataplatform.services.parts import Surroundings
 
-__all__ = ["Catalogue", "OperationTool", "Side", "result_of"]
+__all__ = ["Catalogue", "OperationTool", "Side"]
 
 Side = Literal["source", "target"]
 OPERATIONS: dict[str, type[Any]] = {
@@ -139,8 +139,3 @@ class Catalogue:
             kw_only=True,
             namespace={"__doc__": f"The arguments of {name}."},
         )
-
-
-def result_of(message: type[Any]) -> Any:
-    """Return the type that an operation answers: `list[CryptoPriceData]` for `GetCurrentPrices`."""
-    return get_args(message.__orig_bases__[0])[0]  # T of Request[T]

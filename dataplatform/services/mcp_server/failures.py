@@ -7,22 +7,20 @@ from difflib import get_close_matches
 
 from mcp.types import CallToolResult, TextContent
 
+from dataplatform.base.mcp.told import ERROR, as_meta
 from dataplatform.errors import Permanent, PlatformError, Transient
 
 __all__ = ["ERROR", "advised", "text_of", "told_by", "tool_error"]
 
-ERROR = "dataplatform/error"
 PAUSE = 2.0  # seconds to wait where nobody has said how long
 LONGEST = 1_500
 SHOWN = 5
 
 
 def tool_error(error: PlatformError) -> CallToolResult:
-    """Return the failure as a tool's answer; for programs, `_meta` has its code and whether to try again."""
-    transient = isinstance(error, Transient)
-    pause = (error.retry_after or PAUSE) if isinstance(error, Transient) else None
-    meta = {ERROR: {"code": error.code, "transient": transient, "retryAfter": pause}}
-    return CallToolResult(content=[TextContent(type="text", text=text_of(error))], is_error=True, _meta=meta)
+    """Return the failure as a tool's answer: in words, and for another platform in `_meta` as well."""
+    content = [TextContent(type="text", text=text_of(error))]
+    return CallToolResult(content=content, is_error=True, _meta=as_meta(_shown(error)))
 
 
 def text_of(error: PlatformError) -> str:
@@ -31,13 +29,18 @@ def text_of(error: PlatformError) -> str:
     >>> text_of(Transient("rate_limited", "CoinGecko answered 429", retry_after=30.0))
     'rate_limited: CoinGecko answered 429. Try again in 30 s.'
     """
-    message, remedy = error.message, error.remedy
-    if error.code == "crashed":  # what an agent died of is its supervisor's business, and in the log
-        message, remedy = "the agent that was asked failed and is being restarted", ""
-    said = f"{error.code}: {message}"[:LONGEST].rstrip(".") + "."
+    error = _shown(error)
+    said = f"{error.code}: {error.message}"[:LONGEST].rstrip(".") + "."
     if isinstance(error, Transient):
         said += f" Try again in {error.retry_after or PAUSE:.3g} s."
-    return said + (f" {remedy[:1].upper()}{remedy[1:]}." if remedy else "")
+    return said + (f" {error.remedy[:1].upper()}{error.remedy[1:]}." if error.remedy else "")
+
+
+def _shown(error: PlatformError) -> PlatformError:
+    """Return what may be told: what an agent died of is its supervisor's business, and in the log."""
+    if error.code != "crashed":
+        return error
+    return Transient(error.code, "the agent that was asked failed and is being restarted")
 
 
 def advised(

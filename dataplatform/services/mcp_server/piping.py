@@ -15,11 +15,12 @@ from attrs import define, field, frozen
 from dataplatform.base.agent import Address, Request
 from dataplatform.dsl.kinds import KINDS
 from dataplatform.dsl.laws import Piped, pipe
+from dataplatform.dsl.operations import result_of
 from dataplatform.dsl.proxy import ReaderProxy, WriterProxy
 from dataplatform.dsl.registry import WRITING
 from dataplatform.errors import PlatformError, Transient
 from dataplatform.result import Failure, Result, Success
-from dataplatform.services.mcp_server.catalogue import OperationTool, result_of
+from dataplatform.services.mcp_server.catalogue import OperationTool
 
 __all__ = ["PipeResult", "Pipes", "pipeable", "writer_of"]
 

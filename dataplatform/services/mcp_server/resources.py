@@ -24,12 +24,12 @@ from mcp.types import (
 from dataplatform.dsl import checks
 from dataplatform.dsl.kinds import KINDS
 from dataplatform.dsl.schemas import schema_files
+from dataplatform.dsl.wire import to_wire
 from dataplatform.errors import PlatformError
 from dataplatform.result import Failure
 from dataplatform.services.mcp_server.failures import text_of
 from dataplatform.services.mcp_server.overview import Overview
 from dataplatform.services.mcp_server.watching import Watcher
-from dataplatform.services.mcp_server.wire import to_wire
 
 __all__ = ["Resources", "coin_of", "refused", "uri_of"]
 

@@ -13,6 +13,7 @@ from mcp.types import ToolAnnotations
 from dataplatform.base.agent import Request
 from dataplatform.dsl.operations import GetAvailableTickers
 from dataplatform.dsl.queries import OHLCVSeries
+from dataplatform.dsl.wire import Wire, camel_case, schema, to_wire
 from dataplatform.errors import Permanent
 from dataplatform.result import Failure, Result, Success
 from dataplatform.services.mcp_server.bridge import Bridge
@@ -21,7 +22,6 @@ from dataplatform.services.mcp_server.failures import advised
 from dataplatform.services.mcp_server.options import Right
 from dataplatform.services.mcp_server.overview import DeadLetters, Lag, Overview, Places, Status
 from dataplatform.services.mcp_server.piping import PipeResult, Pipes, pipeable
-from dataplatform.services.mcp_server.wire import Wire, camel_case, schema, to_wire
 
 __all__ = ["Tool", "Toolbox"]
 

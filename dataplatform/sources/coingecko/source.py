@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from typing import Any, ClassVar, TypeVar
 
 from dataplatform.base.agent import Context
@@ -12,6 +11,7 @@ from dataplatform.dsl.flow import Outbox, letter_for_input
 from dataplatform.dsl.kinds import ANALYTICS, PRICES
 from dataplatform.dsl.parts import Connection, Part
 from dataplatform.dsl.plan import Plan
+from dataplatform.dsl.polling import FeedOptions, Seen
 from dataplatform.dsl.queries import CurrentPricesOptions, DateRangeOHLCVQuery, Level1Query
 from dataplatform.dsl.reader import BaseReader
 from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoOHLCVData, CryptoPriceData, Level1Data
@@ -20,7 +20,7 @@ from dataplatform.result import Failure, Result, Success
 from dataplatform.sources.coingecko import endpoints, history, tickers, transforms
 from dataplatform.sources.coingecko.answers import Answer
 from dataplatform.sources.coingecko.endpoints import Ask
-from dataplatform.sources.coingecko.options import CoinGeckoOptions, FeedOptions
+from dataplatform.sources.coingecko.options import CoinGeckoOptions
 from dataplatform.sources.coingecko.transports import TRANSPORTS, Rest, Transport
 
 __all__ = ["CoinGeckoSource"]
@@ -55,7 +55,7 @@ class CoinGeckoSource(BaseReader):
         return Part((cls.child(name, options, client, outbox, transport),), client)
 
     def _open(self) -> None:
-        self._seen: dict[str, datetime] = {}
+        self._seen = Seen()
         super()._open()
 
     def _plan(self, asks: Sequence[Ask], transform: Callable[[list[Answer]], T]) -> Plan[T]:
@@ -149,14 +149,8 @@ class CoinGeckoSource(BaseReader):
         """Take the prices that changed since they were last read, and dead letters of the rows that are none."""
         found, now = transforms.markets(answers), self.clock.now()
         letters = [letter_for_input(raw, error, origin=self.name, at=now) for raw, error in found.broken]
-        new = [price for price in found.prices[:top] if self._seen.get(price.coin_id) != price.last_updated]
-        self._seen |= {price.coin_id: price.last_updated for price in new}
         self.count("unpriced", len(found.unpriced))
-        return [Crop(PRICES, list(new), letters=letters)]
+        return [Crop(PRICES, self._seen.new(PRICES, found.prices[:top]), letters=letters)]
 
     def _analytics_crop(self, answers: list[Answer]) -> list[Crop]:
-        state = transforms.analytics(answers[0])
-        if self._seen.get("/global") == state.timestamp:
-            return []
-        self._seen["/global"] = state.timestamp
-        return [Crop(ANALYTICS, [state])]
+        return [Crop(ANALYTICS, self._seen.new(ANALYTICS, [transforms.analytics(answers[0])]))]

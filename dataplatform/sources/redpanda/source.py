@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
 from attrs import evolve
@@ -78,6 +78,11 @@ class RedpandaSource(BaseReader):
             ),
             consumer,
         )
+
+    @classmethod
+    def places(cls, options: Any) -> Mapping[str, str]:
+        found: Mapping[str, str] = options.topics
+        return found
 
     # Operations
 

@@ -84,9 +84,11 @@ class RemotePlatform:
                 write_frame(connection, encode_request("", DrainPlatform(), CONNECT_TIMEOUT))
                 with suppress(ConnectionError):
                     while read_frame(connection) is not None:
-                        pass  # the answer; then it hangs up, as the last thing it does
-            deadline = time.monotonic() + CONNECT_TIMEOUT
-            while lock_is_held(self.data_dir / "lock") and time.monotonic() < deadline:
+                        pass  # the answer; then it hangs up, when only its servers are left to stop
+            deadline = time.monotonic() + STOP_TIMEOUT
+            while lock_is_held(self.data_dir / "lock"):
+                if time.monotonic() > deadline:
+                    raise TimeoutError
                 time.sleep(LOOK)
         except PlatformError as error:
             return Failure(error)

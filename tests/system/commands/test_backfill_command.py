@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +17,7 @@ from dataplatform.dsl.timeframes import floor
 from dataplatform.system.platform import Platform
 from tests.support.storage import run
 from tests.system.commands.listening import hears, listening
+from tests.system.commands.processes import beside
 from tests.system.commands.topologies import MENDED
 
 pytestmark = pytest.mark.timeout(60)
@@ -87,12 +87,10 @@ def test_killed_in_the_middle_it_goes_on_where_it_was(
 ) -> None:
     coins = ["solana", "cardano", "dogecoin", "litecoin"]
     dsn = postgres_dsn(running.data.path)
-    arguments = ["backfill", "--coins", ",".join(coins), "--from", "60d", str(topology), "--demo"]
-    with listening(dsn, "filled", TELL) as session:
-        command_line = [sys.executable, "-m", "dataplatform.system", *arguments, "--data-dir", str(running.data.path)]
-        with subprocess.Popen(command_line, stderr=subprocess.DEVNULL) as process:
-            hears(session)
-            process.kill()
+    arguments = ["backfill", "--coins", ",".join(coins), "--from", "60d", topology, "--demo"]
+    with listening(dsn, "filled", TELL) as session, beside(running, *arguments) as process:
+        hears(session)
+        process.kill()
     run(dsn, "DROP TRIGGER tell_filled ON crypto_prices")
     before = sum(rows(STORED, coin=coin)[0][0] for coin in coins)
 
@@ -110,11 +108,10 @@ def test_killed_in_the_middle_it_goes_on_where_it_was(
 def test_interrupted_it_stops_in_good_order_and_says_so(topology: Path, running: Platform) -> None:
     dsn = postgres_dsn(running.data.path)
     coins = "monero,stellar,chainlink,tron"
-    arguments = ["backfill", "--coins", coins, "--from", "60d", str(topology), "--demo"]
-    command_line = [sys.executable, "-m", "dataplatform.system", *arguments, "--data-dir", str(running.data.path)]
+    arguments = ["backfill", "--coins", coins, "--from", "60d", topology, "--demo"]
     with (
         listening(dsn, "filled", TELL) as session,
-        subprocess.Popen(command_line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process,
+        beside(running, *arguments, stderr=subprocess.PIPE) as process,
     ):
         hears(session)
         process.send_signal(signal.SIGINT)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,6 +21,7 @@ from tests.dsl.records import NOON, price
 from tests.support.agents import no_thread_left_behind
 from tests.support.storage import run
 from tests.system.commands.listening import hears, listening
+from tests.system.commands.processes import beside
 from tests.system.commands.topologies import TABLES_ONLY
 
 pytestmark = pytest.mark.timeout(60)
@@ -82,8 +81,7 @@ def held_up(running: Platform, letters: None, command: Command, topology: Path) 
 def test_killed_between_writing_and_marking_it_loses_nothing_and_repeats_nothing(
     running: Platform, held_up: Any, command: Command, topology: Path, rows: Rows
 ) -> None:
-    replay = [sys.executable, "-m", "dataplatform.system", "dead-letters", "replay", str(topology)]
-    with subprocess.Popen([*replay, "--data-dir", str(running.data.path)], stderr=subprocess.DEVNULL) as process:
+    with beside(running, "dead-letters", "replay", topology) as process:
         hears(held_up)
         process.kill()
     ((written, _),) = rows(STORED)

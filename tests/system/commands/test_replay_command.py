@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import warnings
 from collections.abc import Callable
 from contextlib import closing
@@ -24,6 +22,7 @@ from dataplatform.system.platform import Platform
 from tests.dsl.records import price
 from tests.support.storage import run
 from tests.system.commands.listening import hears, listening
+from tests.system.commands.processes import beside
 from tests.system.commands.topologies import HISTORY
 
 with warnings.catch_warnings():
@@ -138,12 +137,7 @@ def test_killed_in_the_middle_it_loses_nothing_and_repeats_nothing(
     dsn = postgres_dsn(running.data.path)
     arguments = ["--topic", "long", "--from", BEGIN.isoformat(), "--group", "killed", "--kind", "prices"]
     arguments += ["--to-target", "database"]
-    command_line = [sys.executable, "-m", "dataplatform.system", "replay", str(topology), *arguments]
-    command_line += ["--data-dir", str(running.data.path)]
-    with (
-        listening(dsn, "replayed", TELL) as session,
-        subprocess.Popen(command_line, stderr=subprocess.DEVNULL) as process,
-    ):
+    with listening(dsn, "replayed", TELL) as session, beside(running, "replay", topology, *arguments) as process:
         hears(session)
         process.kill()
     run(dsn, "DROP TRIGGER tell_replayed ON crypto_prices")

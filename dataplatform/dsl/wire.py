@@ -21,7 +21,7 @@ from attrs import define, field
 from dataplatform.dsl.kinds import KINDS
 from dataplatform.errors import Permanent, PlatformError
 
-__all__ = ["Wire", "camel_case", "described", "schema", "to_wire"]
+__all__ = ["KIND", "Wire", "camel_case", "described", "schema", "to_wire"]
 
 LONGEST_TEXT = 10_000
 KIND = "kind"
@@ -41,6 +41,8 @@ class ErrorOnWire(msgspec.Struct, rename="camel"):
 class Wire:
     """The wire forms of types; `most_items` bounds the lists in them, and their texts are bounded with them.
 
+    What is not known of an object is refused, or with `lenient` ignored: another platform may be a newer one.
+
     >>> from dataplatform.dsl.queries import Level1Query
     >>> wire = Wire(most_items=10)
     >>> wire.read(Level1Query, {"ticker": "bitcoin", "market": "BTC/USDT"})
@@ -48,6 +50,7 @@ class Wire:
     """
 
     most_items: int | None = None
+    lenient: bool = False
     _structs: dict[tuple[type[Any], bool], type[msgspec.Struct]] = field(factory=dict, init=False)
     _classes: dict[type[msgspec.Struct], type[Any]] = field(factory=dict, init=False)
 
@@ -72,9 +75,9 @@ class Wire:
             return dict[args[0], self.form(args[1])]  # type: ignore[valid-type, misc]
         return hint
 
-    def read(self, cls: type[Any], value: Any) -> Any:
-        """Return an instance of an attrs class made of JSON; raises `Permanent` (`bad_argument`) for what is none."""
-        return self.build(self.convert(self.form(cls), value))
+    def read(self, hint: Any, value: Any) -> Any:
+        """Return what JSON stands for as a value of the type; raises `Permanent` (`bad_argument`) for what is none."""
+        return self.build(self.convert(self.form(hint), value))
 
     def convert(self, form: Any, value: Any) -> Any:
         """Return JSON in its wire form; raises `Permanent` (`bad_argument`) that names the place that is wrong."""
@@ -87,6 +90,8 @@ class Wire:
         """Return what a value in its wire form stands for; raises `Permanent` for what breaks a rule of a type."""
         if isinstance(value, list):
             return [self.build(one) for one in value]
+        if isinstance(value, ErrorOnWire):
+            return Permanent(value.code, value.message, remedy=value.remedy)
         cls = self._classes.get(type(value))
         if cls is None:
             return value
@@ -103,7 +108,7 @@ class Wire:
                 cls.__name__,
                 sorted(options, key=len),  # those without a default first
                 rename=camel_case,
-                forbid_unknown_fields=True,
+                forbid_unknown_fields=not self.lenient,
                 kw_only=True,
                 namespace={"__doc__": described(cls)},
                 tag_field=KIND if tagged else None,
