@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from threading import Event
 from typing import Any, Generic, TypeVar
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from dataplatform.base.agent import Address, Request
 from dataplatform.errors import PlatformError, Transient
@@ -28,7 +28,8 @@ class Plan(Generic[T]):
     `transform` may raise `PlatformError` for answers that are not what was promised; its other exceptions are bugs.
     `timeout` is for each request, in seconds. An operation waits `patience` seconds in all for its turn, where the
     client's own rate limit holds requests back (`throttled`). A request that fails with a code in `absent` asked for
-    what there is not, and None stands for its answer.
+    what there is not, and None stands for its answer. `more` returns the requests that follow from the answers to
+    `requests`, and are put after these.
     """
 
     client: Address
@@ -37,15 +38,16 @@ class Plan(Generic[T]):
     timeout: float = 10.0
     patience: float = 0.0
     absent: frozenset[str] = frozenset()
+    more: Callable[[list[Any]], Sequence[Request[Any]]] | None = None
 
     def ask(self, stopping: Event) -> Result[T]:
         """Carry the plan out now, waiting for each answer; `stopping`, the asking agent's, ends it between two."""
         answers: list[Any] = []
-        left = self.patience
-        while len(answers) < len(self.requests):
+        left, plan = self.patience, self
+        while len(answers) < len((plan := plan.followed(answers)).requests):
             if stopping.is_set():
                 return Failure(Transient("stopping", "the agent that was asked is stopping"))
-            answer = self.accepted(self.client.ask(self.requests[len(answers)], self.timeout))
+            answer = self.accepted(self.client.ask(plan.requests[len(answers)], self.timeout))
             if not isinstance(answer, Failure):
                 answers.append(answer.data)
                 continue
@@ -55,6 +57,12 @@ class Plan(Generic[T]):
             left -= pause
             stopping.wait(pause)
         return transformed(self, answers)
+
+    def followed(self, answers: list[Any]) -> Plan[T]:
+        """Return the plan with the requests that follow, once the answers that they follow from are there."""
+        if self.more is None or len(answers) < len(self.requests):
+            return self
+        return evolve(self, requests=[*self.requests, *self.more(answers)], more=None)
 
     def accepted(self, answer: Result[Any]) -> Result[Any]:
         """Take None for an answer where what was asked for is absent."""

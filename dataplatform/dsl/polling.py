@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeVar
 
 from attrs import Attribute, define, field, frozen, validators
 
@@ -16,6 +16,7 @@ from dataplatform.dsl.validators import texts
 
 __all__ = ["FeedOptions", "Seen"]
 
+AnyRecord = TypeVar("AnyRecord", bound=Record)
 OPERATIONS = ("get_current_prices", "get_market_analytics")
 
 
@@ -50,9 +51,9 @@ class Seen:
 
     _times: dict[tuple[str, str], datetime] = field(factory=dict, init=False)
 
-    def new(self, kind: Kind, records: Sequence[Record]) -> list[Record]:
+    def new(self, kind: Kind, records: Sequence[AnyRecord]) -> list[Record]:
         """Return the records that are of another time than the last ones of their coins, and remember them."""
         of, time = attrgetter(kind.message_key), attrgetter(kind.time)
-        new = [record for record in records if self._times.get((kind.name, of(record))) != time(record)]
+        new: list[Record] = [record for record in records if self._times.get((kind.name, of(record))) != time(record)]
         self._times |= {(kind.name, of(record)): time(record) for record in new}
         return new

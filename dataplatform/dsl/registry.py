@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from attrs import field, frozen, has
 
+from dataplatform.base.agent import Request
 from dataplatform.dsl.kinds import ANALYTICS, KINDS, LEVEL1, OHLCV, PRICES, Kind
+from dataplatform.dsl.operations import ReadingOperation, WritingOperation
 from dataplatform.dsl.parts import SourceOptions, TargetOptions
 from dataplatform.dsl.reader import BaseReader
 from dataplatform.dsl.writer import BaseWriter
 from dataplatform.errors import Permanent
 
 __all__ = [
+    "MESSAGES",
     "READING",
     "SIDES",
     "WRITING",
@@ -63,6 +66,13 @@ WRITING: Mapping[str, tuple[Kind, ...]] = {
     "publish_batch": KINDS,
     "flush": KINDS,
 }
+MESSAGES: Mapping[str, type[Request[Any]]] = {
+    name: message
+    for name in (*READING, *WRITING)
+    for message in (*get_args(ReadingOperation), *get_args(WritingOperation))
+    if message.__name__.lower() == name.replace("_", "")
+}
+"""The message of each operation."""
 
 
 @frozen

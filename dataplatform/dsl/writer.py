@@ -185,13 +185,11 @@ class BaseWriter(FlowTarget):
         """Write in one request, halving what is refused until the records at fault stand alone."""
         if self.context.stopping.is_set():
             return self._stopping()
-        answer = self.client.ask(self._request(kind, records), self._timeout)
-        if not isinstance(answer, Failure):
-            return Success(self._rejections(answer.data))
-        if not self._is_about_records(answer.error):
-            return answer
+        stored = self._stored(self.client.ask(self._request(kind, records), self._timeout))
+        if not isinstance(stored, Failure) or not self._is_about_records(stored.error):
+            return stored
         if len(records) == 1:
-            return Success([Rejection(0, answer.error)])
+            return Success([Rejection(0, stored.error)])
         middle = len(records) // 2
         return self._store(kind, [records[:middle], records[middle:]])
 

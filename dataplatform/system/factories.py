@@ -18,12 +18,14 @@ from dataplatform.base.streaming import RedpandaSettings
 from dataplatform.dsl.proxy import ReaderProxy, WriterProxy
 from dataplatform.errors import Permanent
 from dataplatform.sources.coingecko import CoinGeckoOptions, CoinGeckoSource
+from dataplatform.sources.mcp import McpSource, McpSourceOptions
 from dataplatform.sources.redpanda import RedpandaSource, RedpandaSourceOptions
 from dataplatform.sources.timescale import TimescaleSource, TimescaleSourceOptions
 from dataplatform.system.assembly import assemble_parts
 from dataplatform.system.root import Root
 from dataplatform.system.specs import RESERVED, ClientSpec, SourceSpec, TargetSpec, Topology
 from dataplatform.system.topology import NAME
+from dataplatform.targets.mcp import McpTarget, McpTargetOptions
 from dataplatform.targets.redpanda import RedpandaTarget, RedpandaTargetOptions
 from dataplatform.targets.timescale import TimescaleOptions, TimescaleTarget
 
@@ -31,6 +33,8 @@ __all__ = [
     "MarketDataReader",
     "MarketDataWriter",
     "create_coingecko_market_data_reader",
+    "create_mcp_market_data_reader",
+    "create_mcp_market_data_writer",
     "create_redpanda_market_data_reader",
     "create_redpanda_market_data_writer",
     "create_timescale_market_data_reader",
@@ -48,6 +52,7 @@ LOCAL = McpSettings(
     call_timeout=60.0,
 )
 REST = HttpSettings(base_url="https://api.coingecko.com/api/v3", rate_per_minute=5, burst=3)
+PLATFORM = McpSettings(url="http://127.0.0.1:8765/mcp", call_timeout=30.0)
 NO_TOPICS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -102,6 +107,29 @@ def create_coingecko_market_data_reader(
         client = REST if transport == "rest" else HOSTED if use_remote_server else LOCAL
     spec = ClientSpec("http" if isinstance(client, HttpSettings) else "mcp", client)
     return _reader(name, spec, CoinGeckoSource, CoinGeckoOptions(client=_client(name)))
+
+
+def create_mcp_market_data_reader(
+    name: str = "mcp", client: McpSettings = PLATFORM, *, source: str | None = None
+) -> MarketDataReader:
+    """Start a reader of another platform, through its MCP server.
+
+    `client` says how that is reached: by HTTP, with a token in its header, or as a program that is started here.
+    `source` is the source to ask there, else the first that can answer. Raises as `create_timescale_market_data_writer`
+    does.
+    """
+    return _reader(name, ClientSpec("mcp", client), McpSource, McpSourceOptions(client=_client(name), source=source))
+
+
+def create_mcp_market_data_writer(
+    name: str = "mcp", client: McpSettings = PLATFORM, *, target: str | None = None
+) -> MarketDataWriter:
+    """Start a writer into another platform, through its MCP server, which has to offer writing (`allow_writes`).
+
+    `client` is that of `create_mcp_market_data_reader`; `target` is the target to write to there, where it has several.
+    Raises as `create_timescale_market_data_writer` does.
+    """
+    return _writer(name, ClientSpec("mcp", client), McpTarget, McpTargetOptions(client=_client(name), target=target))
 
 
 def create_redpanda_market_data_reader(

@@ -63,7 +63,7 @@ class Platform:
         topology: Topology | None = None,
         *,
         demo: bool = False,
-        data_dir: Path | None = None,
+        data_dir: str | Path | None = None,
         wait: bool = True,
     ) -> Self:
         """Start every agent of the topology, the default one if none is given.
@@ -75,7 +75,7 @@ class Platform:
         topology = topology or default_topology()
         if problems := topology.check():
             raise Permanent("topology", "; ".join(problem.message for problem in problems))
-        data = DataDirectory(data_dir or default_data_dir(demo=demo)).open()
+        data = DataDirectory(Path(data_dir or default_data_dir(demo=demo))).open()
         try:
             assembly = assemble(topology, data.path, demo=demo)
             platform = cls(topology, data, assembly, demo)

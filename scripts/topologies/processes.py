@@ -1,45 +1,46 @@
 """Write a topic into a table with several processes, each record exactly once.
 
-`python scripts/topologies/processes.py --demo` does it on embedded servers; else they are DATABASE_URL's and BROKERS'.
-All processes run one topology, as members of one group among which the broker shares out the partitions. Their log has
-no key that would hide a row written twice: the positions that are stored with the rows rule it out.
+`python scripts/topologies/processes.py --demo` does it on embedded servers, with prices made up here. All processes run
+one topology, as members of one group among which the broker shares out the partitions. The table has no key that would
+hide a row written twice: the positions that are stored with the rows rule that out.
 """
 
-from __future__ import annotations
-
-import multiprocessing
-import os
 import sys
-import tempfile
-import threading
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from multiprocessing import get_context
+from tempfile import TemporaryDirectory
 
-from dataplatform import CryptoPriceData, Platform, RedpandaSettings, Route, SourceSpec, TargetSpec, TimescaleSettings
-from dataplatform import Topology, configure_logs, create_redpanda_market_data_writer, demo_servers, get_data, is_failure
+import dataplatform as dp
 from dataplatform.base.streaming import GetAssignment
 from dataplatform.sources.redpanda import RedpandaSource, RedpandaSourceOptions
 from dataplatform.targets.timescale import TimescaleOptions, TimescaleTarget
 
-PROCESSES, PRICES, PATIENCE = 3, 10_000, 60.0
-TOPICS, LOG = {"prices": "shared-prices"}, {"prices": "shared_prices_log"}
+PROCESSES, PRICES, BEGIN = 3, 10_000, datetime(2026, 1, 1, tzinfo=UTC)
+TOPIC, TABLE = {"prices": "crypto-prices"}, TimescaleOptions(client="timescale", append=True)
+ROWS = "SELECT count(*), count(DISTINCT last_updated) FROM crypto_prices_log"
 
 
-def topology(redpanda: RedpandaSettings, timescale: TimescaleSettings, number: int) -> Topology:
-    source = RedpandaSourceOptions(client="redpanda", topics=TOPICS, group="shared", instance_id=f"member-{number}")
-    target = TimescaleOptions(client="timescale", append=True, tables=LOG)
-    return Topology(
-        clients={"redpanda": redpanda, "timescale": timescale},
-        sources={"topic": SourceSpec(RedpandaSource, source)},
-        targets={"log": TargetSpec(TimescaleTarget, target)},
-        routes=(Route("topic", ("log",)),),
+def work(servers: dp.DemoServers, number: int) -> tuple[int, int]:
+    """Be one of the processes until the rows of all are there; return how many there are, and how many different."""
+    source = RedpandaSourceOptions(client="redpanda", topics=TOPIC, partitions=PROCESSES, instance_id=f"no-{number}")
+    topology = dp.Topology(
+        clients={"redpanda": servers.redpanda, "timescale": servers.timescale},
+        sources={"topic": dp.SourceSpec(RedpandaSource, source)},
+        targets={"table": dp.TargetSpec(TimescaleTarget, TABLE)},
+        routes=(dp.Route("topic", ("table",)),),
     )
+    dp.configure_logs("console", "error")
+    with TemporaryDirectory() as own, dp.Platform.start(topology, data_dir=own) as platform:
+        ask = platform["topic.consumer"].ask
+        platform.wait_until(lambda _: len(dp.get_data(ask(GetAssignment()))) == 1, timeout=60)
+        if number == 0:  # by now every process has one of the partitions
+            produce(servers.redpanda)
+        platform.wait_until(lambda _: dp.is_success(now := platform.sql(ROWS)) and now.data.rows[0][0] >= PRICES, 60)
+        mine, written = dp.get_data(ask(GetAssignment())), platform.status().routes[0].written
+        print(f"process {number}: {mine[0][0]}/{mine[0][1]}, {written} rows written")
+        return dp.get_data(platform.sql(ROWS)).rows[0]
 
 
-def work(redpanda: RedpandaSettings, timescale: TimescaleSettings, number: int, joined: threading.Barrier, since: datetime) -> str:
-    """Run one member until all rows of this run are there, whoever has written them; return its account."""
-    configure_logs("console", "error")
-    with tempfile.TemporaryDirectory() as own, Platform.start(topology(...), data_dir=Path(own)) as platform:
-        ...
+def produce(redpanda: dp.RedpandaSettings) -> None:
+    times = (BEGIN + timedelta(seconds=number) for number in range(PRICES))

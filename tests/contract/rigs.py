@@ -1,10 +1,12 @@
-"""Every source and target on its real server: the simulator over three transports, a broker, PostgreSQL."""
+"""Every source and target on its real server: the simulator over three transports, a broker, PostgreSQL, a platform."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from attrs import define, evolve, field, frozen
@@ -13,6 +15,8 @@ from dataplatform import (
     MarketDataReader,
     MarketDataWriter,
     create_coingecko_market_data_reader,
+    create_mcp_market_data_reader,
+    create_mcp_market_data_writer,
     create_redpanda_market_data_reader,
     create_redpanda_market_data_writer,
     create_timescale_market_data_reader,
@@ -27,6 +31,7 @@ from dataplatform.result import get_data
 from dataplatform.simulator import Simulator, SimulatorSettings
 from dataplatform.system.demo import DemoServers, demo_servers
 from tests.contract.questions import TIMEFRAME, past
+from tests.support.mcp_platforms import Offering, as_program, offered
 from tests.support.timescaledb import new_server
 
 __all__ = [
@@ -53,6 +58,7 @@ class World:
     now: datetime
     _stack: ExitStack
     _extension: TimescaleSettings | None = field(default=None, init=False)
+    _platform: McpSettings | None = field(default=None, init=False)
 
     @property
     def extension(self) -> TimescaleSettings:
@@ -61,6 +67,22 @@ class World:
             server = self._stack.enter_context(new_server())
             self._extension = evolve(self.servers.timescale, dsn=server.dsn, pool=1)
         return self._extension
+
+    @property
+    def offering(self) -> Offering:
+        """What another platform on these servers offers."""
+        return Offering(self.coingecko("/api/v3"), self.servers.timescale.dsn)
+
+    @property
+    def platform(self) -> McpSettings:
+        """The settings of a client of another platform, which is reached over HTTP with a token."""
+        if self._platform is None:
+            self._platform = self._stack.enter_context(offered(self.offering, self.folder()))
+        return self._platform
+
+    def folder(self) -> Path:
+        """Make a folder that is gone with the world."""
+        return Path(self._stack.enter_context(TemporaryDirectory(prefix="dp-")))
 
     def enter(self, server: Simulator) -> Simulator:
         """Start another server, which ends with the world."""
@@ -133,16 +155,37 @@ def _from_extension(world: World) -> MarketDataReader:
     return create_timescale_market_data_reader("reader", world.extension, simulated=True)
 
 
+def _of_platform(source: str) -> Callable[[World], MarketDataReader]:
+    return lambda world: create_mcp_market_data_reader("reader", world.platform, source=source)
+
+
+def _of_program(world: World) -> MarketDataReader:
+    return create_mcp_market_data_reader("reader", as_program(world.offering, world.folder()))
+
+
+def _into_platform(world: World) -> MarketDataWriter:
+    return create_mcp_market_data_writer("writer", world.platform)
+
+
+def _into_program(world: World) -> MarketDataWriter:
+    return create_mcp_market_data_writer("writer", as_program(world.offering, world.folder()))
+
+
 READER_RIGS = (
     ReaderRig("coingecko-rest", "coingecko", _rest),
     ReaderRig("coingecko-static-mcp", "coingecko", _mcp("static")),
     ReaderRig("coingecko-late-static-mcp", "coingecko", _late_mcp),
     ReaderRig("coingecko-code-mcp", "coingecko", _mcp("code")),
+    ReaderRig("mcp-http", "mcp", _of_platform("coingecko")),
+    ReaderRig("mcp-http-tables", "mcp", _of_platform("history"), _into_platform),
+    ReaderRig("mcp-stdio", "mcp", _of_program),
     ReaderRig("redpanda", "redpanda", _from_topics, _into_topics),
     ReaderRig("timescale", "timescale", _from_tables, _into_tables),
     ReaderRig("timescaledb", "timescale", _from_extension, _into_extension, long=True),
 )
 WRITER_RIGS = (
+    WriterRig("mcp-http", "mcp", _into_platform, _from_tables),
+    WriterRig("mcp-stdio", "mcp", _into_program, _from_tables),
     WriterRig("redpanda", "redpanda", _into_topics, _from_topics),
     WriterRig("timescale", "timescale", _into_tables, _from_tables),
     WriterRig("timescaledb", "timescale", _into_extension, _from_extension, long=True),

@@ -29,6 +29,7 @@ CANDLES = ("get_current_ohlcv", "get_latest_ohlcv", "get_ohlcv_by_date_range")
 WAIVERS: dict[tuple[str, str], str] = {
     ("timescale", "unknown get_ohlcv_by_date_range"): NO_LIST,
     ("timescaledb", "unknown get_ohlcv_by_date_range"): NO_LIST,
+    ("mcp-http-tables", "unknown get_ohlcv_by_date_range"): NO_LIST,
     **{("coingecko-late-static-mcp", operation): NO_TOOL for operation in CANDLES},
     **{("coingecko-late-static-mcp", f"unknown {operation}"): NO_TOOL for operation in CANDLES},
 }

@@ -14,6 +14,7 @@ import termios
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from attrs import define
 
@@ -30,6 +31,7 @@ class Typist:
 
     process: subprocess.Popen[bytes]
     terminal: int
+    _before: list[Any]
     _raw: bytes = b""
     _number: int = 1
 
@@ -88,10 +90,12 @@ class Typist:
         self._raw = b""
 
     def end(self, timeout: float = DEADLINE) -> int:
-        """Read what still comes, and return the exit status."""
+        """Read what still comes, see that the terminal is as it was, and return the exit status."""
         while self._read(timeout):
             pass
-        return self.process.wait(timeout)
+        status = self.process.wait(timeout)
+        assert termios.tcgetattr(self.terminal) == self._before
+        return status
 
     def _read(self, timeout: float) -> bool:
         if not select.select([self.terminal], [], [], max(0.0, timeout))[0]:
@@ -106,7 +110,7 @@ class Typist:
 
 @contextmanager
 def at_prompt(*arguments: str) -> Iterator[Typist]:
-    """Run the command at a terminal; in the end the terminal is as it was."""
+    """Run the command at a terminal."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", HEIGHT, WIDTH, 0, 0))
     environ = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES"}}
@@ -118,8 +122,7 @@ def at_prompt(*arguments: str) -> Iterator[Typist]:
         )
         os.close(theirs)
         try:
-            yield Typist(process, ours)
-            assert termios.tcgetattr(ours) == before
+            yield Typist(process, ours, before)
         finally:
             process.kill()
             process.wait()

@@ -146,6 +146,10 @@ class Agent(MortalActor):
         if before is None or before.reason != str(error):
             self.log.warning("degraded", reason=str(error), next_try=due.isoformat() if due else None)
 
+    @property
+    def is_degraded(self) -> bool:
+        return self._vitals.degraded is not None
+
     def recover(self) -> None:
         """End the outage, if there was one."""
         if outage := self._vitals.degraded:

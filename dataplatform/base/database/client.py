@@ -7,10 +7,11 @@ from contextlib import suppress
 from typing import Any, ClassVar, TypeAlias, assert_never
 
 import psycopg2
+from attrs import frozen
 from psycopg2.errors import ReadOnlySqlTransaction, UndefinedFunction, UndefinedTable
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE, connection
 
-from dataplatform.base.agent import Agent, Context
+from dataplatform.base.agent import Agent, Context, Timer
 from dataplatform.base.database import positions
 from dataplatform.base.database.connecting import connect
 from dataplatform.base.database.errors import explain
@@ -24,6 +25,12 @@ from dataplatform.errors import Permanent, PlatformError
 from dataplatform.result import Failure, Result, Success
 
 __all__ = ["TimescaleClient"]
+
+
+@frozen
+class TryAgain:
+    """It is time to see whether the outage is over: nobody else may ask for a while."""
+
 
 Message: TypeAlias = WriteRows | Query | MeasureStorage | ReadPositions | Probe
 CURSOR = "query"
@@ -45,8 +52,15 @@ class TimescaleClient(Agent):
         self._settings = settings
         self._connection: connection | None = None
         self._writer = RowWriter(settings.write_strategy)
+        self._trying: Timer | None = None
 
-    def receive(self, message: Message) -> Result[Any]:
+    def receive(self, message: Message | TryAgain) -> Result[Any] | None:
+        if isinstance(message, TryAgain):
+            self._try_again()
+            return None
+        return self._carry_out(message)
+
+    def _carry_out(self, message: Message) -> Result[Any]:
         try:
             answer = self._run(self._connected(), message)
         except psycopg2.Error as error:
@@ -130,5 +144,12 @@ class TimescaleClient(Agent):
         self.count("failed")
         if error.code != "rejected":
             self._close()
-            self.degrade(error)
+            delay = self.backoff.next()
+            self.degrade(error, delay)
+            self._trying = self._trying or self.after(delay, TryAgain())
         return Failure(error)
+
+    def _try_again(self) -> None:
+        self._trying = None
+        if self.is_degraded:
+            self._carry_out(Probe())

@@ -7,11 +7,14 @@ from typing import Any
 import psycopg2
 from psycopg2.extensions import connection, parse_dsn
 
+from dataplatform.base.database.bounded import BoundedConnection
 from dataplatform.base.database.settings import TimescaleSettings
 
 __all__ = ["SCHEMA_LOCK", "connect"]
 
 SCHEMA_LOCK = 0x64617461  # an advisory lock of our own, so that two connections do not create one table at once
+
+GRACE = 2.0  # seconds that an answer may take on its way, after the server has cut its statement off
 
 # Upserts into compressed chunks unpack rows of many coins. TimescaleDB's limit on that would look like an outage and
 # be retried for ever; a server without TimescaleDB takes the setting as a name it does not know.
@@ -20,7 +23,9 @@ UNLIMITED = "timescaledb.max_tuples_decompressed_per_dml_transaction=0"
 
 def connect(settings: TimescaleSettings, name: str, *, unhurried: bool = False) -> connection:
     """Connect as the agent `name`; an `unhurried` connection lets a statement take as long as it needs."""
-    opened: connection = psycopg2.connect(settings.dsn, **_options(settings, name, unhurried=unhurried))
+    options = _options(settings, name, unhurried=unhurried)
+    opened: BoundedConnection = psycopg2.connect(settings.dsn, connection_factory=BoundedConnection, **options)
+    opened.limit = None if unhurried else settings.statement_timeout + GRACE
     return opened
 
 

@@ -11,6 +11,7 @@ import errno
 import os
 import re
 from collections.abc import Iterator
+from http import HTTPStatus
 
 import anyio
 import httpx2
@@ -87,6 +88,8 @@ def of_refusal(refusal: Refusal, settings: McpSettings, *, connecting: bool) -> 
     if refusal.status in range(300, 400):
         return Permanent("redirected", what, remedy="if that is wanted, put its URL into url")
     blocked = is_blocking_page(refusal.body.decode(errors="replace"))
+    if refusal.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return Permanent("too_large", what, remedy="send less at a time, or have the server take more")
     error = of_status(refusal.status, what, blocked=blocked, retry_after=pause, key=KEY)
     if error.code not in {"bad_request", "not_found"}:
         return error

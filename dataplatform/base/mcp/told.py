@@ -1,4 +1,4 @@
-"""Failures between platforms of this kind: a server puts one into the `_meta` of its tool's error, a client reads it."""
+"""Failures between platforms of this kind: the server puts one into the `_meta` of a tool's error for the client."""
 
 from __future__ import annotations
 

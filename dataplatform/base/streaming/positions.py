@@ -12,7 +12,7 @@ from kafka.structs import OffsetAndMetadata
 from dataplatform.base.position import Member, Position
 from dataplatform.base.streaming.seals import NOTHING, Seal
 from dataplatform.base.streaming.settings import RedpandaSettings
-from dataplatform.base.streaming.starts import Start, starting_offset
+from dataplatform.base.streaming.starts import EARLIEST, Start, starting_offset
 from dataplatform.base.streaming.trail import LogReader, Trail
 
 __all__ = ["Positions", "Report"]
@@ -73,6 +73,7 @@ class Positions:
         self._next: dict[TopicPartition, int] = {}
         self._committed: dict[TopicPartition, int] = {}
         self._logs: dict[TopicPartition, Seal] = {}
+        self._partitions: dict[str, int] = {}
         self._doubtful = False
 
     def next(self, partition: TopicPartition) -> int:
@@ -114,6 +115,8 @@ class Positions:
         assigned = consumer.assignment()
         self._trail.keep(assigned)
         self._next = {partition: offset for partition, offset in self._next.items() if partition in assigned}
+        for topic in {partition.topic for partition in assigned}:
+            self._partitions.setdefault(topic, len(consumer.partitions_for_topic(topic) or ()))
         if not assigned:
             return
         firsts = consumer.beginning_offsets(assigned, timeout_ms=self._settings.milliseconds)
@@ -223,6 +226,9 @@ class Positions:
         return None
 
     def _begin_group(self, consumer: KafkaConsumer, log: Log) -> int:
-        begin = starting_offset(consumer, log.partition, log.first, log.end, self._start, self._settings.milliseconds)
+        topic, number = log.partition
+        is_new = number >= self._partitions[topic]  # made while the group was reading: nothing of it is to be skipped
+        start = EARLIEST if is_new else self._start
+        begin = starting_offset(consumer, log.partition, log.first, log.end, start, self._settings.milliseconds)
         self._commit(consumer, {log.partition: begin})
         return begin

@@ -55,6 +55,7 @@ class RedpandaSettings:
             "bootstrap_timeout_ms": self.milliseconds,
             "request_timeout_ms": self.milliseconds,
             "reconnect_backoff_max_ms": 1000,
+            "metadata_max_age_ms": 15_000,  # so soon are new partitions found
             "receive_message_max_bytes": MOST_BYTES,
         }
 

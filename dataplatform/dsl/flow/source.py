@@ -172,8 +172,9 @@ class FlowSource(Agent):
         self._put_next(state)
 
     def _put_next(self, state: FeedState) -> None:
-        plan, asked = state.plan, len(state.answers)
-        assert plan is not None
+        assert state.plan is not None
+        plan, asked = state.plan.followed(state.answers), len(state.answers)
+        state.plan = plan
         if asked < len(plan.requests):
             self.call(plan.client, plan.requests[asked], partial(self._answered, state), timeout=plan.timeout)
             return

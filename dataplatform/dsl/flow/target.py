@@ -93,12 +93,15 @@ class FlowTarget(Agent):
         return False
 
     def _rejections(self, answer: Any) -> list[Rejection]:
-        """Return what the client's answer says of single records that can never be written; none by default."""
+        """Return what the client's answer says of single records that can never be written; none by default.
+
+        May raise `PlatformError` for an answer that is not what was promised.
+        """
         del answer
         return []
 
     def _is_about_records(self, error: PlatformError) -> bool:
-        """Tell whether the error is the data's fault (and halving finds the record), not the target's or the set-up's."""
+        """Tell whether an error is the data's fault (halving finds the record), not the target's or the set-up's."""
         return isinstance(error, Permanent) and error.code == "rejected"
 
     # Messages
@@ -154,21 +157,30 @@ class FlowTarget(Agent):
 
     def _answered(self, piece: Piece, answer: Result[Any]) -> None:
         self._writing = False
-        if not isinstance(answer, Failure):
-            if self._is_abandoned(answer.data):
-                self._queue.popleft()
-                self.address(piece.parcel.source).tell(Abandoned(piece.parcel.batch.id, self.name))
-            else:
-                self._written(piece, self._rejections(answer.data))
-        elif self._is_about_records(answer.error):
-            self._refused(piece, answer.error)
+        stored = self._stored(answer)
+        if not isinstance(answer, Failure) and self._is_abandoned(answer.data):
+            self._queue.popleft()
+            self.address(piece.parcel.source).tell(Abandoned(piece.parcel.batch.id, self.name))
+        elif not isinstance(stored, Failure):
+            self._written(piece, stored.data)
+        elif self._is_about_records(stored.error):
+            self._refused(piece, stored.error)
         else:
             self.count("failed_writes")
             self._waiting = True
-            self.retry(answer.error, WriteDue())
+            self.retry(stored.error, WriteDue())
             return
         self.recover()
         self._write_next()
+
+    def _stored(self, answer: Result[Any]) -> Result[list[Rejection]]:
+        """Read what the client has answered: that all was stored but for some records, or a failure."""
+        if isinstance(answer, Failure):
+            return answer
+        try:
+            return Success(self._rejections(answer.data))
+        except PlatformError as error:
+            return Failure(error)
 
     def _refused(self, piece: Piece, error: PlatformError) -> None:
         if len(piece.records) == 1:

@@ -7,16 +7,16 @@ A tool is called as its operation is, takes the operation's arguments besides `s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal, get_type_hints
 
 import attrs
 import msgspec
 from attrs import define, field, frozen
 
 from dataplatform.base.agent import Request
-from dataplatform.dsl.operations import ReadingOperation, WritingOperation, result_of
+from dataplatform.dsl.operations import result_of
 from dataplatform.dsl.reader import BaseReader
-from dataplatform.dsl.registry import READING, WRITING, supported
+from dataplatform.dsl.registry import MESSAGES, READING, WRITING, supported
 from dataplatform.dsl.wire import Wire, camel_case, described, schema
 from dataplatform.dsl.writer import BaseWriter
 from dataplatform.errors import Permanent
@@ -26,12 +26,6 @@ from dataplatform.services.parts import Surroundings
 __all__ = ["Catalogue", "OperationTool", "Side"]
 
 Side = Literal["source", "target"]
-OPERATIONS: dict[str, type[Any]] = {
-    name: message
-    for name in (*READING, *WRITING)
-    for message in (*get_args(ReadingOperation), *get_args(WritingOperation))
-    if message.__name__.lower() == name.replace("_", "")
-}
 WHEN = {
     "get_current_price": "For one coin; get_current_prices asks for several at once.",
     "get_current_prices": "For two coins or more, in one call. A coin's id is like 'bitcoin', not a symbol like 'BTC'.",
@@ -79,7 +73,7 @@ class Catalogue:
 
     def __attrs_post_init__(self) -> None:
         self.wire = Wire(self.options.max_items)
-        found = [self._tool(name) for name in OPERATIONS if name in READING or self.options.allow_writes]
+        found = [self._tool(name) for name in MESSAGES if name in READING or self.options.allow_writes]
         self.tools = {tool.name: tool for tool in found if tool is not None}
 
     def read(self, tool: OperationTool, arguments: Any) -> tuple[str, Request[Any]]:
@@ -104,7 +98,8 @@ class Catalogue:
         places = self._places(name, side)
         if not places:
             return None
-        message, base = OPERATIONS[name], BaseReader if side == "source" else BaseWriter
+        message: type[Any] = MESSAGES[name]
+        base = BaseReader if side == "source" else BaseWriter
         arguments = self._arguments(name, message, side, places)
         answer = msgspec.defstruct(
             f"{message.__name__}Answer",

@@ -19,8 +19,8 @@ SHOWN = 5
 
 def tool_error(error: PlatformError) -> CallToolResult:
     """Return the failure as a tool's answer: in words, and for another platform in `_meta` as well."""
-    content = [TextContent(type="text", text=text_of(error))]
-    return CallToolResult(content=content, is_error=True, _meta=as_meta(_shown(error)))
+    text = TextContent(type="text", text=text_of(error))
+    return CallToolResult(content=[text], is_error=True, _meta=as_meta(_shown(error)))
 
 
 def text_of(error: PlatformError) -> str:

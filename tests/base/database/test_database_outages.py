@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 
 import psycopg2
 import pytest
@@ -15,6 +15,7 @@ from dataplatform.errors import PlatformError, Transient
 from dataplatform.result import Failure, Success
 from tests.base.database.clients import PATIENCE, Client, Clients, Reading, rows
 from tests.base.database.cluster import Cluster
+from tests.faults.proxy import Proxy
 
 BACKEND = "SELECT pg_backend_pid()"
 
@@ -218,3 +219,18 @@ def test_a_client_counts_connections_rows_and_failures(client: Client, spec: Tab
     client.fail(Query("SELECT pg_sleep(10)"))
     client.write(spec, Reading(sensor="a"))
     assert client.status.counters == {"connections": 2, "rows": 3, "failed": 1}
+
+
+@pytest.mark.long
+def test_a_path_that_takes_in_everything_and_passes_nothing_on_is_given_up(
+    clients: Clients, server: Cluster, name: str, spec: TableSpec
+) -> None:
+    server.run(f"CREATE ROLE {name} LOGIN SUPERUSER PASSWORD 'open'")
+    with closing(Proxy(server.port)) as path:
+        client = clients.start(server.tcp(name, "open").replace(str(server.port), str(path.port)))
+        client.write(spec, Reading(sensor="a"))
+        path.set(swallow=True)
+        assert outage(client.fail(rows(spec, Reading(sensor="b"))))
+        path.clear()
+        client.write(spec, Reading(sensor="b"))
+        assert [row[0] for row in client.written(spec)] == ["a", "b"]

@@ -15,13 +15,13 @@ from dataplatform.base.http.bucket import TokenBucket
 from dataplatform.dsl.operations import GetMarketAnalytics
 from dataplatform.dsl.parts import Connection
 from dataplatform.dsl.types import CryptoPriceData
+from dataplatform.dsl.wire import Wire, to_wire
 from dataplatform.errors import Permanent, Transient
 from dataplatform.services.mcp_server import McpServerOptions
 from dataplatform.services.mcp_server.failures import advised, text_of
 from dataplatform.services.mcp_server.options import digest
 from dataplatform.services.mcp_server.readers import MOST_WAITING, Ask, Pool, reader_specs, readers_of
 from dataplatform.services.mcp_server.watching import Subscriber
-from dataplatform.dsl.wire import Wire, to_wire
 from dataplatform.services.parts import SourceInPlace
 from dataplatform.sources.coingecko import CoinGeckoSource
 from dataplatform.sources.coingecko.options import CoinGeckoOptions

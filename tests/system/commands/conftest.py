@@ -20,7 +20,7 @@ from dataplatform.result import get_data
 from dataplatform.system.__main__ import main
 from dataplatform.system.logs import configure_logs
 from dataplatform.system.platform import Platform
-from dataplatform.system.topology import load_topology
+from dataplatform.system.topology import parse_topology
 from tests.support.storage import query
 from tests.system.commands.topologies import WRONG
 from tests.system.logs import restored
@@ -32,14 +32,12 @@ with warnings.catch_warnings():
 PATIENCE = 20.0  # seconds
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def running() -> Iterator[Platform]:
     """A platform whose source takes the topic `mixed` for candles, though prices are in it."""
     with tempfile.TemporaryDirectory(prefix="dp-", dir="/tmp") as folder, restored():
         configure_logs("console", "critical", (), io.StringIO())
-        file = Path(folder, "wrong.toml")
-        file.write_text(WRONG)
-        with Platform.start(load_topology(file), data_dir=Path(folder, "data")) as platform:
+        with Platform.start(parse_topology(WRONG), data_dir=Path(folder, "data")) as platform:
             yield platform
 
 
