@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from dataplatform.dsl.writer import BaseWriter
     from dataplatform.errors import Permanent, PlatformError, Transient
     from dataplatform.result import Failure, Result, Success, get_data, get_error, is_failure, is_success
+    from dataplatform.services.parts import BaseService, ServiceOptions
     from dataplatform.system.demo import DemoServers, demo_servers
     from dataplatform.system.factories import (
         MarketDataReader,
@@ -70,6 +71,7 @@ __all__ = [
     "OHLCV",
     "PRICES",
     "BaseReader",
+    "BaseService",
     "BaseWriter",
     "BatchPublishResult",
     "ConfigurationError",
@@ -98,6 +100,7 @@ __all__ = [
     "RedpandaSettings",
     "Result",
     "Route",
+    "ServiceOptions",
     "ServiceSpec",
     "SourceOptions",
     "SourceSpec",
@@ -140,6 +143,7 @@ _HOMES = (
     "dataplatform.base.http",
     "dataplatform.base.mcp",
     "dataplatform.base.streaming",
+    "dataplatform.services.parts",
     "dataplatform.system.topology",
     "dataplatform.system.platform",
     "dataplatform.system.demo",

@@ -7,13 +7,13 @@ from typing import Any, ClassVar, Protocol
 
 from attrs import field, frozen
 
-from dataplatform.base.agent import ChildSpec
+from dataplatform.base.agent import Agent, ChildSpec, Context
 from dataplatform.dsl.flow import Outbox
 from dataplatform.dsl.parts import Connection
 from dataplatform.dsl.reader import BaseReader
 from dataplatform.dsl.writer import BaseWriter
 
-__all__ = ["Counts", "Service", "ServiceOptions", "SourceInPlace", "Surroundings", "TargetInPlace"]
+__all__ = ["BaseService", "Counts", "Service", "ServiceOptions", "SourceInPlace", "Surroundings", "TargetInPlace"]
 
 
 @frozen(kw_only=True)
@@ -73,3 +73,24 @@ class Service(Protocol):
 
     @classmethod
     def part(cls, name: str, options: Any, surroundings: Surroundings) -> tuple[ChildSpec, ...]: ...
+
+
+class BaseService(Agent):
+    """A service that is one agent: it has `options`, knows the platform's other agents by name, and tells itself when.
+
+    A subclass writes `receive`, and `_open` where it begins by itself.
+    """
+
+    kind: ClassVar[str] = "gateway"
+    technology: ClassVar[str] = "this service"
+    Options: ClassVar[type[Any]] = ServiceOptions
+
+    def __init__(self, context: Context, options: Any) -> None:
+        super().__init__(context)
+        self.options = options
+
+    @classmethod
+    def part(cls, name: str, options: Any, surroundings: Surroundings) -> tuple[ChildSpec, ...]:
+        """Return the one agent."""
+        del surroundings
+        return (cls.child(name, options),)

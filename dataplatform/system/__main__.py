@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from functools import partial
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -13,22 +14,14 @@ from rich.console import Console
 
 from dataplatform.errors import PlatformError
 from dataplatform.system.check import unreachable, wiring
-from dataplatform.system.commands.backfill import backfill_command
-from dataplatform.system.commands.dead_letters import dead_letters_command
 from dataplatform.system.commands.frame import Duration
-from dataplatform.system.commands.replay import replay_command
-from dataplatform.system.control.commands import CONTROL_COMMANDS
 from dataplatform.system.control.logfile import LogFile
 from dataplatform.system.control.repl import PromptView, open_prompt
 from dataplatform.system.control.shell import require_ipython
 from dataplatform.system.logs import Redactor, configure_logs, secrets_of
-from dataplatform.system.mcp import mcp_command
-from dataplatform.system.migrate import migrate_command
 from dataplatform.system.platform import Platform, default_data_dir
-from dataplatform.system.plugins import plugins_command
 from dataplatform.system.running import Run, Signals
 from dataplatform.system.servers import require_installed
-from dataplatform.system.storage import storage_command
 from dataplatform.system.table import TableView
 from dataplatform.system.topology import DEFAULT, ConfigurationError, Topology, load_topology, locate
 from dataplatform.system.view import LineView, View
@@ -36,6 +29,20 @@ from dataplatform.system.view import LineView, View
 __all__ = ["main"]
 
 EXIT_USAGE = 2
+HERE = "dataplatform.system"
+COMMANDS = {
+    "backfill": f"{HERE}.commands.backfill:backfill_command",
+    "dead-letters": f"{HERE}.commands.dead_letters:dead_letters_command",
+    "mcp": f"{HERE}.mcp:mcp_command",
+    "migrate": f"{HERE}.migrate:migrate_command",
+    "plugins": f"{HERE}.plugins:plugins_command",
+    "replay": f"{HERE}.commands.replay:replay_command",
+    "storage": f"{HERE}.storage:storage_command",
+    **{
+        name: f"{HERE}.control.commands:{name}_command"
+        for name in ("attach", "drain", "pause", "restart", "resume", "status", "tail", "top")
+    },
+}
 HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 EXAMPLES = """\b
 Examples:
@@ -49,16 +56,25 @@ Example:
 """
 
 
-class RunByDefault(click.Group):
-    """A group whose command `run` may be left out."""
+class Commands(click.Group):
+    """The commands, each loaded when it is called; `run` may be left out."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), *COMMANDS])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return super().get_command(ctx, cmd_name)
+        command: click.Command = EntryPoint(cmd_name, COMMANDS[cmd_name], "").load()
+        return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if not args or (args[0] not in self.commands and args[0] not in ctx.help_option_names):
+        if not args or (args[0] not in {*self.commands, *COMMANDS} and args[0] not in ctx.help_option_names):
             args = ["run", *args]
         return super().parse_args(ctx, args)
 
 
-@click.group(cls=RunByDefault, context_settings=HELP, epilog=EXAMPLES)
+@click.group(cls=Commands, context_settings=HELP, epilog=EXAMPLES)
 def main() -> None:
     """Move cryptocurrency market data from sources to targets, and lose none of it.
 
@@ -151,17 +167,6 @@ def run(
         if repl and platform.reason:
             click.echo(f"gave up: {platform.reason}", err=True)  # the promised last line; its log is in a file
     sys.exit(status)
-
-
-main.add_command(backfill_command)
-main.add_command(dead_letters_command)
-for command in CONTROL_COMMANDS:
-    main.add_command(command)
-main.add_command(mcp_command)
-main.add_command(migrate_command)
-main.add_command(replay_command)
-main.add_command(plugins_command)
-main.add_command(storage_command)
 
 
 def _load(path: Path) -> Topology:

@@ -14,7 +14,7 @@ from dataplatform.base.streaming import RedpandaSettings
 from dataplatform.dsl.kinds import DEAD_LETTERS
 from dataplatform.dsl.reader import BaseReader
 from dataplatform.dsl.writer import BaseWriter
-from dataplatform.services.parts import Service
+from dataplatform.services.parts import Service, ServiceOptions
 from dataplatform.system.places import Path
 from dataplatform.system.structure import Problem, Problems, suggestion
 
@@ -105,7 +105,7 @@ class ServiceSpec:
     """A `[services.NAME]` table: the service's class and its options."""
 
     cls: type[Service]
-    options: Any
+    options: Any = field(factory=ServiceOptions)
 
 
 @frozen

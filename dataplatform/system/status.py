@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 from attrs import frozen
@@ -33,6 +34,10 @@ class PlatformStatus:
     routes: Sequence[RouteAccount]
     books: Books
     incidents: Sequence[Incident]
+
+    def counters(self, agent: str) -> Mapping[str, int]:
+        """Return what an agent has counted: 0 for what it has not yet, nothing at all for one that there is not."""
+        return Counter(*(one.counters for one in self.agents if one.name == agent))
 
     @property
     def ready(self) -> bool:

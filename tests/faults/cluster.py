@@ -49,6 +49,7 @@ offsets.topic.replication.factor={replication}
 transaction.state.log.num.partitions=4
 transaction.state.log.replication.factor={replication}
 transaction.state.log.min.isr={insync}
+transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
 share.coordinator.state.topic.num.partitions=1
 share.coordinator.state.topic.replication.factor={replication}
 share.coordinator.state.topic.min.isr={insync}
@@ -218,10 +219,15 @@ class KafkaCluster:
             return all(len(one["isr_nodes"]) == self.replication for one in described["partitions"])
 
     def messages(self, topic: str, timeout: float = 60.0) -> list[tuple[int, int, bytes | None]]:
-        """Return partition, offset and value of every message of a topic, in the order of each partition."""
+        """Return partition, offset and value of every message of a topic, in the order of each partition.
+
+        There are none where there is no topic.
+        """
         found: list[tuple[int, int, bytes | None]] = []
         with closing(KafkaConsumer(bootstrap_servers=self.address.split(","), group_id=None)) as consumer:
             places = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
+            if not places:
+                return []
             consumer.assign(places)
             consumer.seek_to_beginning(*places)
             ends = consumer.end_offsets(places)

@@ -14,7 +14,6 @@ from typing import Any
 import psutil
 from attrs import define, field
 
-from tests.faults.subjects import Subject
 from tests.faults.waiting import until
 from tests.integration.platforms import COMMAND, PlatformProcess
 
@@ -29,10 +28,6 @@ restarts = {restarts}
 kind = "redpanda"
 brokers = {brokers}
 
-[clients.timescale]
-kind = "timescale"
-dsn = "{dsn}"
-
 [sources.topics]
 kind = "redpanda"
 client = "redpanda"
@@ -40,38 +35,39 @@ group = "{group}"
 topics = {{ {kind} = "{topic}" }}
 session_timeout = "6s"
 {instance}
-
-[targets.database]
-kind = "timescale"
-client = "timescale"
-{option}
-
+{target}
 [[routes]]
 from = "topics"
-to = ["database"]
+to = ["destination"]
 """
 
 
 @define(frozen=True)
 class Wiring:
-    """What a platform is told of the world: from which topic to which database it is to bring records."""
+    """What a platform is told of the world: from which topic to which `target` it is to bring records of a kind.
+
+    `target` is in TOML, and called `destination`.
+    """
 
     brokers: str
-    dsn: str
     topic: str
-    subject: Subject
+    kind: str
+    target: str
     restarts: int = 5
+
+    @property
+    def group(self) -> str:
+        return f"group-{self.topic}"
 
     def write(self, file: Path, instance: str | None) -> Path:
         """Write a topology; `instance` makes it a static member of its group, which is back at once after a kill."""
         text = TOPOLOGY.format(
             restarts=self.restarts,
             brokers=self.brokers.split(","),
-            dsn=self.dsn,
-            group=f"group-{self.topic}",
-            kind=self.subject.kind,
-            option=self.subject.option,
+            group=self.group,
+            kind=self.kind,
             topic=self.topic,
+            target=self.target,
             instance=f'instance_id = "{instance}"' if instance else "",
         )
         file.write_text(text, encoding="utf-8")

@@ -30,6 +30,7 @@ class Scenario:
     nodes: int = 1
     poison: float = 0.0
     network: bool = False
+    copied: bool = False
     subject: Subject = APPENDED
 
 
@@ -69,13 +70,14 @@ def scenario(
     nodes: int = 1,
     poison: float = 0.0,
     network: bool = False,
+    copied: bool = False,
     subject: Subject = APPENDED,
 ) -> Callable[[Act], Act]:
     """Enter a scenario under the function's name."""
 
     def enter(act: Act) -> Act:
         name = act.__name__.replace("_", "-")
-        SCENARIOS[name] = Scenario(name, fault, promise, scale, act, nodes, poison, network, subject)
+        SCENARIOS[name] = Scenario(name, fault, promise, scale, act, nodes, poison, network, copied, subject)
         return act
 
     return enter
@@ -104,6 +106,7 @@ def run(
         nodes=scenario.nodes,
         poison=scenario.poison,
         network=scenario.network,
+        copied=scenario.copied,
     ) as world:
         world.tell = tell
         verdict = scenario.act(world)

@@ -23,7 +23,7 @@ class Subject:
     """A kind of record: where it is stored, and how a number becomes a record and is found again in a row.
 
     `key` is the column that names partition and key, `number` the one with the number; `sound` is an SQL condition
-    that every row fulfils whose other columns are those of its number. `make` is the SQL that makes the table, where
+    that every row fulfils whose other columns are those of its number, and `same` says it of a message. `make` is the SQL that makes the table, where
     migrations do not, and `option` what the target is told, in TOML, to write to it.
     """
 
@@ -33,6 +33,7 @@ class Subject:
     number: str
     sound: str
     encode: Callable[[Identity], bytes]
+    same: Callable[[bytes, Identity], bool]
     make: str = ""
     option: str = ""
 
@@ -71,6 +72,13 @@ def _price(identity: Identity) -> bytes:
     ).encode()
 
 
+def _is_price(raw: bytes, identity: Identity) -> bool:
+    """Tell whether bytes are the JSON of this price, however it is written."""
+    is_, was = json.loads(raw), json.loads(_price(identity))
+    moments = {datetime.fromisoformat(row.pop("lastUpdated")) for row in (is_, was)}
+    return len(moments) == 1 and was.items() <= is_.items()
+
+
 PRICES = Subject(
     kind="prices",
     table="crypto_prices",
@@ -81,6 +89,7 @@ PRICES = Subject(
         f" AND last_updated = timestamptz '{BEGIN.isoformat()}' + usd_price * interval '1 ms'"
     ),
     encode=_price,
+    same=_is_price,
 )
 
 

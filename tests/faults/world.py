@@ -11,13 +11,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
 
-import psycopg2
-from attrs import define, field
+from attrs import define, evolve, field
 
 from tests.faults.cluster import KafkaCluster
 from tests.faults.database import Database, Postgres
-from tests.faults.oracle import Evidence, Verdict, judge
-from tests.faults.platforms import Platform, Wiring, migrate
+from tests.faults.destinations import SILENT, Destination, Output, Table
+from tests.faults.oracle import Verdict, judge
+from tests.faults.platforms import Platform, Wiring
 from tests.faults.producing import Producing
 from tests.faults.proxy import Proxy
 from tests.faults.servers import Servers
@@ -55,6 +55,7 @@ class World:
     kafka: KafkaCluster
     postgres: Postgres
     database: Database
+    destination: Destination
     topic: str
     producing: Producing
     wiring: Wiring
@@ -79,8 +80,12 @@ class World:
         nodes: int = 1,
         poison: float = 0.0,
         network: bool = False,
+        copied: bool = False,
     ) -> Iterator[Self]:
-        """Make a topic, a database with its tables, and a producer; `network` puts proxies before the servers."""
+        """Make a topic and its producer, and a database with its tables or, where it is `copied`, another topic.
+
+        `network` puts proxies before the servers.
+        """
         servers.mend()
         dice = random.Random(seed)
         kafka, postgres, name = servers.kafka(nodes), servers.postgres(), f"faults-{next(numbers)}"
@@ -88,21 +93,34 @@ class World:
         database = postgres.database(name)
         with ExitStack() as stack:
             stack.callback(postgres.drop, name)
-            stack.callback(database.disconnect)
             folder = servers.folder / name
             folder.mkdir()
             proxy = Proxy(postgres.port, seed=seed)
             stack.callback(proxy.close)
             brokers = kafka.platform_address if network else kafka.address
-            wiring = Wiring(brokers, database.dsn(proxy.port if network else None), name, subject)
+            table = Table(database, subject, database.dsn(proxy.port if network else None))
+            destination = Output(kafka, f"{name}-copied", subject) if copied else table
+            stack.callback(destination.close)
+            wiring = Wiring(brokers, name, subject.kind, destination.toml())
             producing = Producing(kafka.address, name, subject, random.Random(seed + 1), poison=poison)
             stack.callback(producing.close)
+            destination.prepare(wiring.write(folder / "prepare.toml", None))
             world = cls(
-                servers, folder, dice, scale, kafka, postgres, database, name, producing, wiring, subject, proxy
+                servers=servers,
+                folder=folder,
+                dice=dice,
+                scale=scale,
+                kafka=kafka,
+                postgres=postgres,
+                database=database,
+                destination=destination,
+                topic=name,
+                producing=producing,
+                wiring=wiring,
+                subject=subject,
+                database_network=proxy,
             )
             stack.callback(world._close)
-            migrate(wiring.write(folder / "migrate.toml", None))
-            database.watch(subject)
             yield world
 
     # What there is
@@ -137,9 +155,9 @@ class World:
 
     def flow(self, timeout: float = ARRIVAL) -> None:
         """Wait until some rows more have arrived, so that what comes next comes in the middle."""
-        goal = self.database.begun() + self.dice.randint(1, self.scale.gap)
+        goal = self.destination.begun() + self.dice.randint(1, self.scale.gap)
         try:
-            until(lambda: self.database.begun() >= goal, "rows arrive", timeout)
+            until(lambda: self.destination.begun() >= goal, "rows arrive", timeout)
         except AssertionError as error:
             self.producing.check()
             raise AssertionError(f"{error}\n{self._who_runs()}") from error
@@ -174,13 +192,15 @@ class World:
             if platform.runs:
                 platform.resident()
                 platform.stop()
-        return judge(self.producing.ledger, self._evidence(), self.subject)
+        evidence = self.destination.evidence()
+        log = self._log() if self.read_log else None
+        return judge(self.producing.ledger, evolve(evidence, log=log), self.subject)
 
     def _rows(self) -> int:
-        """Return how many rows arrived; 0 where the database does not say."""
+        """Return how many rows arrived; 0 where the destination does not say."""
         try:
-            return self.database.begun()
-        except psycopg2.Error:
+            return self.destination.begun()
+        except SILENT:
             return 0
 
     def _all_there(self) -> bool:
@@ -188,19 +208,9 @@ class World:
         ledger = self.producing.ledger
         wanted = len(ledger.acknowledged) + len(ledger.poison)
         try:
-            return self.database.accounted(self.subject) >= wanted
-        except psycopg2.Error:
+            return self.destination.accounted() >= wanted
+        except SILENT:
             return False
-
-    def _evidence(self) -> Evidence:
-        database = self.database
-        return Evidence(
-            database.arrivals(),
-            database.stored(self.subject),
-            database.unsound(self.subject),
-            database.letters(),
-            self._log() if self.read_log else None,
-        )
 
     def _log(self) -> Mapping[Identity, int]:
         """Return how often the topic holds each record."""

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click import Context
 from click.testing import CliRunner, Result
 
 from dataplatform.simulator import Simulator
-from dataplatform.system.__main__ import main
+from dataplatform.system.__main__ import COMMANDS, main
 from tests.integration.topologies import main_job
 from tests.support.agents import no_thread_left_behind
 
@@ -244,3 +245,16 @@ def assert_nothing_was_started(data_dir: Path) -> None:
     if (data_dir / "lock").exists():
         with (data_dir / "lock").open() as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_every_command_can_be_loaded_and_is_called_by_its_name() -> None:
+    for name in COMMANDS:
+        command = main.get_command(Context(main), name)
+        assert command is not None
+        assert command.name == name
+
+
+def test_a_command_loads_no_other() -> None:
+    code = "import sys, dataplatform.system.__main__ as cli; print('mcp' in sys.modules, 'IPython' in sys.modules)"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout == "False False\n"

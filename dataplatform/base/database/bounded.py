@@ -16,19 +16,16 @@ from typing import Any
 import psycopg2
 from psycopg2.extensions import connection, cursor
 
-__all__ = ["BoundedConnection"]
+__all__ = ["BoundedConnection", "BoundedCursor"]
 
 
 class BoundedConnection(connection):
-    """A connection of psycopg2, on which each statement and the end of each transaction takes `limit` seconds at most.
+    """A connection of psycopg2, on which the end of a transaction takes `limit` seconds at most.
 
-    Without a limit it is like any other.
+    So does each statement of a `BoundedCursor`. Without a limit they are like any other.
     """
 
     limit: float | None = None
-
-    def cursor(self, *args: Any, **kwargs: Any) -> Any:
-        return super().cursor(*args, cursor_factory=_BoundedCursor, **kwargs)
 
     def commit(self) -> None:
         with self.bounded():
@@ -63,7 +60,9 @@ class BoundedConnection(connection):
             return None  # it is closed already
 
 
-class _BoundedCursor(cursor):
+class BoundedCursor(cursor):
+    """A cursor of a bounded connection."""
+
     connection: BoundedConnection
 
     def execute(self, *args: Any, **kwargs: Any) -> None:

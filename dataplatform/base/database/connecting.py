@@ -7,7 +7,7 @@ from typing import Any
 import psycopg2
 from psycopg2.extensions import connection, parse_dsn
 
-from dataplatform.base.database.bounded import BoundedConnection
+from dataplatform.base.database.bounded import BoundedConnection, BoundedCursor
 from dataplatform.base.database.settings import TimescaleSettings
 
 __all__ = ["SCHEMA_LOCK", "connect"]
@@ -24,7 +24,9 @@ UNLIMITED = "timescaledb.max_tuples_decompressed_per_dml_transaction=0"
 def connect(settings: TimescaleSettings, name: str, *, unhurried: bool = False) -> connection:
     """Connect as the agent `name`; an `unhurried` connection lets a statement take as long as it needs."""
     options = _options(settings, name, unhurried=unhurried)
-    opened: BoundedConnection = psycopg2.connect(settings.dsn, connection_factory=BoundedConnection, **options)
+    opened: BoundedConnection = psycopg2.connect(
+        settings.dsn, connection_factory=BoundedConnection, cursor_factory=BoundedCursor, **options
+    )
     opened.limit = None if unhurried else settings.statement_timeout + GRACE
     return opened
 

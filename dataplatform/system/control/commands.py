@@ -26,7 +26,16 @@ from dataplatform.system.report import make_report
 from dataplatform.system.status import Phase, PlatformStatus
 from dataplatform.system.table import TableView
 
-__all__ = ["CONTROL_COMMANDS"]
+__all__ = [
+    "attach_command",
+    "drain_command",
+    "pause_command",
+    "restart_command",
+    "resume_command",
+    "status_command",
+    "tail_command",
+    "top_command",
+]
 
 T = TypeVar("T")
 FAILED, USAGE, NOBODY = 1, 2, 3
@@ -151,18 +160,6 @@ def top_command(platform: RemotePlatform) -> None:
         click.echo(
             f"the platform has ended: {answer.error}" if isinstance(answer, Failure) else "the platform has ended"
         )
-
-
-CONTROL_COMMANDS = (
-    attach_command,
-    status_command,
-    pause_command,
-    resume_command,
-    restart_command,
-    drain_command,
-    tail_command,
-    top_command,
-)
 
 
 def _ask(platform: RemotePlatform, request: Request[T]) -> T:
