@@ -16,31 +16,49 @@ from dataplatform.base.streaming import GetAssignment
 from dataplatform.sources.redpanda import RedpandaSource, RedpandaSourceOptions
 from dataplatform.targets.timescale import TimescaleOptions, TimescaleTarget
 
-PROCESSES, PRICES, BEGIN = 3, 10_000, datetime(2026, 1, 1, tzinfo=UTC)
-TOPIC, TABLE = {"prices": "crypto-prices"}, TimescaleOptions(client="timescale", append=True)
+PROCESSES, PRICES, PATIENCE = 3, 10_000, 60.0
+TOPIC, BEGIN, SECOND = {"prices": "crypto-prices"}, datetime(2026, 1, 1, tzinfo=UTC), timedelta(seconds=1)
 ROWS = "SELECT count(*), count(DISTINCT last_updated) FROM crypto_prices_log"
 
 
-def work(servers: dp.DemoServers, number: int) -> tuple[int, int]:
-    """Be one of the processes until the rows of all are there; return how many there are, and how many different."""
+def work(servers: dp.DemoServers, number: int) -> list[int]:
+    """Be one of the processes until all rows are there; return how many those are, and how many different ones."""
     source = RedpandaSourceOptions(client="redpanda", topics=TOPIC, partitions=PROCESSES, instance_id=f"no-{number}")
     topology = dp.Topology(
         clients={"redpanda": servers.redpanda, "timescale": servers.timescale},
         sources={"topic": dp.SourceSpec(RedpandaSource, source)},
-        targets={"table": dp.TargetSpec(TimescaleTarget, TABLE)},
+        targets={"table": dp.TargetSpec(TimescaleTarget, TimescaleOptions(client="timescale", append=True))},
         routes=(dp.Route("topic", ("table",)),),
     )
-    dp.configure_logs("console", "error")
     with TemporaryDirectory() as own, dp.Platform.start(topology, data_dir=own) as platform:
         ask = platform["topic.consumer"].ask
-        platform.wait_until(lambda _: len(dp.get_data(ask(GetAssignment()))) == 1, timeout=60)
-        if number == 0:  # by now every process has one of the partitions
-            produce(servers.redpanda)
-        platform.wait_until(lambda _: dp.is_success(now := platform.sql(ROWS)) and now.data.rows[0][0] >= PRICES, 60)
-        mine, written = dp.get_data(ask(GetAssignment())), platform.status().routes[0].written
-        print(f"process {number}: {mine[0][0]}/{mine[0][1]}, {written} rows written")
-        return dp.get_data(platform.sql(ROWS)).rows[0]
+        platform.wait_until(lambda _: len(dp.get_data(ask(GetAssignment()))) == 1, PATIENCE)
+        if number == 0:
+            produce(servers.redpanda)  # now that each process has one of the partitions
+        platform.wait_until(lambda now: dp.get_data(platform.sql(ROWS)).rows[0][0] >= PRICES, PATIENCE)
+        ((topic, partition),) = dp.get_data(ask(GetAssignment()))
+        print(f"process {number}: {topic}/{partition}, {platform.status().routes[0].written} rows written")
+        return list(dp.get_data(platform.sql(ROWS)).rows[0])
 
 
 def produce(redpanda: dp.RedpandaSettings) -> None:
-    times = (BEGIN + timedelta(seconds=number) for number in range(PRICES))
+    """Publish prices of a hundred coins, a second apart."""
+    prices = [
+        dp.CryptoPriceData(coin_id=f"coin-{n % 100}", symbol="c", usd_price=n, last_updated=BEGIN + n * SECOND, source="x")
+        for n in range(PRICES)
+    ]
+    with dp.create_redpanda_market_data_writer(brokers=redpanda) as writer:
+        dp.get_data(writer.publish_prices(prices).get(timeout=PATIENCE))
+
+
+def main() -> int:
+    """Run the processes; return 0 when each price has become exactly one row."""
+    with dp.demo_servers() as servers, ProcessPoolExecutor(PROCESSES, get_context("spawn")) as pool:
+        *_, (rows, different) = pool.map(work, [servers] * PROCESSES, range(PROCESSES))
+    print(f"{PRICES} prices produced: {rows} rows, {different} of them different")
+    return 0 if rows == different == PRICES else 1
+
+
+dp.configure_logs("console", "error")
+if __name__ == "__main__":
+    sys.exit(main())

@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 import socket
+import struct
 import subprocess
 import uuid
 import warnings
@@ -31,6 +32,7 @@ __all__ = ["KafkaCluster", "Node"]
 
 HOST = "127.0.0.1"
 PORTS = range(20_000, 32_768)  # below those of outgoing connections, which would take a dead node's port
+GROUPS, GROUP = "__consumer_offsets", 2  # the brokers' topic on groups, and the version of the keys that name one
 JVM = ("-Xms64m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
 PROPERTIES = """\
 process.roles=broker,controller
@@ -223,7 +225,22 @@ class KafkaCluster:
 
         There are none where there is no topic.
         """
-        found: list[tuple[int, int, bytes | None]] = []
+        return [(one.partition, one.offset, one.value) for one in self._log(topic, timeout)]
+
+    def generation(self, group: str) -> int:
+        """Return the generation that a consumer group is in, as the brokers have written it down: rebalances so far."""
+        seen = 0
+        for message in self._log(GROUPS):
+            version, name = _text(message.key)
+            if version == GROUP and name == group and message.value is not None:
+                _, protocol = _text(message.value)
+                (generation,) = struct.unpack_from(">i", message.value, 4 + len(protocol))
+                seen = max(seen, generation)
+        return seen
+
+    def _log(self, topic: str, timeout: float = 60.0) -> list[Any]:
+        """Return all that is in a topic; nothing where there is none."""
+        found: list[Any] = []
         with closing(KafkaConsumer(bootstrap_servers=self.address.split(","), group_id=None)) as consumer:
             places = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
             if not places:
@@ -234,7 +251,7 @@ class KafkaCluster:
 
             def read() -> bool:
                 for some in consumer.poll(200, max_records=10_000).values():
-                    found.extend((message.partition, message.offset, message.value) for message in some)
+                    found.extend(some)
                 return all(consumer.position(place) >= ends[place] for place in places)
 
             until(read, f"{topic} is read", timeout)
@@ -285,6 +302,12 @@ def _identifier() -> str:
     """Return a random UUID as Kafka writes it: 22 characters of URL-safe base64."""
 
     return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "A")
+
+
+def _text(raw: bytes) -> tuple[int, str]:
+    """Return the version that a key or value begins with, and the text after it."""
+    version, length = struct.unpack_from(">hh", raw)
+    return version, raw[4 : 4 + length].decode()
 
 
 def _kafka() -> Kafka:

@@ -32,7 +32,7 @@ def zombie(world: World) -> Verdict:
     return world.settle()
 
 
-@scenario("four platforms started, stopped and killed at random", scale=Scale(faults=12, records=80_000))
+@scenario("four platforms started, stopped and killed at random", scale=Scale(faults=12, records=80_000), soak=120.0)
 def rebalance(world: World) -> Verdict:
     with world.records():
         members = [world.new_platform(static=False) for _ in range(MEMBERS)]
@@ -72,8 +72,9 @@ def partitions_raised(world: World) -> Verdict:
 def topic_recreated(world: World) -> Verdict:
     """Nothing is sent while the topic is gone, and all that was sent before is in the table by then.
 
-    Every other time the platform is away, and comes back to a log that reaches beyond where it was in the old one.
+    Each time the platform reports of every partition that this is another log than the one it has read. Every other time the platform is away, and comes back to a log that reaches beyond where it was in the old one.
     """
+    partitions = {(world.topic, number) for number in range(world.producing.partitions)}
     with world.records():
         platform = world.new_platform()
         for number in world.rounds():
@@ -85,9 +86,11 @@ def topic_recreated(world: World) -> Verdict:
             world.kafka.delete(world.topic)
             world.kafka.create(world.topic)
             world.fault("topic recreated")
+            before = len(platform.said("incident"))
             if number % 2:
                 world.producing.send(world.producing.ledger.sent())  # the new log is longer than the old one was
                 platform.start()
             world.producing.rate = world.scale.rate
+            until(lambda: platform.incidents("log_truncated", before) == partitions, "it is reported")
     world.read_log = False
     return world.settle()

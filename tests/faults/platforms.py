@@ -84,7 +84,6 @@ class Platform:
     static: bool = True
     prefix: tuple[str, ...] = ()  # what its command is run by
     kills: int = 0
-    peak: int = 0  # bytes resident, the highest that was seen at an end
     events: list[dict[str, Any]] = field(factory=list)
     _run: PlatformProcess | None = None
 
@@ -134,11 +133,11 @@ class Platform:
                 self.thaw()
             self._end()
 
-    def resident(self) -> int:
-        """Return the bytes it has in memory, and remember the most."""
-        with suppress(psutil.Error):
-            self.peak = max(self.peak, psutil.Process(self.run.process.pid).memory_info().rss)
-        return self.peak
+    def peak(self) -> int:
+        """Return the most bytes that it has had in memory."""
+        status = Path(f"/proc/{self.run.process.pid}/status").read_text()
+        (line,) = [line for line in status.splitlines() if line.startswith("VmHWM:")]
+        return int(line.split()[1]) * 1024
 
     def is_ahead(self, seconds: float) -> None:
         """Wait until its log lines say a time that is about so many seconds ahead of ours."""
@@ -163,6 +162,11 @@ class Platform:
         lines = [line.rstrip() for line in run.garbage if "Thread 0x" in line or "dataplatform" in line]
         self._end()
         return "\n".join(lines)
+
+    def incidents(self, kind: str, after: int = 0) -> set[tuple[str, int]]:
+        """Return the topics and partitions of which it has reported this, after so many incidents."""
+        later = self.said("incident")[after:]
+        return {(one["stream"], one["partition"]) for one in later if one["kind"] == kind}
 
     def last_words(self, count: int = 15) -> str:
         """Return the end of its log, and what is no log line, such as a traceback."""

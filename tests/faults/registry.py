@@ -20,7 +20,10 @@ Act: TypeAlias = Callable[[World], Verdict]
 
 @frozen
 class Scenario:
-    """`act` does the harm, has everything come to rest and is answered the verdict. `scale` is that of a test."""
+    """`act` does the harm, has everything come to rest and is answered the verdict.
+
+    `scale` is that of a test; a run from the command line takes `soak` seconds, where that is given.
+    """
 
     name: str
     fault: str
@@ -32,6 +35,7 @@ class Scenario:
     network: bool = False
     copied: bool = False
     subject: Subject = APPENDED
+    soak: float | None = None
 
 
 @frozen
@@ -72,12 +76,13 @@ def scenario(
     network: bool = False,
     copied: bool = False,
     subject: Subject = APPENDED,
+    soak: float | None = None,
 ) -> Callable[[Act], Act]:
     """Enter a scenario under the function's name."""
 
     def enter(act: Act) -> Act:
         name = act.__name__.replace("_", "-")
-        SCENARIOS[name] = Scenario(name, fault, promise, scale, act, nodes, poison, network, copied, subject)
+        SCENARIOS[name] = Scenario(name, fault, promise, scale, act, nodes, poison, network, copied, subject, soak)
         return act
 
     return enter

@@ -24,7 +24,7 @@ UNUSABLE = 3
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.argument("names", metavar="[SCENARIO...]", nargs=-1)
 @click.option("--seed", default=1, show_default=True, help="What everything random in a scenario comes from.")
-@click.option("--duration", type=float, metavar="SECONDS", help="Inject faults for so long; by default as a test does.")
+@click.option("--duration", type=float, metavar="SECONDS", help="Inject faults for so long; by default as long as a test does, or longer.")
 @click.option("--list", "show", is_flag=True, help="Show the scenarios and end.")
 @click.option("--json", "as_json", is_flag=True, help="Print each run's figures as a line of JSON.")
 @click.option("--results", type=click.Path(dir_okay=False, path_type=Path), help="Add the figures to this file.")
@@ -84,8 +84,9 @@ def _run_one(
 ) -> bool:
     """Run a scenario; tell whether its promise was kept. One that cannot go on is shown, and the next one is run."""
     click.echo(f"{name}: {SCENARIOS[name].fault}; promised: {SCENARIOS[name].promise}", err=True)
+    seconds = SCENARIOS[name].soak if duration is None else duration
     try:
-        figures = run(SCENARIOS[name], servers, seed, duration, tell=lambda line: click.echo(f"  {line}", err=True))
+        figures = run(SCENARIOS[name], servers, seed, seconds, tell=lambda line: click.echo(f"  {line}", err=True))
     except Unfit as reason:
         click.echo(f"{name}: not here: {reason}", err=True)
         return True

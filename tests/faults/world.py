@@ -184,13 +184,16 @@ class World:
             yield
             until(lambda: self.producing.ledger.sent() >= self.scale.records, "all is sent", 600)
 
-    def settle(self, patience: float = ARRIVAL) -> Verdict:
-        """Wait until all has arrived, or nothing does any more; stop the platforms in order, and judge."""
+    def arrives(self, patience: float = ARRIVAL) -> None:
+        """Wait until all has arrived, or nothing does any more."""
         until(self.producing.settled, "all is acknowledged", 150)
         while_progress(self._all_there, self._rows, patience)
+
+    def settle(self, patience: float = ARRIVAL) -> Verdict:
+        """Wait as `arrives` does, stop the platforms in order, and judge."""
+        self.arrives(patience)
         for platform in self.platforms:
             if platform.runs:
-                platform.resident()
                 platform.stop()
         evidence = self.destination.evidence()
         log = self._log() if self.read_log else None

@@ -1,4 +1,4 @@
-"""Platforms with an MCP server, as other platforms meet them: in this process over HTTP, or as a program of their own."""
+"""Platforms with an MCP server, as others meet them: in this process over HTTP, or as a program of their own."""
 
 from __future__ import annotations
 

@@ -34,6 +34,9 @@ class TryAgain:
 
 Message: TypeAlias = WriteRows | Query | MeasureStorage | ReadPositions | Probe
 CURSOR = "query"
+SEVERAL = Permanent(  # several statements could end the read-only transaction
+    "rejected", "there is a ';' within the query", remedy="one statement at a time; in a text, write chr(59)"
+)
 VERSION = "SELECT current_setting('server_version')"
 
 
@@ -65,6 +68,8 @@ class TimescaleClient(Agent):
             answer = self._run(self._connected(), message)
         except psycopg2.Error as error:
             return self._failed(explain(error, writing=isinstance(message, WriteRows)))
+        except PlatformError as error:
+            return self._failed(error)
         except ValueError as error:  # text that is none: half a surrogate pair, NUL
             return self._failed(Permanent("rejected", f"not to be sent to PostgreSQL: {error}"))
         self.recover()
@@ -109,6 +114,8 @@ class TimescaleClient(Agent):
             return positions.read(cursor, reader)
 
     def _read(self, conn: connection, query: Query) -> Rows:
+        if ";" in query.sql:
+            raise SEVERAL
         try:
             return self._query(conn, query.sql, query.parameters, query.most)
         except (UndefinedTable, UndefinedFunction) as error:

@@ -62,7 +62,12 @@ def test_a_query_sends_no_more_rows_than_it_may(client: Client) -> None:
 
 @pytest.mark.parametrize(
     "sql",
-    ["DELETE FROM {0}", "WITH gone AS (DELETE FROM {0} RETURNING 1) SELECT * FROM gone", "SELECT nextval('{0}_s')"],
+    [
+        "DELETE FROM {0}",
+        "WITH gone AS (DELETE FROM {0} RETURNING 1) SELECT * FROM gone",
+        "SELECT nextval('{0}_s')",
+        "SELECT 1; COMMIT; DELETE FROM {0}",
+    ],
 )
 def test_a_query_that_writes_is_refused(client: Client, server: Cluster, spec: TableSpec, sql: str) -> None:
     client.write(spec, Reading(sensor="a"))
