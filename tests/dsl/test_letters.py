@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dataplatform.dsl.codec import codec
 from dataplatform.dsl.flow import letter_for_input, letter_for_record
 from dataplatform.dsl.kinds import DEAD_LETTERS, KINDS, Kind
 from dataplatform.errors import Permanent
-from tests.dsl.records import NOON, letter, price, record
+from tests.dsl.records import ANY, NOON, letter, price, record
 
 MALFORMED = Permanent("malformed", "Input data was truncated")
 REJECTED = Permanent("rejected", "PostgreSQL refuses the data (22003)")
@@ -70,6 +72,31 @@ def test_an_error_becomes_printable_and_bounded() -> None:
     kept = letter_for_input(b"\0" * (5 * MIB), error, origin="a", at=NOON)
     assert kept.error.startswith("malformed: line�break � �xxx")
     assert len(kept.error) < 2_100
+
+
+@st.composite
+def broken(draw: st.DrawFn, kind: Kind) -> bytes:
+    """Draw a message of which a piece was cut out and another put in its place; the pieces may be empty."""
+    raw = codec(kind).encode([draw(ANY[kind])])[0]
+    first, last = sorted(draw(st.tuples(*[st.integers(0, len(raw))] * 2)))
+    return (
+        raw[:first]
+        + draw(st.binary(max_size=20) | st.sampled_from([b"null", b"NaN", b"1e999", b'"', b"}"]))
+        + raw[last:]
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+@given(data=st.data())
+@settings(deadline=None, max_examples=150)
+def test_all_bytes_are_a_record_or_a_letter_that_has_them(kind: Kind, data: st.DataObject) -> None:
+    raw = data.draw(broken(kind) | st.binary(max_size=300))
+    records, failures = codec(kind).decode_all([raw])
+    letters = [letter_for_input(raw, one.error, origin="a", at=NOON, stream="s", place=(0, 1)) for one in failures]
+    read, unread = codec(DEAD_LETTERS).decode_all(codec(DEAD_LETTERS).encode(letters))
+    assert (len(records) + len(letters), read, unread) == (1, letters, [])
+    assert [one.raw for one in letters] == [raw] * len(letters)
+    assert codec(kind).decode_all(codec(kind).encode(records)) == (records, [])
 
 
 def test_a_letter_of_a_letter_holds_it_whole() -> None:

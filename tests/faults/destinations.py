@@ -27,6 +27,7 @@ with warnings.catch_warnings():
 __all__ = ["SILENT", "Destination", "Output", "Table"]
 
 SILENT = (psycopg2.Error, KafkaError, OSError)  # raised by a destination whose server is away
+ANSWER = 1_000  # milliseconds
 TABLE = """
 [clients.timescale]
 kind = "timescale"
@@ -94,9 +95,7 @@ class Table:
 
     def evidence(self) -> Evidence:
         database, subject = self.database, self.subject
-        return Evidence(
-            database.arrivals(), database.stored(subject), database.unsound(subject), database.letters()
-        )
+        return Evidence(database.arrivals(), database.stored(subject), database.unsound(subject), database.letters())
 
     def close(self) -> None:
         self.database.disconnect()
@@ -124,7 +123,7 @@ class Output:
     def prepare(self, topology: Path) -> None:
         del topology
         self.kafka.create(self.topic)
-        self._reader, self._log = self._consumer("read_committed"), self._consumer("read_uncommitted")
+        self._reader = self._consumer("read_committed")
 
     def begun(self) -> int:
         return sum(self._ends().values())
@@ -167,8 +166,17 @@ class Output:
         return all(self._reader.position(place) >= end for place, end in self._ends().items())
 
     def _ends(self) -> dict[Any, int]:
-        ends: dict[Any, int] = self._log.end_offsets(self._log.assignment())
+        """Return where the log ends; asks anew where a broker died, after which kafka-python's consumer hangs."""
+        if self._log is None:
+            self._log = self._consumer("read_uncommitted")
+        try:
+            ends: dict[Any, int] = self._log.end_offsets(self._log.assignment(), timeout_ms=ANSWER)
+        except KafkaError:
+            self._log.close()
+            self._log = None
+            raise
         return ends
+
 
 def _misplaced(messages: Collection[Any], subject: Subject) -> int:
     """Count the messages that are not what was sent, under its key, with all others of the key in one partition."""

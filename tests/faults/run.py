@@ -24,7 +24,12 @@ UNUSABLE = 3
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.argument("names", metavar="[SCENARIO...]", nargs=-1)
 @click.option("--seed", default=1, show_default=True, help="What everything random in a scenario comes from.")
-@click.option("--duration", type=float, metavar="SECONDS", help="Inject faults for so long; by default as long as a test does, or longer.")
+@click.option(
+    "--duration",
+    type=float,
+    metavar="SECONDS",
+    help="Inject faults for so long; by default as long as a test does, or longer.",
+)
 @click.option("--list", "show", is_flag=True, help="Show the scenarios and end.")
 @click.option("--json", "as_json", is_flag=True, help="Print each run's figures as a line of JSON.")
 @click.option("--results", type=click.Path(dir_okay=False, path_type=Path), help="Add the figures to this file.")

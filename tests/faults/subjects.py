@@ -23,8 +23,10 @@ class Subject:
     """A kind of record: where it is stored, and how a number becomes a record and is found again in a row.
 
     `key` is the column that names partition and key, `number` the one with the number; `sound` is an SQL condition
-    that every row fulfils whose other columns are those of its number, and `same` says it of a message. `make` is the SQL that makes the table, where
-    migrations do not, and `option` what the target is told, in TOML, to write to it.
+    that every row fulfils whose other columns are those of its number, and `same` says it of a message.
+
+    `make` is the SQL that makes the table, where migrations do not, and `option` what the target is told, in TOML, to
+    write to it.
     """
 
     kind: str

@@ -7,7 +7,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
@@ -67,6 +67,7 @@ class World:
     read_log: bool = True  # False where the topic that was sent to is gone
     tell: Callable[[str], None] = lambda _: None
     begun: float = field(factory=time.monotonic)
+    _known: int = 0
 
     @classmethod
     @contextmanager
@@ -155,9 +156,9 @@ class World:
 
     def flow(self, timeout: float = ARRIVAL) -> None:
         """Wait until some rows more have arrived, so that what comes next comes in the middle."""
-        goal = self.destination.begun() + self.dice.randint(1, self.scale.gap)
+        goal = self._rows() + self.dice.randint(1, self.scale.gap)
         try:
-            until(lambda: self.destination.begun() >= goal, "rows arrive", timeout)
+            until(lambda: self._rows() >= goal, "rows arrive", timeout)
         except AssertionError as error:
             self.producing.check()
             raise AssertionError(f"{error}\n{self._who_runs()}") from error
@@ -200,11 +201,10 @@ class World:
         return judge(self.producing.ledger, evolve(evidence, log=log), self.subject)
 
     def _rows(self) -> int:
-        """Return how many rows arrived; 0 where the destination does not say."""
-        try:
-            return self.destination.begun()
-        except SILENT:
-            return 0
+        """Return how many rows arrived, as far as the destination has said."""
+        with suppress(*SILENT):
+            self._known = self.destination.begun()
+        return self._known
 
     def _all_there(self) -> bool:
         """Tell whether table and dead letters have as many records, and inputs, as were acknowledged."""

@@ -56,11 +56,16 @@ class Offering:
         return TOPOLOGY.format(rest=json.dumps(self.rest), dsn=json.dumps(self.dsn))
 
 
-def server_table(token: str, port: int = 0, rights: str = '["read", "write"]') -> str:
-    """Return the table of an MCP server that lets one token in."""
+def server_table(port: int = 0, **tokens: str) -> str:
+    """Return the table of an MCP server that lets these tokens in, by the right that each has besides reading."""
+    lines = [
+        f'{{ name = "{right}", sha256 = "{digest(token)}", rights = ["read", "{right}"], rate_per_minute = 100_000 }}'
+        for right, token in tokens.items()
+    ]
     return (
-        f'\n[services.mcp]\nkind = "mcp"\nport = {port}\nallow_writes = true\n'
-        f'tokens = [{{ name = "b", sha256 = "{digest(token)}", rights = {rights}, rate_per_minute = 100_000 }}]\n'
+        f'\n[services.mcp]\nkind = "mcp"\nport = {port}\nallow_writes = true\ntokens = [\n    '
+        + ",\n    ".join(lines)
+        + ",\n]\n"
     )
 
 
@@ -76,7 +81,7 @@ def settings_for(platform: Platform, token: str) -> McpSettings:
 def offered(offering: Offering, data_dir: Path) -> Iterator[McpSettings]:
     """Run a platform here, and return the settings of a client that has a token."""
     token = secrets.token_urlsafe(32)
-    topology = parse_topology(offering.topology + server_table(token))
+    topology = parse_topology(offering.topology + server_table(write=token))
     with Platform.start(topology, data_dir=data_dir) as platform:
         yield settings_for(platform, token)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -24,31 +23,45 @@ PATIENCE = 20.0  # seconds
 OFFERING = Offering("https://api.coingecko.com/api/v3", "embedded")
 
 
+def new_token() -> str:
+    return secrets.token_urlsafe(32)
+
+
 @define(eq=False)
 class Far:
-    """The other platform, which can die and come back at the same address; its token has the rights to read and write."""
+    """The other platform, which can stop and come back at the same address.
+
+    Who has its token may read and write, who has the other one read and see how it does.
+    """
 
     data: Path
     port: int = field(factory=free_port)
-    token: str = field(factory=lambda: secrets.token_urlsafe(32))
+    token: str = field(factory=new_token)
+    other_token: str = field(factory=new_token)
     platform: Platform = field(init=False)
 
-    def start(self, more: str = "") -> None:
-        topology = parse_topology(OFFERING.topology + server_table(self.token, self.port) + more)
+    def start(self) -> None:
+        table = server_table(self.port, write=self.token, operate=self.other_token)
+        topology = parse_topology(OFFERING.topology + table)
         self.platform = Platform.start(topology, demo=True, data_dir=self.data)
 
     @property
     def settings(self) -> McpSettings:
         return settings_for(self.platform, self.token)
 
+    @property
+    def simulator(self) -> str:
+        """The URL of its CoinGecko."""
+        url: str = self.platform.connections["gecko"].settings.base_url
+        return url.removesuffix("/api/v3")
+
     def inject(self, **fault: object) -> None:
         """Have its CoinGecko answer wrongly."""
-        base = self.platform.connections["gecko"].settings.base_url.removesuffix("/api/v3")
-        requests.post(f"{base}/_simulator/faults", json=fault, timeout=PATIENCE).raise_for_status()
+        requests.post(f"{self.simulator}/_simulator/faults", json=fault, timeout=PATIENCE).raise_for_status()
 
 
-@contextmanager
-def far_platform(template: Path) -> Iterator[Far]:
+@pytest.fixture(scope="module")
+def far(template: Path) -> Iterator[Far]:
     with copied(template) as data:
         far = Far(data)
         far.start()
@@ -56,9 +69,3 @@ def far_platform(template: Path) -> Iterator[Far]:
             yield far
         finally:
             far.platform.stop()
-
-
-@pytest.fixture(scope="module")
-def far(template: Path) -> Iterator[Far]:
-    with far_platform(template) as far:
-        yield far
