@@ -29,7 +29,7 @@ from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoOHLCVData, Crypt
 from dataplatform.errors import Permanent, PlatformError
 from dataplatform.result import Failure, Result, Success
 
-__all__ = ["BaseReader", "unsupported"]
+__all__ = ["BaseReader", "unknown_coin", "unsupported"]
 
 T = TypeVar("T")
 OfCoin = TypeVar("OfCoin", CryptoPriceData, CryptoOHLCVData)
@@ -239,4 +239,5 @@ def unsupported(operation: str, technology: str) -> Permanent:
 
 
 def unknown_coin(coin: str, source: str) -> Permanent:
+    """Return the error of a coin that a source has never heard of."""
     return Permanent("not_found", f"{source} knows no coin {coin!r}", remedy="see get_available_tickers")

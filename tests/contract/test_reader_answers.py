@@ -21,15 +21,11 @@ from tests.contract.rigs import PATIENCE, READER_RIGS, ReaderRig, World, as_para
 MANY = 10_000
 
 # What a source need not keep of this contract, and why; a waiver that is not needed fails.
-NO_LIST = "tables hold no list of coins: a range without candles is answered as one gap, whoever was asked about"
 NO_TOOL = (
     "the static tools that CoinGecko's server has kept give candles to paid plans alone; it says so (`unsupported`)"
 )
 CANDLES = ("get_current_ohlcv", "get_latest_ohlcv", "get_ohlcv_by_date_range")
 WAIVERS: dict[tuple[str, str], str] = {
-    ("timescale", "unknown get_ohlcv_by_date_range"): NO_LIST,
-    ("timescaledb", "unknown get_ohlcv_by_date_range"): NO_LIST,
-    ("mcp-http-tables", "unknown get_ohlcv_by_date_range"): NO_LIST,
     **{("coingecko-late-static-mcp", operation): NO_TOOL for operation in CANDLES},
     **{("coingecko-late-static-mcp", f"unknown {operation}"): NO_TOOL for operation in CANDLES},
 }

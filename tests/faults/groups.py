@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from tests.faults.oracle import Verdict
+from tests.faults.platforms import Platform
 from tests.faults.registry import scenario
 from tests.faults.waiting import until
 from tests.faults.world import Scale, World
@@ -72,9 +75,9 @@ def partitions_raised(world: World) -> Verdict:
 def topic_recreated(world: World) -> Verdict:
     """Nothing is sent while the topic is gone, and all that was sent before is in the table by then.
 
-    Each time the platform reports of every partition that this is another log than the one it has read. Every other time the platform is away, and comes back to a log that reaches beyond where it was in the old one.
+    Each time the platform reports of every partition that this is another log than the one it has read. Every other
+    time it is away, and comes back to a log that reaches beyond where it was in the old one.
     """
-    partitions = {(world.topic, number) for number in range(world.producing.partitions)}
     with world.records():
         platform = world.new_platform()
         for number in world.rounds():
@@ -86,11 +89,16 @@ def topic_recreated(world: World) -> Verdict:
             world.kafka.delete(world.topic)
             world.kafka.create(world.topic)
             world.fault("topic recreated")
-            before = len(platform.said("incident"))
             if number % 2:
                 world.producing.send(world.producing.ledger.sent())  # the new log is longer than the old one was
                 platform.start()
             world.producing.rate = world.scale.rate
-            until(lambda: platform.incidents("log_truncated", before) == partitions, "it is reported")
+            until(partial(_is_reported, world, platform, number + 1), "it is reported")
     world.read_log = False
     return world.settle()
+
+
+def _is_reported(world: World, platform: Platform, times: int) -> bool:
+    """Tell whether each partition's other log has been reported so many times."""
+    told = platform.incidents("log_truncated")
+    return all(told[world.topic, number] >= times for number in range(world.producing.partitions))

@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import subprocess
+from collections import Counter
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -163,10 +164,13 @@ class Platform:
         self._end()
         return "\n".join(lines)
 
-    def incidents(self, kind: str, after: int = 0) -> set[tuple[str, int]]:
-        """Return the topics and partitions of which it has reported this, after so many incidents."""
-        later = self.said("incident")[after:]
-        return {(one["stream"], one["partition"]) for one in later if one["kind"] == kind}
+    def said_of(self, word: str) -> list[dict[str, Any]]:
+        """Return every line of its present life's log that has this in it."""
+        return [one for one in list(self.run.events) if word in str(one)]
+
+    def incidents(self, kind: str) -> Counter[tuple[str, int]]:
+        """Return the topics and partitions of which it has reported this, and how often."""
+        return Counter((one["stream"], one["partition"]) for one in self.said("incident") if one["kind"] == kind)
 
     def last_words(self, count: int = 15) -> str:
         """Return the end of its log, and what is no log line, such as a traceback."""

@@ -89,20 +89,23 @@ def descriptors_used_up(world: World) -> Verdict:
 
 
 @scenario(
-    "the platform's memory limited to what it has; where it ends, it is started again without the limit",
-    scale=Scale(faults=1, records=60_000, rate=8_000),
+    "the platform's memory limited to what it has before any record comes; where it ends, it is started anew",
+    scale=Scale(faults=1, records=20_000),
 )
 def memory_limited(world: World) -> Verdict:
+    """Nothing can be got in addition, so that the first batches are met by a `MemoryError` wherever it strikes."""
+    platform = world.new_platform()
+    platform.run.ready()
+    before = platform.limit(resource.RLIMIT_AS, psutil.Process(platform.run.process.pid).memory_info().vms)
     with world.records():
-        platform = world.new_platform()
+        until(lambda: not platform.runs or platform.said_of("MemoryError"), "memory runs out")
+        world.fault("want of memory")
+        world.passes(SHORT)
+        if platform.runs:
+            platform.limit(resource.RLIMIT_AS, before)
+        else:
+            world.fault("end for want of memory")
+            platform.restart()
         for _ in world.rounds():
-            size = psutil.Process(platform.run.process.pid).memory_info().vms
-            before = platform.limit(resource.RLIMIT_AS, size // 2)  # not a page more than there are
-            world.passes(SHORT)
-            with suppress(ProcessLookupError):
-                platform.limit(resource.RLIMIT_AS, before)
-            world.fault("memory limit")
-            if not platform.runs:
-                world.fault("end for want of memory")
-                platform.restart()
+            world.fault("records again")
     return world.settle()

@@ -24,7 +24,6 @@ class Subject:
 
     `key` is the column that names partition and key, `number` the one with the number; `sound` is an SQL condition
     that every row fulfils whose other columns are those of its number, and `same` says it of a message.
-
     `make` is the SQL that makes the table, where migrations do not, and `option` what the target is told, in TOML, to
     write to it.
     """

@@ -14,7 +14,7 @@ from dataplatform.dsl.kinds import ANALYTICS, LEVEL1, OHLCV, PRICES, Kind
 from dataplatform.dsl.parts import SourceOptions
 from dataplatform.dsl.plan import Plan
 from dataplatform.dsl.queries import CurrentPricesOptions, DateRangeOHLCVQuery, Level1Query
-from dataplatform.dsl.reader import BaseReader
+from dataplatform.dsl.reader import BaseReader, unknown_coin
 from dataplatform.dsl.tables import TABLES
 from dataplatform.dsl.timeframes import floor, length
 from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoOHLCVData, CryptoPriceData, Level1Data
@@ -85,13 +85,15 @@ class TimescaleSource(BaseReader):
         stored = statements.stored_candles(coin_id, timeframe, start, end, simulated=self.options.simulated)
         last = min(_next(end, timeframe), floor(self.clock.now(), timeframe))
         made = self._made([coin_id], timeframe, _next(start, timeframe), last, statements.in_order)
-        return Success(
-            Plan(
-                self.client,
-                [_query(statements.in_order(stored)), made],
-                lambda answers: _records(OHLCV, answers[0]) or _records(OHLCV, answers[1]),
-            )
-        )
+        known = _query(statements.known(coin_id, simulated=self.options.simulated))
+
+        def transform(answers: list[Any]) -> list[CryptoOHLCVData]:
+            found = _records(OHLCV, answers[0]) or _records(OHLCV, answers[1])
+            if not found and answers[2].rows != [(True,)]:
+                raise unknown_coin(coin_id, self.name)
+            return found
+
+        return Success(Plan(self.client, [_query(statements.in_order(stored)), made, known], transform))
 
     def _made(self, coin_ids: Sequence[str], timeframe: str, start: datetime, end: datetime, chosen: Choice) -> Query:
         """Return the query of the chosen candles among those TimescaleDB keeps; without it, of those made of prices."""

@@ -15,7 +15,7 @@ from dataplatform.dsl.storage import STORAGE
 from dataplatform.dsl.tables import TABLES
 from dataplatform.dsl.timeframes import EPOCH, length
 
-__all__ = ["candles_of_prices", "coins_by_market_cap", "history", "in_order", "kept_candles", "latest",
+__all__ = ["candles_of_prices", "coins_by_market_cap", "history", "in_order", "kept_candles", "known", "latest",
            "latest_analytics", "latest_level1", "latest_prices", "latest_stored_candles", "stored_candles"]  # fmt: skip
 
 SIMULATOR = "simulator"
@@ -54,6 +54,11 @@ def history(coin_id: str, since: datetime, *, simulated: bool) -> Select:
         .where(table.c.coin_id == coin_id, table.c.last_updated > since, _made(table, simulated=simulated))
         .order_by(table.c.last_updated)
     )
+
+
+def known(coin_id: str, *, simulated: bool) -> Select:
+    """Select whether there is any price or candle of a coin."""
+    return sa.select(sa.or_(*[_has(_table(kind), coin_id, simulated=simulated) for kind in (PRICES, OHLCV)]))
 
 
 def stored_candles(coin_id: str, timeframe: str, start: datetime, end: datetime, *, simulated: bool) -> Select:
@@ -151,9 +156,16 @@ def _latest_of_each(
     """Select the latest row of each of the coins; one that has none costs a look at the key, not at the whole table."""
     rows = (table.c.coin_id == coins.c.coin_id, *conditions)
     latest = sa.select(*table.c).where(*rows).order_by(time.desc()).limit(1).lateral()
-    by_key = sa.select(sa.true()).where(*rows).order_by(table.c.exchange_id).limit(1)  # EXISTS may read it all
-    known = by_key.scalar_subquery()
-    return sa.select(*latest.c).select_from(coins.join(latest, sa.true())).where(known)
+    return sa.select(*latest.c).select_from(coins.join(latest, sa.true())).where(_any(table, *rows))
+
+
+def _has(table: sa.Table, coin_id: str, *, simulated: bool) -> sa.ColumnElement[Any]:
+    return sa.func.coalesce(_any(table, table.c.coin_id == coin_id, _made(table, simulated=simulated)), sa.false())
+
+
+def _any(table: sa.Table, *conditions: sa.ColumnElement[bool]) -> Any:
+    """Return true where there is such a row, by a look at the key: EXISTS may read the whole table."""
+    return sa.select(sa.true()).where(*conditions).order_by(table.c.exchange_id).limit(1).scalar_subquery()
 
 
 def _grouped(
