@@ -10,7 +10,7 @@ import collections.abc as abstract
 from collections.abc import Mapping
 from datetime import datetime
 from enum import Enum
-from functools import partial
+from functools import cache, partial
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
@@ -25,6 +25,7 @@ __all__ = ["KIND", "Wire", "camel_case", "described", "schema", "to_wire"]
 
 LONGEST_TEXT = 10_000
 KIND = "kind"
+PLAIN = {str, int, float, bool, type(None)}  # what JSON has as it is
 KIND_NAMES = {kind.type: kind.name for kind in KINDS}
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
 
@@ -141,15 +142,24 @@ def to_wire(value: Any) -> Any:
     >>> to_wire([PublishResult("database", "prices")])
     [{'target': 'database', 'kind': 'prices'}]
     """
+    cls: Any = type(value)
+    if cls in PLAIN:
+        return value
     if isinstance(value, PlatformError):
         return {"code": value.code, "message": value.message, "remedy": value.remedy}
-    if attrs.has(type(value)):
-        return {camel_case(one.name): to_wire(getattr(value, one.name)) for one in attrs.fields(type(value))}
+    if attrs.has(cls):
+        return {wired: to_wire(getattr(value, name)) for name, wired in _names(cls)}
     if isinstance(value, Mapping):
         return {key: to_wire(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
         return [to_wire(one) for one in value]
     return msgspec.to_builtins(value) if isinstance(value, (datetime, bytes, Enum)) else value
+
+
+@cache
+def _names(cls: type[Any]) -> tuple[tuple[str, str], ...]:
+    """Return the fields of an attrs class, as they are called here and on the wire."""
+    return tuple((one.name, camel_case(one.name)) for one in attrs.fields(cls))
 
 
 def camel_case(name: str) -> str:

@@ -150,12 +150,13 @@ class Topology:
 
     @property
     def dead_letters(self) -> str | None:
-        """The target of the dead letters: the one named, else the first with topics, else the first with tables."""
+        """The target of the dead letters: the one named, else the first with topics, with tables, or elsewhere."""
         if self.system.dead_letters is not None:
             return self.system.dead_letters
         able = [name for name, spec in self.targets.items() if _takes_letters(spec)]
         streams = [name for name in able if self.targets[name].cls.client_kind == "redpanda"]
-        return next(iter([*streams, *able]), None)
+        near = [name for name in able if self.targets[name].cls.client_kind != "mcp"]  # where our commands find them
+        return next(iter([*streams, *near, *able]), None)
 
 
 def client_kinds(cls: type[BaseReader | BaseWriter]) -> tuple[str, ...]:

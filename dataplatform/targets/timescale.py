@@ -21,6 +21,7 @@ from dataplatform.result import Result
 
 __all__ = ["TimescaleOptions", "TimescaleTarget"]
 
+POSITIONS_TIMEOUT = 4.0  # seconds; a consumer waits for the answer, and its group for the consumer
 LONGEST_NAME = 55  # bytes; PostgreSQL cuts longer names, those of staging tables and indexes included
 
 
@@ -80,11 +81,14 @@ class TimescaleTarget(BaseWriter):
         return evolve(self._request(batch.kind, batch.records), positions=kept)
 
     def _positions(self, reader: str) -> Result[tuple[Position, ...]]:
-        return self.client.ask(ReadPositions(self._reader(reader)), self._timeout)
+        return self.client.ask(ReadPositions(self._reader(reader)), POSITIONS_TIMEOUT)
 
     def _reader(self, reader: str) -> str:
         """Name the reader for this target: others may write to the same database."""
         return f"{reader} > {self.name}"
+
+    def _is_abandoned(self, answer: Any) -> bool:
+        return isinstance(answer, RowsWritten) and answer.behind
 
     def _rejections(self, answer: Any) -> list[Rejection]:
         assert isinstance(answer, RowsWritten)

@@ -1,54 +1,42 @@
-"""Write what one source reads to three targets: the rows of a table, the rows of a log, and a topic.
+"""Write what one source reads to three targets: a table with a row for each price, a log, and a topic.
 
 `python scripts/topologies/fan_out.py --demo` does it on a simulated CoinGecko; the servers are embedded either way.
 The table is updated by key, the log gets a row for each record. A batch is settled when all three have written it.
 """
 
-from __future__ import annotations
-
 import sys
+from tempfile import TemporaryDirectory
 
-from dataplatform import (
-    HttpSettings,
-    Platform,
-    PlatformError,
-    RedpandaSettings,
-    Route,
-    SourceSpec,
-    TargetSpec,
-    TimescaleSettings,
-    Topology,
-    configure_logs,
-)
+import dataplatform as dp
 from dataplatform.sources.coingecko import CoinGeckoOptions, CoinGeckoSource, FeedOptions
 from dataplatform.targets.redpanda import RedpandaTarget, RedpandaTargetOptions
 from dataplatform.targets.timescale import TimescaleOptions, TimescaleTarget
 
 COINS = 100
 FEED = FeedOptions(operation="get_current_prices", top=COINS, every=60.0)
-TOPOLOGY = Topology(
+TOPOLOGY = dp.Topology(
     clients={
-        "coingecko-http": HttpSettings(base_url="https://api.coingecko.com/api/v3", rate_per_minute=5),
-        "redpanda": RedpandaSettings(["embedded"]),
-        "timescale": TimescaleSettings("embedded"),
+        "coingecko-http": dp.HttpSettings(base_url="https://api.coingecko.com/api/v3", rate_per_minute=5),
+        "redpanda": dp.RedpandaSettings(["embedded"]),
+        "timescale": dp.TimescaleSettings("embedded"),
     },
-    sources={"coingecko": SourceSpec(CoinGeckoSource, CoinGeckoOptions(client="coingecko-http", feeds=(FEED,)))},
+    sources={"coingecko": dp.SourceSpec(CoinGeckoSource, CoinGeckoOptions(client="coingecko-http", feeds=(FEED,)))},
     targets={
-        "table": TargetSpec(TimescaleTarget, TimescaleOptions(client="timescale")),
-        "log": TargetSpec(TimescaleTarget, TimescaleOptions(client="timescale", append=True)),
-        "topic": TargetSpec(RedpandaTarget, RedpandaTargetOptions(client="redpanda")),
+        "table": dp.TargetSpec(TimescaleTarget, TimescaleOptions(client="timescale")),
+        "log": dp.TargetSpec(TimescaleTarget, TimescaleOptions(client="timescale", append=True)),
+        "topic": dp.TargetSpec(RedpandaTarget, RedpandaTargetOptions(client="redpanda")),
     },
-    routes=(Route("coingecko", ("table", "log", "topic")),),
+    routes=(dp.Route("coingecko", ("table", "log", "topic")),),
 )
 
 
 def main(*, demo: bool) -> int:
-    """Run until every target has the prices of one poll; return 1 when that did not happen within two minutes."""
-    configure_logs("console", "error")
+    """Run until each target has the prices of one poll; return 1 when that took too long or could not begin."""
+    dp.configure_logs("console", "error")
     try:
-        with Platform.start(TOPOLOGY, demo=demo) as platform:
-            done = platform.wait_until(lambda now: all(route.written >= COINS for route in now.routes), timeout=120)
-    except PlatformError as error:
+        with TemporaryDirectory() as own, dp.Platform.start(TOPOLOGY, demo=demo, data_dir=own) as platform:
+            done = platform.wait_until(lambda now: all(to.written >= COINS for to in now.routes), timeout=120)
+    except dp.PlatformError as error:
         print(f"it could not be started: {error}")
         return 1
     for to in platform.status().routes:

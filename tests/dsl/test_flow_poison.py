@@ -12,10 +12,11 @@ from dataplatform.dsl.codec import codec
 from dataplatform.dsl.feeds import Crop
 from dataplatform.dsl.flow.source import FeedDue
 from dataplatform.dsl.flow.target import WriteDue
-from dataplatform.dsl.kinds import DEAD_LETTERS, PRICES
+from dataplatform.dsl.kinds import DEAD_LETTERS, PRICES, Kind
+from dataplatform.dsl.types import Record
 from dataplatform.errors import Permanent, Transient
 from dataplatform.result import Failure, Result
-from tests.dsl.doubles import Write
+from tests.dsl.doubles import BareTarget, Write
 from tests.dsl.flows import SOURCE, Flow
 from tests.dsl.records import letter, price
 from tests.dsl.scripts import Log, Poll, failing
@@ -129,3 +130,24 @@ def test_only_the_refused_ones_of_several_dead_letters_are_lost(flow: Flow) -> N
     flow.until(lambda: flow.account("table").dead_lettered == 8)
     assert [one.id for one in flow.store("table").letters[4:]] == ["0", "1", "3"]
     assert [incident.kind for incident in flow.incidents] == ["dead_letter_lost"]
+
+
+@pytest.mark.parametrize("bad", [[], ["coin-0"], ["coin-4", "coin-9"], COINS])
+def test_a_batch_that_takes_several_requests_is_written_when_all_of_them_are(
+    flow: Flow, monkeypatch: pytest.MonkeyPatch, bad: list[str]
+) -> None:
+    log, store = Log(coin_ids=COINS, size=10), flow.store("table")
+    monkeypatch.setattr(BareTarget, "_portions", in_fours)
+    store.poison |= set(bad)
+    store.acts += [lambda _: None, failing(OUTAGE)]
+    flow.start(log, "table", dead_letters="letters")
+    flow.wait_for(WriteDue)
+    assert log.committed == 0
+    flow.until(lambda: log.committed == 10)
+    assert store.coins == [coin for coin in COINS if coin not in bad]
+    assert max(store.sizes) == 4
+    assert [json.loads(dead.raw)["coinId"] for dead in flow.store("letters").letters] == bad
+
+
+def in_fours(_target: BareTarget, _kind: Kind, records: list[Record]) -> list[list[Record]]:
+    return [records[start : start + 4] for start in range(0, len(records), 4)] or [records]

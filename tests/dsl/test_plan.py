@@ -125,3 +125,10 @@ def test_none_stands_for_what_there_is_not_where_a_plan_says_so(stage: Stage) ->
     address = client(stage, answer)
     assert Plan(address, requests(3), list, absent=frozenset({"not_found"})).ask(Event()) == Success([0, None, 2])
     assert Plan(address, requests(3), list, absent=frozenset({"gone"})).ask(Event()) == Failure(missing)
+
+
+def test_requests_that_follow_from_answers_are_put_after_them(stage: Stage) -> None:
+    address = client(stage, lambda request: Success(int(request.reader) + 1))
+    plan = Plan(address, requests(2), list, more=lambda answers: requests(sum(answers)))
+    assert plan.ask(Event()) == Success([1, 2, 1, 2, 3])
+    assert Plan(address, requests(2), list, more=lambda _: []).ask(Event()) == Success([1, 2])

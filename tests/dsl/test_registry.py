@@ -62,7 +62,7 @@ def test_who_supports_an_operation_is_named_in_its_refusal() -> None:
     assert refusal.code == "unsupported"
     assert refusal.message.startswith("Shop cannot answer get_price_history; coingecko")
     assert refusal.message.endswith(" and timescale can")
-    assert untaken(PRICES, "Shelf").message == "Shelf cannot take prices; redpanda and timescale can"
+    assert untaken(PRICES, "Shelf").message == "Shelf cannot take prices; mcp, redpanda and timescale can"
 
 
 def test_a_refusal_that_nobody_can_help_with_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

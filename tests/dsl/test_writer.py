@@ -49,6 +49,13 @@ class PriceShelf(Shelf):
     takes: ClassVar[tuple[Kind, ...]] = (PRICES,)
 
 
+class PairShelf(Shelf):
+    """A target whose requests hold two records."""
+
+    def _portions(self, kind: Kind, records: list[Record]) -> list[list[Record]]:
+        return [records[start : start + 2] for start in range(0, len(records), 2)]
+
+
 @pytest.fixture
 def store() -> Store:
     return Store()
@@ -130,6 +137,22 @@ def test_operations_are_counted(writer: Start, store: Store) -> None:
     assert (counters["operations"], counters["failed_operations"]) == (1, 1)
 
 
+def test_what_one_request_cannot_hold_is_written_in_several(writer: Start, store: Store) -> None:
+    store.poison |= {"d"}
+    answer = get_data(writer(PairShelf).publish_prices([price(coin) for coin in "abcde"]).get(timeout=DEADLINE))
+    assert answer.published == 4
+    assert [(refused.index, str(refused.error)) for refused in answer.refused] == [(3, "rejected: no row can hold d")]
+    assert store.coins == ["a", "b", "c", "e"]
+    assert store.sizes == [2, 2, 1, 1, 1]
+
+
+def test_an_outage_between_two_requests_is_the_answer(writer: Start, store: Store) -> None:
+    store.acts += [lambda _: None, failing(OUTAGE)]
+    answer = writer(PairShelf).publish_prices([price(coin) for coin in "abcde"]).get(timeout=DEADLINE)
+    assert error(answer) == OUTAGE
+    assert store.coins == ["a", "b"]
+
+
 # Records that can never be written
 
 
@@ -209,7 +232,7 @@ def test_arguments_that_do_not_fit_raise_in_the_caller_and_harm_nobody(writer: S
 def test_a_kind_that_a_target_does_not_take_is_refused_with_its_technology(writer: Start, store: Store) -> None:
     refusal = error(writer(PriceShelf).publish_analytics(analytics()).get(timeout=DEADLINE))
     assert (type(refusal), refusal.code) == (Permanent, "unsupported")
-    assert refusal.message == "Shelf cannot take analytics; redpanda and timescale can"
+    assert refusal.message == "Shelf cannot take analytics; mcp, redpanda and timescale can"
     assert store.asked == []
 
 

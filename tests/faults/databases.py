@@ -12,11 +12,13 @@ from tests.faults.waiting import until
 from tests.faults.world import Scale, World
 
 READ_ONLY, LOCKED = 8.0, 30.0  # seconds
-AWAY = 20.0  # seconds, three sessions of a group's member; of a longer run, all the time that it takes
+AWAY = 15.0  # seconds, more than two sessions of a group's member; of a longer run, all the time that it takes
 BOUND = 256 * 1024 * 1024  # bytes that a platform may have in memory while its database is away
 
 
-@scenario("every session ended by pg_terminate_backend, again and again", scale=Scale(faults=12, records=40_000))
+@scenario(
+    "every session ended by pg_terminate_backend, again and again", scale=Scale(faults=12, records=20_000, gap=1_500)
+)
 def sessions_ended(world: World) -> Verdict:
     with world.records():
         world.new_platform()
@@ -26,7 +28,7 @@ def sessions_ended(world: World) -> Verdict:
     return world.settle()
 
 
-@scenario("the database read-only for a while", scale=Scale(faults=1, records=20_000))
+@scenario("the database read-only for a while", scale=Scale(faults=1, records=12_000))
 def database_read_only(world: World) -> Verdict:
     alter = f'ALTER DATABASE "{world.database.name}" SET default_transaction_read_only = '
     with world.records():
@@ -41,7 +43,7 @@ def database_read_only(world: World) -> Verdict:
     return world.settle()
 
 
-@scenario("a lock held on the table for 30 s", scale=Scale(faults=1, records=20_000))
+@scenario("a lock held on the table for 30 s", scale=Scale(faults=1, records=12_000))
 def table_locked(world: World) -> Verdict:
     with world.records():
         world.new_platform()
@@ -56,7 +58,7 @@ def table_locked(world: World) -> Verdict:
 @scenario(
     "a constraint added that one record in a thousand violates",
     "those are dead letters, the others arrive once",
-    scale=Scale(faults=1, records=20_000),
+    scale=Scale(faults=1, records=15_000),
 )
 def constraint_added(world: World) -> Verdict:
     with world.records():
@@ -72,7 +74,7 @@ def constraint_added(world: World) -> Verdict:
 @scenario(
     "the database away while the topic fills",
     "exactly once, in order; memory bounded, heartbeats go on, no rebalance",
-    scale=Scale(faults=1, records=100_000, rate=8_000),
+    scale=Scale(faults=1, records=60_000, rate=8_000),
     soak=90.0,
 )
 def database_away(world: World) -> Verdict:
@@ -99,7 +101,7 @@ def database_away(world: World) -> Verdict:
 @scenario(
     "one record in a hundred malformed, in ten ways",
     "those are dead letters with their bytes, the others arrive once",
-    scale=Scale(faults=0, records=50_000),
+    scale=Scale(faults=0, records=30_000),
     poison=0.01,
 )
 def poison(world: World) -> Verdict:

@@ -11,7 +11,7 @@ from tests.faults.world import Scale, World
 
 @scenario(
     "SIGKILL of the platform, each time after a random number of rows",
-    scale=Scale(faults=20, records=200_000, gap=18_000),
+    scale=Scale(faults=20, records=200_000, rate=8_000, gap=18_000),
 )
 def platform_killed(world: World) -> Verdict:
     with world.records():
@@ -25,14 +25,14 @@ def platform_killed(world: World) -> Verdict:
 @scenario(
     "SIGKILL of the platform, into a table with a key",
     "no row is written again, though an upsert would hide it",
-    scale=Scale(faults=5, records=40_000),
+    scale=Scale(faults=5, records=20_000, gap=4_000),
     subject=PRICES,
 )
 def platform_killed_at_upserts(world: World) -> Verdict:
     return platform_killed(world)
 
 
-@scenario("SIGKILL of the only broker, and a restart", scale=Scale(faults=2, records=30_000))
+@scenario("SIGKILL of the only broker, and a restart", scale=Scale(faults=2, records=15_000))
 def broker_killed(world: World) -> Verdict:
     (node,) = world.kafka.nodes
     with world.records():
@@ -45,7 +45,7 @@ def broker_killed(world: World) -> Verdict:
     return world.settle()
 
 
-@scenario("SIGKILL of the partitions' leader in a cluster of three", scale=Scale(faults=2, records=30_000), nodes=3)
+@scenario("SIGKILL of the partitions' leader in a cluster of three", scale=Scale(faults=2, records=15_000), nodes=3)
 def leader_killed(world: World) -> Verdict:
     with world.records():
         world.new_platform()
@@ -60,7 +60,7 @@ def leader_killed(world: World) -> Verdict:
     return world.settle()
 
 
-@scenario("SIGKILL of PostgreSQL in the middle of a COPY", scale=Scale(faults=4, records=60_000, rate=8_000))
+@scenario("SIGKILL of PostgreSQL in the middle of a COPY", scale=Scale(faults=4, records=40_000, rate=8_000))
 def database_killed(world: World) -> Verdict:
     with world.records():
         world.new_platform()

@@ -6,6 +6,7 @@ import base64
 import json
 import warnings
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,7 +25,7 @@ with warnings.catch_warnings():
     from kafka import KafkaConsumer, TopicPartition
     from kafka.errors import KafkaError
 
-__all__ = ["SILENT", "Destination", "Output", "Table"]
+__all__ = ["SILENT", "Destination", "Output", "Table", "misplaced"]
 
 SILENT = (psycopg2.Error, KafkaError, OSError)  # raised by a destination whose server is away
 ANSWER = 1_000  # milliseconds
@@ -136,7 +137,7 @@ class Output:
     def evidence(self) -> Evidence:
         until(self._read_all, f"{self.topic} is read to its end")
         letters = [_letter(raw) for *_, raw in self.kafka.messages(self.letters)]
-        return Evidence(self._arrived, self._arrived, _misplaced(self._messages, self.subject), letters)
+        return Evidence(self._arrived, self._arrived, misplaced(self._messages, self.subject), letters)
 
     def undone(self) -> int:
         """Return how many messages are in the log that no reader is to see: those of transactions undone."""
@@ -149,7 +150,10 @@ class Output:
     def _consumer(self, isolation: str) -> Any:
         brokers = self.kafka.address.split(",")
         consumer = KafkaConsumer(bootstrap_servers=brokers, group_id=None, isolation_level=isolation)
-        places = [TopicPartition(self.topic, number) for number in consumer.partitions_for_topic(self.topic)]
+        places = [TopicPartition(self.topic, number) for number in consumer.partitions_for_topic(self.topic) or ()]
+        if not places:
+            consumer.close()
+            raise KafkaError(f"the brokers do not know {self.topic} yet")
         consumer.assign(places)
         consumer.seek_to_beginning(*places)
         return consumer
@@ -163,7 +167,9 @@ class Output:
     def _read_all(self) -> bool:
         """Read on; tell whether the end is reached, behind which no transaction is open any more."""
         self._read()
-        return all(self._reader.position(place) >= end for place, end in self._ends().items())
+        with suppress(KafkaError):
+            return all(self._reader.position(place) >= end for place, end in self._ends().items())
+        return False
 
     def _ends(self) -> dict[Any, int]:
         """Return where the log ends; asks anew where a broker died, after which kafka-python's consumer hangs."""
@@ -178,7 +184,7 @@ class Output:
         return ends
 
 
-def _misplaced(messages: Collection[Any], subject: Subject) -> int:
+def misplaced(messages: Collection[Any], subject: Subject) -> int:
     """Count the messages that are not what was sent, under its key, with all others of the key in one partition."""
     places: dict[bytes, int] = {}
     wrong = 0

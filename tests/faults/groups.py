@@ -16,7 +16,7 @@ MEMBERS = 4
 
 @scenario(
     "SIGSTOP of a platform for longer than its session, while another takes over, then SIGCONT",
-    scale=Scale(faults=2, records=60_000),
+    scale=Scale(faults=2, records=15_000),
 )
 def zombie(world: World) -> Verdict:
     """The frozen one wakes up with batches in hand that the other has written."""
@@ -35,7 +35,11 @@ def zombie(world: World) -> Verdict:
     return world.settle()
 
 
-@scenario("four platforms started, stopped and killed at random", scale=Scale(faults=12, records=80_000), soak=120.0)
+@scenario(
+    "four platforms started, stopped and killed at random",
+    scale=Scale(faults=12, records=40_000, gap=3_000),
+    soak=120.0,
+)
 def rebalance(world: World) -> Verdict:
     with world.records():
         members = [world.new_platform(static=False) for _ in range(MEMBERS)]
@@ -70,7 +74,7 @@ def partitions_raised(world: World) -> Verdict:
 @scenario(
     "the topic deleted and created anew",
     "what was not read yet is gone and reported; what comes after arrives once",
-    scale=Scale(faults=2, records=40_000),
+    scale=Scale(faults=2, records=20_000),
 )
 def topic_recreated(world: World) -> Verdict:
     """Nothing is sent while the topic is gone, and all that was sent before is in the table by then.
@@ -93,7 +97,7 @@ def topic_recreated(world: World) -> Verdict:
                 world.producing.send(world.producing.ledger.sent())  # the new log is longer than the old one was
                 platform.start()
             world.producing.rate = world.scale.rate
-            until(partial(_is_reported, world, platform, number + 1), "it is reported")
+            world.awaits(partial(_is_reported, world, platform, number + 1), "it is reported")
     world.read_log = False
     return world.settle()
 

@@ -12,7 +12,7 @@ from tests.faults.registry import scenario
 from tests.faults.waiting import until
 from tests.faults.world import Scale, World
 
-SMALL = Scale(faults=4, records=40_000)
+SMALL = Scale(faults=4, records=20_000)
 SOON = 30.0  # seconds after which things flow again: time-outs, backoff, and the group's session in a row
 LONGER_THAN_TIMEOUTS = 6.0  # seconds; statements have 4, requests to brokers 3
 
@@ -38,12 +38,12 @@ def network_cut(world: World) -> Verdict:
     return world.settle()
 
 
-@scenario("packets to and from the database vanish without a word", scale=Scale(faults=1, records=30_000), network=True)
+@scenario("packets to and from the database vanish without a word", scale=Scale(faults=1, records=15_000), network=True)
 def database_half_open(world: World) -> Verdict:
     return _half_open(world, [world.database_network])
 
 
-@scenario("packets to and from the brokers vanish without a word", scale=Scale(faults=1, records=30_000), network=True)
+@scenario("packets to and from the brokers vanish without a word", scale=Scale(faults=1, records=15_000), network=True)
 def broker_half_open(world: World) -> Verdict:
     return _half_open(world, world.broker_network)
 
@@ -84,7 +84,7 @@ def network_dribbles(world: World) -> Verdict:
     return world.settle()
 
 
-@scenario("bytes from the brokers changed on their way", scale=Scale(faults=10, records=40_000), network=True)
+@scenario("bytes from the brokers changed on their way", scale=Scale(faults=10, records=20_000), network=True)
 def network_corrupts(world: World) -> Verdict:
     """PostgreSQL's protocol has no checksum, so what is changed on the way there is TLS's to find: not here."""
     with world.records():

@@ -164,9 +164,9 @@ class Platform:
         self._end()
         return "\n".join(lines)
 
-    def said_of(self, word: str) -> list[dict[str, Any]]:
-        """Return every line of its present life's log that has this in it."""
-        return [one for one in list(self.run.events) if word in str(one)]
+    def mentions(self, word: str) -> bool:
+        """Tell whether this is in a line that its present life has written, one of its log or not."""
+        return any(word in str(line) for line in [*self.run.events, *self.run.garbage])
 
     def incidents(self, kind: str) -> Counter[tuple[str, int]]:
         """Return the topics and partitions of which it has reported this, and how often."""

@@ -52,7 +52,7 @@ def main(
     3 there is no Apache Kafka.
     """
     if show:
-        click.echo("\n".join(f"{name:<20} {one.fault}; {one.promise}" for name, one in SCENARIOS.items()))
+        click.echo("\n".join(f"{name:<28}{one.fault}; {one.promise}" for name, one in SCENARIOS.items()))
         return
     if as_table:
         if results is None or not results.is_file():

@@ -68,12 +68,15 @@ class Servers:
             if ran.returncode == 0:
                 self._disks.append(home)
 
-    def mend(self) -> None:
-        """Bring back to life what an earlier scenario left dead, and have fair weather."""
+    def mend(self, nodes: int) -> None:
+        """Bring back to life what an earlier scenario left dead, and have fair weather; end clusters of other sizes."""
         for proxy in itertools.chain.from_iterable(self.proxies.values()):
             proxy.clear()
-        for cluster in self._clusters.values():
-            cluster.mend()
+        for size, cluster in self._clusters.items():
+            if size == nodes:
+                cluster.mend()
+            else:
+                cluster.close()
         if self._postgres is not None and not self._postgres.runs():
             self._postgres.start()
 

@@ -8,11 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from attrs import evolve
+from attrs import define, evolve
 
 from dataplatform.dsl.codec import codec
 from dataplatform.dsl.kinds import PRICES as PRICES_KIND
 from dataplatform.errors import Permanent
+from tests.faults.destinations import misplaced
 from tests.faults.oracle import Evidence, judge
 from tests.faults.producing import Ledger
 from tests.faults.subjects import KEYS, PRICES, Identity, malformed
@@ -94,6 +95,31 @@ def test_records_are_records_and_tell_whose_they_are(identity: Identity) -> None
     raw = PRICES.encode(identity)
     record = codec(PRICES_KIND).decode(raw)
     assert PRICES.identity(record.coin_id, record.usd_price) == PRICES.decode(raw) == identity  # type: ignore[union-attr]
+
+
+def test_a_message_is_as_sent_however_it_is_written_and_not_with_another_price_or_time() -> None:
+    raw = PRICES.encode((1, 7))
+    (rewritten,) = codec(PRICES_KIND).encode([codec(PRICES_KIND).decode(raw)])
+    assert rewritten != raw
+    assert PRICES.same(rewritten, (1, 7))
+    assert not PRICES.same(rewritten, (1, 8))
+    assert not PRICES.same(rewritten.replace(b"faults", b"others"), (1, 7))
+    assert not PRICES.same(rewritten.replace(b"00:00:00.007", b"00:00:01.007"), (1, 7))
+
+
+@define
+class Message:
+    partition: int
+    key: bytes
+    value: bytes
+
+
+@pytest.mark.parametrize(
+    ("partition", "key", "expected"), [(2, b"coin-0-1", 0), (3, b"coin-0-1", 1), (2, b"coin-0-2", 1)]
+)
+def test_messages_of_a_key_belong_under_it_and_into_one_partition(partition: int, key: bytes, expected: int) -> None:
+    messages = [Message(2, b"coin-0-1", PRICES.encode((0, 1))), Message(partition, key, PRICES.encode((0, 6)))]
+    assert misplaced(messages, PRICES) == expected
 
 
 def test_malformed_records_are_none_and_all_differ() -> None:

@@ -87,7 +87,7 @@ class World:
 
         `network` puts proxies before the servers.
         """
-        servers.mend()
+        servers.mend(nodes)
         dice = random.Random(seed)
         kafka, postgres, name = servers.kafka(nodes), servers.postgres(), f"faults-{next(numbers)}"
         kafka.create(name)
@@ -157,15 +157,19 @@ class World:
     def flow(self, timeout: float = ARRIVAL) -> None:
         """Wait until some rows more have arrived, so that what comes next comes in the middle."""
         goal = self._rows() + self.dice.randint(1, self.scale.gap)
-        try:
-            until(lambda: self._rows() >= goal, "rows arrive", timeout)
-        except AssertionError as error:
-            self.producing.check()
-            raise AssertionError(f"{error}\n{self._who_runs()}") from error
+        self.awaits(lambda: self._rows() >= goal, "rows arrive", timeout)
 
     def flow_all(self, timeout: float = ARRIVAL) -> None:
         """Wait until all that was acknowledged is in the table or the dead letters."""
-        until(self._all_there, "all arrives", timeout)
+        self.awaits(self._all_there, "all arrives", timeout)
+
+    def awaits(self, found: Callable[[], object], what: str, timeout: float = ARRIVAL) -> None:
+        """Wait for what platforms are to do; where they do not, the error says what they were at."""
+        try:
+            until(found, what, timeout)
+        except AssertionError as error:
+            self.producing.check()
+            raise AssertionError(f"{error}\n{self._who_runs()}") from error
 
     def passes(self, seconds: float) -> None:
         """Let a fault last; the platforms must live through it."""

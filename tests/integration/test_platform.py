@@ -13,9 +13,10 @@ import psutil
 import pytest
 
 from dataplatform.base.agent import Agent, State
+from dataplatform.base.database import Rows
 from dataplatform.base.embedded import DataDirectory
 from dataplatform.errors import Permanent, Transient
-from dataplatform.result import Success, is_failure
+from dataplatform.result import Success, get_data, is_failure
 from dataplatform.system import platform as module
 from dataplatform.system import root
 from dataplatform.system.bookkeeper import Bookkeeper
@@ -75,6 +76,25 @@ def test_a_started_platform_is_ready_and_every_agent_runs(platform: Platform) ->
     assert status.uptime > 0
 
 
+def test_a_script_waits_until_it_sees_what_it_wants(platform: Platform) -> None:
+    assert platform.wait_until(lambda now: all(route.written for route in now.routes), timeout=20)
+    status = platform.status()
+    assert all(route.written for route in status.routes)
+    assert status.counters("database")["batches"] > 0
+    assert (status.counters("database")["unheard of"], status.counters("nobody")["batches"]) == (0, 0)
+
+
+def test_a_wait_for_what_never_shows_has_its_time(platform: Platform) -> None:
+    assert not platform.wait_until(lambda _: False, timeout=0.1)
+
+
+def test_the_database_is_asked_in_sql_which_cannot_change_it(platform: Platform) -> None:
+    assert get_data(platform.sql("SELECT 1 AS one")) == Rows(("one",), [(1,)])
+    refused = platform.sql("DELETE FROM crypto_prices")
+    assert is_failure(refused)
+    assert refused.error.code == "rejected"
+
+
 def test_a_source_is_asked_by_its_name(platform: Platform) -> None:
     answer = platform["coingecko"].get_current_prices(["ethereum", "bitcoin"]).get(timeout=10)
     assert [price.coin_id for price in answer.data] == ["ethereum", "bitcoin"]
@@ -111,6 +131,7 @@ def test_a_stopped_platform_has_stopped_every_agent_and_may_be_stopped_again(pla
     assert (status.phase, platform.reason) == (Phase.STOPPED, None)
     assert {agent.shown for agent in status.agents} == {"stopped"}
     assert platform.status().uptime == status.uptime
+    assert not platform.wait_until(lambda _: False, timeout=3600)
     answer = platform["coingecko"].get_current_prices(["bitcoin"]).get(timeout=10)
     assert is_failure(answer)
     assert children() == []

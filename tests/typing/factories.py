@@ -11,6 +11,8 @@ from dataplatform import (
     MarketDataWriter,
     Result,
     create_coingecko_market_data_reader,
+    create_mcp_market_data_reader,
+    create_mcp_market_data_writer,
     create_redpanda_market_data_reader,
     create_redpanda_market_data_writer,
     create_timescale_market_data_reader,
@@ -25,6 +27,7 @@ def what_a_reader_answers() -> None:
     assert_type(reader.get_current_prices(["bitcoin"]).get(), Result[list[CryptoPriceData]])
     assert_type(create_redpanda_market_data_reader(), MarketDataReader)
     assert_type(create_timescale_market_data_reader(connection_string="postgresql://db"), MarketDataReader)
+    assert_type(create_mcp_market_data_reader(source="coingecko"), MarketDataReader)
     reader.publish_prices([])  # type: ignore[attr-defined]
 
 
@@ -38,6 +41,8 @@ def what_a_writer_answers(prices: list[CryptoPriceData]) -> None:
 
 
 def what_they_are_told() -> None:
+    assert_type(create_mcp_market_data_writer("there", target="database"), MarketDataWriter)
+    create_mcp_market_data_reader(client="https://platform.example/mcp")  # type: ignore[arg-type]
     create_redpanda_market_data_writer(name="redpanda", brokers=["localhost:9092"], topics={"prices": "crypto-prices"})
     create_redpanda_market_data_writer(broker="localhost:9092")  # type: ignore[call-arg]
     create_coingecko_market_data_reader(transport="soap")  # type: ignore[arg-type]

@@ -38,7 +38,8 @@ WHERE reader = %s AND stream = %s AND partition = %s AND log BETWEEN %s - 1 AND 
 ORDER BY log FOR UPDATE
 """  # noqa: S608  the name of our own table
 BEGIN = f"""
-INSERT INTO {POSITIONS_TABLE} (reader, stream, partition, log, parted, next, seal) VALUES (%s, %s, %s, %s, %s, %s, '')
+INSERT INTO {POSITIONS_TABLE} (reader, stream, partition, log, parted, next, refused, seal)
+VALUES (%s, %s, %s, %s, %s, %s, %s, '')
 ON CONFLICT DO NOTHING
 """  # noqa: S608
 LATEST = f"""
@@ -62,12 +63,14 @@ class _Row:
 class Place:
     """A position whose row is locked, and what of it is stored already: everything before `stored`.
 
-    `refused` are the records before that which no table could hold, with the reasons, by offset.
+    `refused` are the records before that which no table could hold, with the reasons, by offset. It is `behind` where
+    not even all before the position is stored.
     """
 
     position: Position
     stored: int
     refused: dict[int, str]
+    behind: bool = False
 
     def advance(self, cursor: Any, refused: Mapping[int, str]) -> None:
         """Move on to the position's end; the reasons of what nobody reads again are forgotten."""
@@ -92,13 +95,21 @@ def advance(cursor: Any, places: Sequence[Place], refused: Mapping[PositionKey, 
 def _lock(cursor: Any, position: Position) -> Place:
     rows = _rows(cursor, position)
     if position.log not in rows:
-        before = rows.get(position.log - 1)
-        begin = min(position.parted, before.next) if before else position.first
-        cursor.execute(BEGIN, (*position.key, position.parted, begin))
+        begin, refused = _begin_of(position, rows.get(position.log - 1))
+        cursor.execute(BEGIN, (*position.key, position.parted, begin, Json(refused)))
         rows = _rows(cursor, position)
     own, after = rows[position.log], rows.get(position.log + 1)
     stored = max(own.next, min(after.parted, after.next)) if after else own.next
-    return Place(position, stored, {int(offset): why for offset, why in own.refused.items()})
+    refusals = {int(offset): why for offset, why in own.refused.items()}
+    return Place(position, stored, refusals, behind=stored < position.first)
+
+
+def _begin_of(position: Position, before: _Row | None) -> tuple[int, dict[str, str]]:
+    """Return up to where the records of a new log are stored: up to its parting, as far as the log before was."""
+    if before is None:
+        return position.first, {}
+    refused = {offset: why for offset, why in before.refused.items() if int(offset) < position.parted}
+    return min(position.parted, before.next), refused
 
 
 def _rows(cursor: Any, position: Position) -> dict[int, _Row]:

@@ -17,11 +17,16 @@ __all__ = ["Probe", "Query", "Rows", "RowsWritten", "WriteRows"]
 
 @frozen
 class RowsWritten:
-    """So many rows are committed; `refused` are those that no table could hold, by index, with their errors."""
+    """So many rows are committed; `refused` are those that no table could hold, by index, with their errors.
+
+    A database that is `behind` has not stored what the positions say was read before, as it was put back to an earlier
+    state; then nothing is committed, and reading has to go back.
+    """
 
     table: str
     rows: int
     refused: tuple[tuple[int, PlatformError], ...] = ()
+    behind: bool = False
 
 
 @frozen

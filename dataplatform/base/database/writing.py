@@ -46,11 +46,14 @@ class RowWriter:
         """Write the rows and the positions of where they came from in one transaction.
 
         A row that is stored already, as its position says, is left out; one that cannot be stored is answered, with
-        its error, and harms no other.
+        its error, and harms no other. Nothing is written where rows before these are missing.
         """
         self._prepare(conn, request)
         with conn, conn.cursor() as cursor:
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")  # at the commit nobody could tell which row breaks one
             places = lock(cursor, request.positions)
+            if any(place.behind for place in places):
+                return RowsWritten(request.spec.name, 0, behind=True)
             lines = request.text.split("\n")[:-1]
             wanted, refused = _untold(places, len(lines))
             refused |= self._put(cursor, request.spec, lines, wanted)
@@ -128,6 +131,9 @@ def _savepoint(cursor: Any) -> Iterator[None]:
         yield
     except psycopg2.Error:
         cursor.execute("ROLLBACK TO SAVEPOINT rows")
+        cursor.execute(
+            "RELEASE SAVEPOINT rows"
+        )  # else the next one is nested in it, and they use up the server's memory
         raise
     cursor.execute("RELEASE SAVEPOINT rows")
 

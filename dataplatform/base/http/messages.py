@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import msgspec
 from attrs import field, frozen
 
 from dataplatform.base.agent import Request
+from dataplatform.errors import Permanent, Transient
 
 if TYPE_CHECKING:
     from attrs import Attribute
 
 __all__ = ["Get", "Response"]
+
+T = TypeVar("T")
 
 
 def _can_be_sent(_get: Get, option: Attribute[Any], value: str | tuple[tuple[str, str], ...]) -> None:
@@ -39,6 +43,26 @@ class Response:
     headers: Mapping[str, str] = field(repr=False)
     url_without_secrets: str
     received_at: datetime
+
+    def json(self, type_: type[T], *, strict: bool = True) -> T:
+        """Return the body's JSON as the type; where that is not `strict`, numbers do for times too.
+
+        Raises `Permanent("changed_shape")` for JSON that is something else, `Transient("not_json")` for what is none.
+
+        >>> from datetime import UTC, datetime
+        >>> answer = Response(200, b'{"usd": 77}', {}, "https://api.example/coins", datetime(2026, 1, 1, tzinfo=UTC))
+        >>> answer.json(dict[str, float])
+        {'usd': 77.0}
+        """
+        try:
+            whole = msgspec.json.decode(self.body)  # first, as what breaks off can begin like anything
+            return msgspec.convert(whole, type_, strict=strict)
+        except msgspec.ValidationError as error:
+            text = f"the answer of {self.url_without_secrets} is not of the shape that is expected: {error}"
+            raise Permanent("changed_shape", text) from error
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            text = f"the answer of {self.url_without_secrets} is no JSON: {error}"
+            raise Transient("not_json", text) from error
 
 
 @frozen

@@ -17,10 +17,10 @@ from kafka.errors import (
 )
 
 from dataplatform.base.agent import Agent, Context, Incident
-from dataplatform.base.position import Member, Position, ReadPositions
+from dataplatform.base.position import Position, ReadPositions
 from dataplatform.base.streaming.connection import close_consumer, connect
 from dataplatform.base.streaming.errors import explain
-from dataplatform.base.streaming.membership import Membership, group_of, member_of
+from dataplatform.base.streaming.membership import NOBODY, Membership, group_of, member_of
 from dataplatform.base.streaming.positions import Positions
 from dataplatform.base.streaming.requests import CommitOffsets, Fetch, GetAssignment, Slice
 from dataplatform.base.streaming.settings import RedpandaSettings, Subscription
@@ -64,7 +64,7 @@ class RedpandaConsumer(Agent):
         self._membership = Membership()
         self._positions = Positions(settings, subscription.start, self._report)
         self._reader = ""
-        self._group = ""
+        self._group, self._member = "", NOBODY
         self._polled = self._proved = 0.0  # when the group, and when the broker, last heard and answered
 
     def _open(self) -> None:
@@ -118,9 +118,7 @@ class RedpandaConsumer(Agent):
             self._membership.seated = False
             self._reader = reader
         consumer.resume(*consumer.paused())
-        polled = self._poll(consumer, most)
-        member = member_of(consumer)
-        slices = [self._slice(tp, messages, member) for tp, messages in polled.items()]
+        slices = [self._slice(tp, messages) for tp, messages in self._poll(consumer, most).items()]
         if slices:
             self._proved = self.clock.monotonic()
         elif self._consumer is consumer:
@@ -150,6 +148,8 @@ class RedpandaConsumer(Agent):
             self._await_group(consumer)
             if self._membership.seated:
                 messages = consumer.poll(0 if self._settings.light else 100, max_records=most)
+            elif self._membership.joined:
+                self._stay(consumer)
         except NoOffsetForPartitionError:
             self._membership.seated = False
         except (OffsetOutOfRangeError, LogTruncationError) as error:
@@ -160,6 +160,7 @@ class RedpandaConsumer(Agent):
             return messages
         if self._membership.joined:
             self._seat(consumer)
+            consumer.resume(*consumer.paused())
         return {}
 
     def _await_group(self, consumer: KafkaConsumer) -> None:
@@ -173,11 +174,17 @@ class RedpandaConsumer(Agent):
                 break
             consumer.poll(JOIN_STEP, max_records=1)
 
+    @staticmethod
+    def _stay(consumer: KafkaConsumer) -> None:
+        """Take part in the group while nothing can be read yet: the others may be waiting for this member."""
+        consumer.pause(*consumer.assignment())
+        consumer.poll(0, max_records=1)
+
     def _seat(self, consumer: KafkaConsumer) -> None:
         """Begin to read an assignment; what kafka-python itself has begun to read of it does not count."""
         if self._membership.lost:
             self._positions.doubt()
-        self._group = group_of(consumer, self._subscription.group)
+        self._group, self._member = group_of(consumer, self._subscription.group), member_of(consumer)
         self._positions.find(consumer, self._kept())
         self._membership.seated, self._membership.lost = True, False
         self.gauge("partitions", len(consumer.assignment()))
@@ -192,10 +199,10 @@ class RedpandaConsumer(Agent):
             kept += answer.data
         return kept
 
-    def _slice(self, tp: TopicPartition, messages: list[Any], member: Member) -> Slice:
+    def _slice(self, tp: TopicPartition, messages: list[Any]) -> Slice:
         self.count("messages", len(messages))
         return Slice(
-            self._positions.hand_out(tp, messages, self._group, member),
+            self._positions.hand_out(tp, messages, self._group, self._member),
             keys=[message.key for message in messages],
             values=[message.value for message in messages],
         )

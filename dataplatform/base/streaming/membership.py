@@ -8,7 +8,9 @@ from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
 
 from dataplatform.base.position import Member
 
-__all__ = ["Membership", "group_of", "member_of"]
+__all__ = ["NOBODY", "Membership", "group_of", "member_of"]
+
+NOBODY = Member("", -1, "")
 
 
 class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python is untyped

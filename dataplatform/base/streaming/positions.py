@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from attrs import frozen
@@ -30,6 +30,12 @@ class Place:
 
     offset: int
     seal: Seal = NOTHING
+
+    def within(self, newest: Seal) -> Place:
+        """Return what it is in the newest log, which is as the ones before up to where it parted."""
+        if self.seal.log == newest.log:
+            return self
+        return Place(min(self.offset, newest.parted), newest.of(None, None))
 
 
 @frozen
@@ -71,6 +77,7 @@ class Positions:
         self._report = report
         self._trail = Trail()
         self._next: dict[TopicPartition, int] = {}
+        self._covered: dict[TopicPartition, int] = {}  # up to which nothing was left out that is there
         self._committed: dict[TopicPartition, int] = {}
         self._logs: dict[TopicPartition, Seal] = {}
         self._partitions: dict[str, int] = {}
@@ -81,15 +88,19 @@ class Positions:
         return self._next[partition]
 
     def hand_out(self, partition: TopicPartition, messages: Sequence[Any], reader: str, member: Member) -> Position:
-        """Note messages that go to the reader, and return what it may commit, or store with them."""
+        """Note messages that go to the reader, and return what it may commit, or store with them.
+
+        Positions follow each other without a gap, whatever offsets there are no messages at.
+        """
         self._trail.add(partition, messages)
-        self._next[partition] = messages[-1].offset + 1
-        seal = self._seal(partition, messages[-1].offset + 1)
+        first, end = self._covered[partition], messages[-1].offset + 1
+        self._next[partition] = self._covered[partition] = end
+        seal = self._seal(partition, end)
         return Position(
             partition.topic,
             partition.partition,
-            messages[0].offset,
-            messages[-1].offset + 1,
+            first,
+            end,
             reader,
             [message.offset for message in messages],
             self._committed.get(partition, 0),
@@ -121,12 +132,20 @@ class Positions:
             return
         firsts = consumer.beginning_offsets(assigned, timeout_ms=self._settings.milliseconds)
         ends = consumer.end_offsets(assigned, timeout_ms=self._settings.milliseconds)
+        committed = self._committed_places(consumer, assigned)
+        changed: dict[TopicPartition, int] = {}
         with LogReader(self._settings) as reader:
             for partition in sorted(assigned):
                 log = Log(partition, firsts[partition], ends[partition], reader)
                 if self._doubtful or self._next.get(partition, 0) > log.end:
                     self._compare(consumer, log)
-                self._go_on(consumer, log, [one for one in kept if (one.stream, one.partition) == partition])
+                others = [Place(one.next, Seal.parse(one.seal)) for one in kept if _of(one) == partition]
+                offset = self._found(consumer, log, committed.get(partition), others)
+                if self._committed.get(partition, -1) != offset and partition not in self._next:
+                    changed[partition] = offset
+                self._begin(consumer, log, offset)
+        if changed:
+            self._commit(consumer, changed)
         self._doubtful = False
 
     def commit(self, consumer: KafkaConsumer, positions: Iterable[Position]) -> None:
@@ -135,8 +154,8 @@ class Positions:
         chosen = {
             partition: position.next
             for position in positions
-            if (partition := TopicPartition(position.stream, position.partition)) in mine
-            and 0 <= position.next <= self._next.get(partition, -1)
+            if (partition := _of(position)) in mine
+            and self._committed.get(partition, 0) <= position.next <= self._next.get(partition, -1)
             and self._is_of_this_log(partition, position)
         }
         if chosen:
@@ -174,13 +193,21 @@ class Positions:
         if committed is not None:
             self._commit(consumer, {partition: min(committed, offset)})
 
-    def _go_on(self, consumer: KafkaConsumer, log: Log, kept: Sequence[Position]) -> None:
+    def _found(self, consumer: KafkaConsumer, log: Log, committed: Place | None, kept: Sequence[Place]) -> int:
+        """Return where to read on: where this reader stands, unless another member of the group has read on since."""
         partition = log.partition
         offset = self._next.get(partition)
+        number = self._logs.get(partition, NOTHING).log
+        if offset is not None and committed and (committed.offset > offset or committed.seal.log > number):
+            del self._next[partition]
+            offset = None
         if offset is None:
-            offset = self._agreed(consumer, log, [Place(one.next, Seal.parse(one.seal)) for one in kept])
-        elif offset > log.end:
-            offset = self._other_log(consumer, log, offset, log.first)
+            return self._agreed(consumer, log, [*([committed] if committed else []), *kept])
+        return self._other_log(consumer, log, offset, log.first) if offset > log.end else offset
+
+    def _begin(self, consumer: KafkaConsumer, log: Log, offset: int) -> None:
+        partition = log.partition
+        self._covered[partition] = offset
         if offset < log.first:
             text = f"offsets {offset} to {log.first - 1} expired before they were read; reading goes on after them"
             self._report("expired", partition, offset, log.first, text)
@@ -188,15 +215,13 @@ class Positions:
         consumer.seek(partition, offset)
         self._next[partition] = offset
 
-    def _agreed(self, consumer: KafkaConsumer, log: Log, kept: Sequence[Place]) -> int:
+    def _agreed(self, consumer: KafkaConsumer, log: Log, places: Sequence[Place]) -> int:
         """Return where the group, and those who keep positions of their own, have all that is before it."""
-        committed = self._committed_place(consumer, log)
-        places = [*([committed] if committed else []), *kept]
         if not places:
-            return self._begin_group(consumer, log)
-        latest = max(place.seal.log for place in places)
-        current = [place for place in places if place.seal.log == latest]
-        self._logs[log.partition] = current[0].seal
+            return self._first_of_group(consumer, log)
+        newest = max((place.seal for place in places), key=lambda seal: seal.log)
+        current = [place.within(newest) for place in places]
+        self._logs[log.partition] = newest
         least = min(current, key=lambda place: place.offset)
         strange = [place.offset for place in current if not log.fits(place)]
         if strange:
@@ -213,22 +238,25 @@ class Positions:
         self._begin_log(consumer, log.partition, common, common)
         return common
 
-    def _committed_place(self, consumer: KafkaConsumer, log: Log) -> Place | None:
-        """Return the committed offset with its seal; one that the broker lost is known here still."""
-        partition = log.partition
-        committed = consumer.committed(partition, metadata=True, timeout_ms=self._settings.milliseconds)
-        if committed is not None:
-            self._committed[partition] = committed.offset
-            return Place(committed.offset, Seal.parse(committed.metadata or ""))
-        if partition in self._committed:
-            self._commit(consumer, {partition: self._committed[partition]})
-            return Place(self._committed[partition], self._logs.get(partition, NOTHING))
-        return None
+    def _committed_places(
+        self, consumer: KafkaConsumer, partitions: Collection[TopicPartition]
+    ) -> dict[TopicPartition, Place]:
+        """Return the committed offsets with their seals; those that the broker lost are known here still."""
+        fetch = consumer._coordinator.fetch_committed_offsets  # noqa: SLF001  the public one asks for one at a time
+        found = fetch(list(partitions), timeout_ms=self._settings.milliseconds)
+        lost = {tp: self._committed[tp] for tp in partitions if tp not in found and tp in self._committed}
+        if lost:
+            self._commit(consumer, lost)
+        self._committed |= {partition: committed.offset for partition, committed in found.items()}
+        known = {tp: Place(offset, self._logs.get(tp, NOTHING)) for tp, offset in lost.items()}
+        return known | {tp: Place(one.offset, Seal.parse(one.metadata or "")) for tp, one in found.items()}
 
-    def _begin_group(self, consumer: KafkaConsumer, log: Log) -> int:
+    def _first_of_group(self, consumer: KafkaConsumer, log: Log) -> int:
         topic, number = log.partition
         is_new = number >= self._partitions[topic]  # made while the group was reading: nothing of it is to be skipped
         start = EARLIEST if is_new else self._start
-        begin = starting_offset(consumer, log.partition, log.first, log.end, start, self._settings.milliseconds)
-        self._commit(consumer, {log.partition: begin})
-        return begin
+        return starting_offset(consumer, log.partition, log.first, log.end, start, self._settings.milliseconds)
+
+
+def _of(position: Position) -> TopicPartition:
+    return TopicPartition(position.stream, position.partition)

@@ -20,10 +20,11 @@ from kafka.errors import (
 )
 from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata
 
-from dataplatform.base.position import Position
+from dataplatform.base.position import Position, PositionKey
 from dataplatform.base.streaming.connection import close_consumer, close_producer, connect
 from dataplatform.base.streaming.errors import ABOUT_RECORDS
 from dataplatform.base.streaming.requests import Produce
+from dataplatform.base.streaming.seals import Seal
 from dataplatform.base.streaming.settings import RedpandaSettings
 
 __all__ = ["FencedError", "RefusedError", "Transactions"]
@@ -48,14 +49,15 @@ class RefusedError(Exception):
 class Transactions:
     """A transactional producer: one transaction at a time, opened when first needed.
 
-    After a failure it is made anew, under the same id, which ends what the one before had begun; whether that was
-    committed is seen by the group's offsets.
+    After a failure it is made anew, under the same id, which ends what the one before had begun. How far each partition
+    is committed is kept in mind, and asked of the group where it is in doubt: so what is put again, or was read again,
+    is not published again.
     """
 
     settings: RedpandaSettings
     _id: str = field(factory=lambda: f"dataplatform-{uuid4()}")
     _producer: KafkaProducer | None = None
-    _doubtful: bool = False
+    _reached: dict[PositionKey, int] = field(factory=dict)
 
     def publish(self, request: Produce, alone: Sequence[int], options: dict[str, Any]) -> None:
         """Publish all messages and commit their positions; those at `alone` surely share no batch with others.
@@ -64,18 +66,20 @@ class Transactions:
         outage; then it is to be closed, and may be tried again.
         """
         producer = self._connected(options)
-        if self._doubtful and self._is_committed(request):
-            self._doubtful = False
+        reached = self._where(request.positions)
+        if all(reached[one.key] >= one.next for one in request.positions):
             return
+        if any(reached[one.key] > one.first for one in request.positions):
+            raise FencedError("part of it has been published by another reading of the same")
+        self._reached.clear()  # in doubt, until the transaction is committed
         producer.begin_transaction()
         try:
             self._send(producer, request, set(alone))
-            self._doubtful = True
             self._commit(producer, request)
         except (FencedError, RefusedError):
             self._undo(producer)
             raise
-        self._doubtful = False
+        self._reached = reached | {one.key: one.next for one in request.positions}
 
     def close(self) -> None:
         """Stop the producer; what it had begun is undone when the next one begins, or in time."""
@@ -110,7 +114,8 @@ class Transactions:
 
     def _commit(self, producer: KafkaProducer, request: Produce) -> None:
         member = request.positions[0].member
-        assert member is not None, "positions without a member cannot be committed"
+        if member is None or member.generation < 0:
+            raise FencedError("it was read by nobody whom the group knows")
         group = ConsumerGroupMetadata(member.group, member.generation, member.id, member.instance)
         offsets = {_partition(one): OffsetAndMetadata(one.next, one.seal, -1) for one in request.positions}
         manager = producer._transaction_manager  # noqa: SLF001  its public methods wait without bound
@@ -118,7 +123,6 @@ class Transactions:
             self._wait(producer, manager.send_offsets_to_transaction(offsets, group))
             self._wait(producer, manager.begin_commit())
         except GENERATIONS as error:
-            self._doubtful = False
             raise FencedError(str(error)) from error
 
     def _undo(self, producer: KafkaProducer) -> None:
@@ -131,18 +135,21 @@ class Transactions:
         if not result.wait(timeout_ms=round(self.settings.delivery_timeout * 1000)):
             raise KafkaTimeoutError("the transaction's coordinator does not answer")
 
-    def _is_committed(self, request: Produce) -> bool:
-        member = request.positions[0].member
-        assert member is not None
-        options = self.settings.common("dataplatform-doubt") | {"group_id": member.group, "enable_auto_commit": False}
+    def _where(self, positions: Sequence[Position]) -> dict[PositionKey, int]:
+        """Return how far the partitions are committed, asking the group for those that are not known."""
+        unknown = [one for one in positions if one.key not in self._reached]
+        return self._reached | (self._asked(unknown) if unknown else {})
+
+    def _asked(self, positions: Sequence[Position]) -> dict[PositionKey, int]:
+        group = positions[0].member.group if positions[0].member else None
+        options = self.settings.common("dataplatform-doubt") | {"group_id": group, "enable_auto_commit": False}
         consumer = connect(KafkaConsumer, **options, isolation_level="read_committed")
         try:
-            return all(
-                (consumer.committed(_partition(one), timeout_ms=self.settings.milliseconds) or 0) >= one.next
-                for one in request.positions
-            )
+            fetch = consumer._coordinator.fetch_committed_offsets  # noqa: SLF001  the public one asks for one at a time
+            found = fetch([_partition(one) for one in positions], timeout_ms=self.settings.milliseconds)
         finally:
             close_consumer(consumer)
+        return {one.key: _reached(one, found.get(_partition(one))) for one in positions}
 
     def _connected(self, options: dict[str, Any]) -> KafkaProducer:
         if self._producer is None:
@@ -156,6 +163,13 @@ class Transactions:
                 raise
             self._producer = producer
         return self._producer
+
+
+def _reached(position: Position, committed: OffsetAndMetadata | None) -> int:
+    """Return how far a log is committed; an offset of the log before it says nothing of this one."""
+    if committed is None or Seal.parse(committed.metadata or "").log < position.log:
+        return 0
+    return int(committed.offset)
 
 
 def _partition(position: Position) -> TopicPartition:

@@ -54,7 +54,7 @@ class Written:
 
 @frozen
 class Abandoned:
-    """Nothing of the batch was written, and nothing will: its positions are another reader's by now."""
+    """Nothing of the batch was written, and nothing will: its stream has to be read again from where it is settled."""
 
     batch_id: str
     target: str

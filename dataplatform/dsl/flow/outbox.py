@@ -185,7 +185,7 @@ class Outbox:
             account.read += len(records) + len(letters)
         accounts = tuple(self._accounts.values())
         sendings = self._ship_letters(letters, entry, accounts) if self.exclusive else []
-        if records or (self.exclusive and positions):
+        if records or positions:
             batch = Batch(self._number(), kind, records, positions, self.exclusive)
             for account in accounts:
                 shipment = Shipment(batch, account.target, entry, (account,))

@@ -110,6 +110,7 @@ class FlowSource(Agent):
                 self._rejected(message)
                 self._after_settling()
             case Abandoned():
+                self.log.info("reading again", because=f"{message.target} has left out a batch")
                 self._read_again()
                 self._send(self._box.settled(message))
                 self._after_settling()

@@ -88,7 +88,7 @@ class FlowTarget(Agent):
         return Success(())
 
     def _is_abandoned(self, answer: Any) -> bool:
-        """Tell whether the client has left a batch to another reader of the same; never by default."""
+        """Tell whether the client has written nothing, as what comes has to be read again; never by default."""
         del answer
         return False
 

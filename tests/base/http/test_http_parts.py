@@ -3,16 +3,49 @@
 from __future__ import annotations
 
 import threading
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dataplatform.base.agent import ManualClock
+from dataplatform.base.http import Response
 from dataplatform.base.http.bucket import TokenBucket
 from dataplatform.base.http.errand import Busy, Errands, Interrupted, Overdue
 from dataplatform.base.http.shown import excerpt, shown_text, shown_url
+from dataplatform.errors import Permanent, Transient
 from tests.base.http.driven_client import thread_called
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+# Answers
+
+
+def answered(body: bytes) -> Response:
+    return Response(200, body, {}, "https://api.example/coins", EPOCH)
+
+
+def test_the_json_of_an_answer_has_the_type_that_is_asked_for() -> None:
+    assert answered(b'{"at": "1970-01-01T00:00:00Z"}').json(dict[str, datetime]) == {"at": EPOCH}
+    assert answered(b'{"at": 0}').json(dict[str, datetime], strict=False) == {"at": EPOCH}
+
+
+@pytest.mark.parametrize("body", [b'{"at": 0}', b'{"at": null}', b"[]"])
+def test_json_of_another_shape_is_refused_with_the_server_and_the_place(body: bytes) -> None:
+    with pytest.raises(
+        Permanent, match=r"changed_shape: the answer of https://api.example/coins .* Expected"
+    ) as refused:
+        answered(body).json(dict[str, datetime])
+    assert refused.value.code == "changed_shape"
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b'{"at": ', b'"\xff"', b"[" * 100_000], ids=range(5))
+def test_what_is_no_json_may_be_some_another_time(body: bytes) -> None:
+    with pytest.raises(Transient, match="no JSON"):
+        answered(body).json(list[str])
+
 
 # Token bucket
 

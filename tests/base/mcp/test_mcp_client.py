@@ -205,6 +205,7 @@ def test_an_error_of_the_protocol_is_transient_and_keeps_the_session(start: Star
         (status(403, b"<html>cloudflare</html>"), Transient, "blocked"),
         (status(301, Location="http://elsewhere.invalid/"), Permanent, "redirected"),
         (status(408), Transient, "timeout"),
+        (status(413), Permanent, "too_large"),
         (status(429), Transient, "rate_limited"),
         (status(500, b"<html>"), Transient, "server_error"),
         (status(503), Transient, "server_error"),

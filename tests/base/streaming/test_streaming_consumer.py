@@ -14,7 +14,15 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.structs import OffsetAndMetadata
 
 from dataplatform.base.position import Position
-from dataplatform.base.streaming import CommitOffsets, Fetch, RedpandaSettings, Slice, Subscription, TopicSpec
+from dataplatform.base.streaming import (
+    CommitOffsets,
+    Fetch,
+    GetAssignment,
+    RedpandaSettings,
+    Slice,
+    Subscription,
+    TopicSpec,
+)
 from dataplatform.errors import Permanent, Transient
 from dataplatform.result import Result, get_data
 from tests.base.streaming.broker import Broker
@@ -283,12 +291,20 @@ def test_members_share_the_partitions_and_take_over_those_of_one_who_leaves(
     second = clients.consumer(broker.settings, subscription, "second")
     share = together(lambda read: len(read["second"]) >= 10, first, second)
     assert share["second"] == numbered(0, 10)  # of which nothing was committed
+    assert len(second.get(GetAssignment())) == 1
 
     second.stop()
     for partition in (0, 1):
         broker.put(topic, [b"new"], partition)
     rest = together(lambda read: read["first"].count(b"new") == 2, first)["first"]
     assert [value for value in rest if value != b"new"] in ([], numbered(0, 10))  # again, if it was another's meanwhile
+    assert first.get(GetAssignment()) == ((topic, 0), (topic, 1))
+
+
+def test_who_is_no_member_yet_has_no_partitions(consumer: Consumer, topic: str) -> None:
+    assert consumer.get(GetAssignment()) == ()
+    consumer.read_nothing()
+    assert consumer.get(GetAssignment()) == ((topic, 0),)
 
 
 def together(

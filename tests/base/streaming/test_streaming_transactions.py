@@ -84,7 +84,7 @@ def test_after_an_outage_a_request_that_is_put_again_is_published_once(
     producer = clients.producer(own.settings)
     reader = clients.consumer(own.settings, Subscription((TopicSpec(topic, 1),), GROUP, "only"))
     read = tuple(part.position for part in reader.slices(5))
-    producer.get(Produce(out, [b"a"], [b"before"], (Position(topic, 0, 0, 1, member=read[0].member),)))
+    producer.get(Produce(out, [b"a"], [b"before"]))
     own.stop()
     request = Produce(out, [b"a", b"a"], [b"1", b"2"], read)
     assert producer.fail(request).code == "broker"

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 from dataplatform.result import is_failure
 from dataplatform.system.check import wiring
@@ -99,6 +100,13 @@ def rows(platform: Platform, select: str, reached: Callable[[list[object]], bool
 def test_in_a_demo_another_platform_is_no_simulator(far: Far) -> None:
     lines = list(wiring(topology(far), demo=True))
     assert any(line.startswith("client  far ") and "simulator" not in line for line in lines), lines
+
+
+def test_dead_letters_stay_here_unless_a_topology_says_otherwise(far: Far) -> None:
+    known = topology(far)
+    targets = {name: known.targets[name] for name in ("there", "here")}
+    assert evolve(known, targets=targets).dead_letters == "here"
+    assert evolve(known, targets={"there": targets["there"]}).dead_letters == "there"
 
 
 def test_prices_and_analytics_of_the_other_platform_arrive_in_our_tables(near: Platform) -> None:
