@@ -119,13 +119,23 @@ def test_positions_are_released_in_order_when_all_targets_have_settled() -> None
     assert box.unsettled == 0
 
 
-def test_an_offer_without_records_is_settled_in_its_turn() -> None:
+def test_positions_without_records_are_sent_and_settled_in_their_turn() -> None:
     box = outbox()
     (sending,) = offer(box, "a", at=1)
-    assert box.offer(PRICES, [], (Position("log", 0, 2, 3),)) == []
+    (empty,) = box.offer(PRICES, [], (Position("log", 0, 2, 3),))
+    assert empty.deliver.batch.positions == (Position("log", 0, 2, 3),)
+    written(box, empty)
     assert box.take_positions() == []
     written(box, sending)
     assert len(box.take_positions()) == 2
+
+
+def test_an_offer_of_nothing_is_settled_at_once() -> None:
+    box = outbox()
+    assert box.offer(PRICES, [], ()) == []
+    assert box.unsettled == 1
+    assert box.take_positions() == []
+    assert box.unsettled == 0
 
 
 def test_rejected_records_become_dead_letters_which_their_positions_wait_for() -> None:
