@@ -14,7 +14,7 @@ PROMISE = "exactly once for who reads what is committed, in order per key"
 @scenario(
     "from topic to topic: SIGKILL of the platform, again and again",
     PROMISE,
-    scale=Scale(faults=5, records=20_000, gap=3_000),
+    scale=Scale(faults=5, records=15_000),
     copied=True,
 )
 def copies_platform_killed(world: World) -> Verdict:
@@ -24,7 +24,7 @@ def copies_platform_killed(world: World) -> Verdict:
 @scenario(
     "from topic to topic: SIGSTOP of a platform for longer than its session, while another takes over, then SIGCONT",
     PROMISE,
-    scale=Scale(faults=2, records=20_000, gap=3_000),
+    scale=Scale(faults=1, records=15_000),
     copied=True,
 )
 def copies_zombie(world: World) -> Verdict:
@@ -34,7 +34,7 @@ def copies_zombie(world: World) -> Verdict:
 @scenario(
     "from topic to topic: SIGKILL of the only broker, and a restart",
     PROMISE,
-    scale=Scale(faults=2, records=15_000, gap=3_000),
+    scale=Scale(faults=2, records=12_000),
     copied=True,
 )
 def copies_broker_killed(world: World) -> Verdict:

@@ -11,7 +11,7 @@ from tests.faults.world import Scale, World
 
 @scenario(
     "SIGKILL of the platform, each time after a random number of rows",
-    scale=Scale(faults=20, records=200_000, rate=8_000, gap=18_000),
+    scale=Scale(faults=20, records=200_000, rate=4_000, gap=5_000),
 )
 def platform_killed(world: World) -> Verdict:
     with world.records():
@@ -25,7 +25,7 @@ def platform_killed(world: World) -> Verdict:
 @scenario(
     "SIGKILL of the platform, into a table with a key",
     "no row is written again, though an upsert would hide it",
-    scale=Scale(faults=5, records=20_000, gap=4_000),
+    scale=Scale(faults=5, records=20_000),
     subject=PRICES,
 )
 def platform_killed_at_upserts(world: World) -> Verdict:

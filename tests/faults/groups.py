@@ -37,7 +37,7 @@ def zombie(world: World) -> Verdict:
 
 @scenario(
     "four platforms started, stopped and killed at random",
-    scale=Scale(faults=12, records=40_000, gap=3_000),
+    scale=Scale(faults=12, records=40_000),
     soak=120.0,
 )
 def rebalance(world: World) -> Verdict:
@@ -59,7 +59,7 @@ def rebalance(world: World) -> Verdict:
     return world.settle()
 
 
-@scenario("partition count raised twice while running", scale=Scale(faults=2, records=30_000))
+@scenario("partition count raised twice while running", scale=Scale(faults=1, records=20_000))
 def partitions_raised(world: World) -> Verdict:
     with world.records():
         world.new_platform()

@@ -67,7 +67,7 @@ def network_delayed(world: World) -> Verdict:
         for number in world.rounds():
             proxies = world.broker_network if number % 2 else [world.database_network]
             with weather(proxies, delay=2.0):
-                world.passes(LONGER_THAN_TIMEOUTS * 2)
+                world.passes(LONGER_THAN_TIMEOUTS * 1.5)
             world.fault("delay of 2 s")
     return world.settle()
 

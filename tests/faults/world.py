@@ -39,9 +39,9 @@ class Scale:
 
     faults: int = 3
     records: int = 10_000
-    rate: float = 4_000.0
+    rate: float = 6_000.0
     seconds: float = 0.0
-    gap: int = 5_000
+    gap: int = 2_500
 
 
 @define(eq=False)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from dataplatform.base.database import TableSpec, WriteRows, table_spec
 from dataplatform.base.position import Position, ReadPositions
@@ -135,6 +136,41 @@ def test_positions_can_be_read_before_and_after_there_are_any(client: Client, sp
     )
 
 
+def test_a_database_that_was_put_back_is_behind_and_is_given_nothing_until_reading_has_gone_back(
+    client: Client, server: Cluster, spec: TableSpec, read: Read
+) -> None:
+    client.get(batch(spec, read(0, 10)))
+    client.get(batch(spec, read(10, 20)))
+    server.run(f"DELETE FROM {spec.name} WHERE split_part(sensor, '/', 3)::int >= 10")
+    server.run("UPDATE stream_positions SET next = 10 WHERE reader = %(reader)s", reader=spec.name)
+    answer = client.get(batch(spec, read(20, 30)))
+    assert (answer.behind, answer.rows) == (True, 0)
+    assert stored(client, spec) == of(range(10))
+    for first in (10, 20):
+        assert not client.get(batch(spec, read(first, first + 10))).behind
+    assert stored(client, spec) == of(range(30))
+
+
+def test_a_rule_that_is_looked_at_late_names_its_row_all_the_same(
+    client: Client, server: Cluster, spec: TableSpec, read: Read
+) -> None:
+    client.get(batch(spec, read(0, 1)))
+    server.run(f"ALTER TABLE {spec.name} ADD UNIQUE (sensor) DEFERRABLE INITIALLY DEFERRED")
+    request = batch(spec, read(1, 5))
+    answer = client.get(evolve(request, text=request.text.replace("0/0/3", "0/0/0")))
+    assert [index for index, _ in answer.refused] == [2]
+    assert stored(client, spec) == of([0, 1, 2, 4])
+    assert positions(client, spec) == [(0, 0, 5)]
+
+
+@pytest.mark.long
+def test_any_number_of_rows_may_be_refused(clients: Clients, server: Cluster, spec: TableSpec, read: Read) -> None:
+    client = clients.start(server.dsn, statement_timeout=10.0)
+    answer = client.get(batch(spec, read(0, 4_000), bad=range(4_000)))
+    assert len(answer.refused) == 4_000
+    assert positions(client, spec) == [(0, 0, 4_000)]
+
+
 # Logs that were lost
 
 
@@ -142,6 +178,14 @@ def test_a_new_log_is_not_taken_for_the_old_one(client: Client, spec: TableSpec,
     client.get(batch(spec, read(0, 10)))
     client.get(batch(spec, read(0, 4, log=1, parted=0)))
     assert stored(client, spec) == of(range(10)) + of(range(4), log=1)
+
+
+def test_what_was_refused_before_they_parted_is_refused_in_the_new_log_too(
+    client: Client, spec: TableSpec, read: Read
+) -> None:
+    client.get(batch(spec, read(0, 10), bad=[3, 9]))
+    again = client.get(batch(spec, read(0, 12, log=1, parted=8), bad=[3]))
+    assert [index for index, _ in again.refused] == [3]
 
 
 def test_up_to_where_logs_part_they_are_the_same(client: Client, spec: TableSpec, read: Read) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from random import Random
 
 import pytest
+from attrs import evolve
 from kafka.errors import KafkaTimeoutError
 
-from dataplatform.base.position import Position
+from dataplatform.base.position import Member, Position
 from dataplatform.base.streaming import Produce, Produced, Subscription, TopicSpec, transactions
 from tests.base.streaming.broker import Broker
 from tests.base.streaming.clients import Client, Clients, Consumer
@@ -116,3 +117,74 @@ def test_one_whose_commit_was_not_heard_of_is_not_published_again(
     assert producer.fail(request).code == "broker"
     assert producer.succeeds(request)
     assert published(clients, broker, out, 1) == [b"once"]
+
+
+# What is put again
+
+
+def all_of(clients: Clients, broker: Broker, out: TopicSpec, count: int) -> list[bytes | None]:
+    """Return what is in the output, sorted, after a last message of another kind: so nothing more can come."""
+    last = clients.producer(broker.settings, name="last")
+    last.get(Produce(out, [b"a", b"k0"], [b"~", b"~"]))
+    subscription = Subscription((out,), f"readers-of-{out.name}", "one")
+    return sorted(clients.consumer(broker.settings, subscription, name="afterwards").read(count + 2), key=str)[:count]
+
+
+@pytest.mark.parametrize("way", ["put twice", "made anew", "by the producer's successor"])
+def test_what_is_committed_is_not_published_again(
+    clients: Clients, broker: Broker, producer: Client, reader: Consumer, out: TopicSpec, way: str
+) -> None:
+    read = positions(reader)
+    request = Produce(out, [b"a", b"b"], [b"1", b"2"], read)
+    producer.get(request)
+    match way:
+        case "put twice":
+            assert producer.get(request) == Produced(out.name)
+        case "made anew":
+            assert producer.get(Produce(out, [b"a", b"b"], [b"1", b"2"], read)) == Produced(out.name)
+        case _:
+            producer.stop()
+            assert clients.producer(broker.settings, name="successor").get(request) == Produced(out.name)
+    assert all_of(clients, broker, out, 2) == [b"1", b"2"]
+
+
+def test_input_that_was_read_again_while_it_was_published_is_left_out(
+    clients: Clients, broker: Broker, producer: Client, reader: Consumer, out: TopicSpec
+) -> None:
+    read = positions(reader)[0]
+    producer.get(Produce(out, [b"a"], [b"1"], (evolve(read, next=read.first + 5),)))
+    assert producer.get(Produce(out, [b"a"], [b"again"], (read,))).fenced
+    rest = evolve(read, first=read.first + 5)
+    producer.get(Produce(out, [b"a"], [b"2"], (rest,)))
+    assert all_of(clients, broker, out, 2) == [b"1", b"2"]
+
+
+def test_doubt_about_one_request_is_not_settled_by_another(
+    clients: Clients,
+    broker: Broker,
+    producer: Client,
+    reader: Consumer,
+    out: TopicSpec,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mine, theirs = positions(reader)
+    wait, answers = transactions.Transactions._wait, list[int]()
+
+    def unheard(self: transactions.Transactions, producer: object, result: object) -> None:
+        wait(self, producer, result)
+        answers.append(1)
+        if len(answers) == 2:
+            raise KafkaTimeoutError("not heard")
+
+    monkeypatch.setattr(transactions.Transactions, "_wait", unheard)
+    request = Produce(out, [b"a"], [b"once"], (mine,))
+    producer.fail(request)
+    producer.get(Produce(out, [b"a"], [b"other"], (theirs,)))
+    producer.get(request)
+    assert all_of(clients, broker, out, 2) == [b"once", b"other"]
+
+
+def test_one_whom_the_group_does_not_know_publishes_nothing(producer: Client, reader: Consumer, out: TopicSpec) -> None:
+    group = f"{GROUP}-of-nobody"
+    strange = tuple(evolve(one, member=Member(group, -1, "")) for one in positions(reader))
+    assert producer.get(Produce(out, [b"a"], [b"1"], strange)).fenced
