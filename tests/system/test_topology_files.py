@@ -229,8 +229,8 @@ def test_a_switch_and_a_port_may_come_from_the_environment() -> None:
         (
             'to = "tables"',
             'to = ["tables", "stream"]',
-            "42: 'topics' would read from 'crypto-prices' what 'stream' writes to it, without end;"
-            " name another topic for 'prices' in one of them",
+            ("42: 'topics' would read from 'crypto-prices' what 'stream' writes to it, without end;"
+            " name another topic for 'prices' in one of them"),
         ),
     ],
 )  # fmt: skip
