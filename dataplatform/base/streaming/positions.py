@@ -132,13 +132,14 @@ class Positions:
             return
         firsts = consumer.beginning_offsets(assigned, timeout_ms=self._settings.milliseconds)
         ends = consumer.end_offsets(assigned, timeout_ms=self._settings.milliseconds)
-        committed = self._committed_places(consumer, assigned)
         changed: dict[TopicPartition, int] = {}
         with LogReader(self._settings) as reader:
-            for partition in sorted(assigned):
-                log = Log(partition, firsts[partition], ends[partition], reader)
+            logs = {tp: Log(tp, firsts[tp], ends[tp], reader) for tp in sorted(assigned)}
+            for partition, log in logs.items():
                 if self._doubtful or self._next.get(partition, 0) > log.end:
                     self._compare(consumer, log)
+            committed = self._committed_places(consumer, assigned)  # after that, which may have set them back
+            for partition, log in logs.items():
                 others = [Place(one.next, Seal.parse(one.seal)) for one in kept if _of(one) == partition]
                 offset = self._found(consumer, log, committed.get(partition), others)
                 if self._committed.get(partition, -1) != offset and partition not in self._next:
