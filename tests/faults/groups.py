@@ -16,7 +16,7 @@ MEMBERS = 4
 
 @scenario(
     "SIGSTOP of a platform for longer than its session, while another takes over, then SIGCONT",
-    scale=Scale(faults=2, records=15_000),
+    scale=Scale(faults=1, records=20_000),
 )
 def zombie(world: World) -> Verdict:
     """The frozen one wakes up with batches in hand that the other has written."""
@@ -59,7 +59,7 @@ def rebalance(world: World) -> Verdict:
     return world.settle()
 
 
-@scenario("partition count raised twice while running", scale=Scale(faults=1, records=20_000))
+@scenario("partition count raised twice while running", scale=Scale(faults=2, records=15_000))
 def partitions_raised(world: World) -> Verdict:
     with world.records():
         world.new_platform()

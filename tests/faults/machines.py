@@ -15,7 +15,7 @@ GONE = 8.0  # seconds without an address
 ELSEWHERE = "127.0.0.2"
 
 
-@scenario("the wall clock an hour forwards, and back", scale=Scale(faults=3, records=15_000))
+@scenario("the wall clock an hour forwards, and back", scale=Scale(faults=2, records=12_000))
 def clock_jumps(world: World) -> Verdict:
     clock = Clock(world.folder)
     with world.records():

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from tests.faults.batches import checksummed
 from tests.faults.oracle import Verdict
 from tests.faults.proxy import Proxy
 from tests.faults.registry import scenario
@@ -60,7 +61,7 @@ def _half_open(world: World, proxies: list[Proxy]) -> Verdict:
     return world.settle()
 
 
-@scenario("every byte 2 s late", scale=Scale(faults=2, records=20_000, rate=2_000), network=True)
+@scenario("every byte 2 s late", scale=Scale(faults=2, records=12_000, rate=2_000), network=True)
 def network_delayed(world: World) -> Verdict:
     with world.records():
         world.new_platform()
@@ -72,7 +73,7 @@ def network_delayed(world: World) -> Verdict:
     return world.settle()
 
 
-@scenario("one byte at a time", scale=Scale(faults=2, records=20_000, rate=2_000), network=True)
+@scenario("one byte at a time", scale=Scale(faults=2, records=12_000, rate=2_000), network=True)
 def network_dribbles(world: World) -> Verdict:
     with world.records():
         world.new_platform()
@@ -84,12 +85,14 @@ def network_dribbles(world: World) -> Verdict:
     return world.settle()
 
 
-@scenario("bytes from the brokers changed on their way", scale=Scale(faults=10, records=20_000), network=True)
+@scenario(
+    "bytes of records changed on their way from the brokers", scale=Scale(faults=10, records=20_000), network=True
+)
 def network_corrupts(world: World) -> Verdict:
-    """PostgreSQL's protocol has no checksum, so what is changed on the way there is TLS's to find: not here."""
+    """What is changed where no checksum is, as on the whole way to PostgreSQL, is for TLS to find: not here."""
     with world.records():
         world.new_platform()
-        with weather(world.broker_network, corrupt=0.05):
+        with weather(world.broker_network, corrupt=0.1, places=checksummed):
             until(lambda: sum(proxy.damaged for proxy in world.broker_network) >= world.scale.faults, "damage", 120)
         world.faults["changed byte"] = sum(proxy.damaged for proxy in world.broker_network)
     return world.settle()

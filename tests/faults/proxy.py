@@ -8,7 +8,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, TypeAlias, TypeVar
 
@@ -29,7 +29,8 @@ class Weather:
 
     refuse: new connections are reset. swallow: bytes vanish, nobody is told, and the connections they belonged to are
     reset when they are next used in better weather. delay: each byte arrives so much later. piece: so many bytes at a
-    time, 0 as they come. corrupt: the share of chunks from the server of which one byte is changed.
+    time, 0 as they come. corrupt: the share of chunks from the server of which one byte is changed, in a place that
+    `places` names; none where it names none.
     """
 
     refuse: bool = False
@@ -37,6 +38,7 @@ class Weather:
     delay: float = 0.0
     piece: int = 0
     corrupt: float = 0.0
+    places: Callable[[bytes], Sequence[range]] = lambda data: [range(len(data))]
 
 
 FAIR = Weather()
@@ -172,6 +174,9 @@ class Proxy:
     def _harmed(self, data: bytes) -> bytes:
         if not self.weather.corrupt or self._dice.random() >= self.weather.corrupt:
             return data
+        places = self.weather.places(data)
+        if not places:
+            return data
         self.damaged += 1
-        place = self._dice.randrange(len(data))
+        place = self._dice.choice(self._dice.choice(places))
         return data[:place] + bytes([data[place] ^ (1 << self._dice.randrange(8))]) + data[place + 1 :]

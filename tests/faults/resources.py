@@ -60,7 +60,7 @@ def broker_disk_full(world: World) -> Verdict:
     return world.settle()
 
 
-@scenario("the database's disk full", scale=Scale(faults=1, records=15_000))
+@scenario("the database's disk full", scale=Scale(faults=1, records=20_000))
 def database_disk_full(world: World) -> Verdict:
     with world.records():
         world.new_platform()
@@ -75,7 +75,7 @@ def database_disk_full(world: World) -> Verdict:
     return world.settle()
 
 
-@scenario("the platform's descriptors used up for a while, its connections gone", scale=Scale(faults=1, records=30_000))
+@scenario("the platform's descriptors used up for a while, its connections gone", scale=Scale(faults=1, records=15_000))
 def descriptors_used_up(world: World) -> Verdict:
     with world.records():
         platform = world.new_platform()

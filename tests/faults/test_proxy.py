@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import socket
+import struct
 import threading
 from collections.abc import Iterator
 from contextlib import closing
 
+import crc32c
 import pytest
 
+from tests.faults.batches import checksummed
 from tests.faults.proxy import Proxy
 
 SOON, LATER = 5.0, 0.3  # seconds: for what must come, and for what must not
@@ -106,3 +109,22 @@ def test_corruption_changes_one_bit_of_a_chunk_from_the_server(proxy: Proxy) -> 
         client.sendall(b"\0" * 100)
         data = received(client, 100)
     assert sum(byte.bit_count() for byte in data) == proxy.damaged == 1
+
+
+def batch(records: bytes) -> bytes:
+    """Return a record batch as Kafka writes it, with anything in the place of its attributes and records."""
+    return struct.pack(">qiibI", 77, len(records) + 9, 3, 2, crc32c.crc32c(records)) + records
+
+
+def test_what_a_checksum_guards_is_found_in_whole_batches_among_other_bytes() -> None:
+    data = b"\2" * 30 + batch(b"one" * 20) + batch(b"two" * 9) + b"\2\0\2" + batch(b"cut")[:-1]
+    assert [data[places.start : places.stop] for places in checksummed(data)] == [b"one" * 20, b"two" * 9]
+    assert checksummed(b"") == checksummed(bytes(100)) == []
+
+
+def test_nothing_is_changed_where_no_place_is_named(proxy: Proxy) -> None:
+    proxy.set(corrupt=1.0, places=checksummed)
+    with connected(proxy) as client:
+        client.sendall(b"x" * 100)
+        assert received(client, 100) == b"x" * 100
+    assert proxy.damaged == 0

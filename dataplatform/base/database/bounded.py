@@ -8,15 +8,58 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from threading import Timer
+from itertools import count
+from threading import Condition, Thread
 from typing import Any
 
 import psycopg2
+from attrs import define, field
 from psycopg2.extensions import connection, cursor
 
 __all__ = ["BoundedConnection", "BoundedCursor"]
+
+
+@define(eq=False)
+class Watch:
+    """One thread that shuts sockets down when their time is over; it begins with the first of them."""
+
+    _changed: Condition = field(factory=Condition)
+    _due: dict[int, tuple[float, socket.socket]] = field(factory=dict)
+    _tokens: count[int] = field(factory=count)
+    _thread: Thread | None = None
+
+    def begin(self, line: socket.socket, seconds: float) -> int:
+        """Have the socket shut down in so many seconds, unless `end` is called with what this returns."""
+        with self._changed:
+            if self._thread is None:
+                self._thread = Thread(target=self._run, name="database-watch", daemon=True)
+                self._thread.start()
+            token, due = next(self._tokens), time.monotonic() + seconds
+            if all(due < other for other, _ in self._due.values()):
+                self._changed.notify()
+            self._due[token] = due, line
+            return token
+
+    def end(self, token: int) -> None:
+        with self._changed:
+            self._due.pop(token, None)
+
+    def _run(self) -> None:
+        with self._changed:
+            while True:
+                now = time.monotonic()
+                for token, (due, line) in list(self._due.items()):
+                    if due <= now:
+                        del self._due[token]
+                        with suppress(OSError):
+                            line.shutdown(socket.SHUT_RDWR)
+                self._changed.wait(min((due - now for due, _ in self._due.values()), default=None))
+
+
+WATCH = Watch()
 
 
 class BoundedConnection(connection):
@@ -44,13 +87,11 @@ class BoundedConnection(connection):
             yield
             return
         with line:
-            timer = Timer(limit, _shut_down, (line,))
-            timer.daemon = True
-            timer.start()
+            token = WATCH.begin(line, limit)
             try:
                 yield
             finally:
-                timer.cancel()
+                WATCH.end(token)
 
     def _line(self) -> socket.socket | None:
         """Return the socket, as a handle of its own, which stays good when the connection is closed."""
@@ -76,8 +117,3 @@ class BoundedCursor(cursor):
     def fetchmany(self, *args: Any, **kwargs: Any) -> list[tuple[Any, ...]]:
         with self.connection.bounded():
             return super().fetchmany(*args, **kwargs)
-
-
-def _shut_down(line: socket.socket) -> None:
-    with suppress(OSError):
-        line.shutdown(socket.SHUT_RDWR)

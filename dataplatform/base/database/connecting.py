@@ -36,7 +36,7 @@ def _options(settings: TimescaleSettings, name: str, *, unhurried: bool) -> dict
     milliseconds = {
         "statement_timeout": 0.0 if unhurried else settings.statement_timeout,
         "lock_timeout": settings.lock_timeout,
-        "idle_in_transaction_session_timeout": 10 * settings.statement_timeout,
+        "idle_in_transaction_session_timeout": 2 * settings.statement_timeout,  # a frozen client holds up others
     }
     ours = [f"-c {name}={round(value * 1000)}" for name, value in milliseconds.items()]
     return {
