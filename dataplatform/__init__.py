@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from dataplatform.errors import Permanent, PlatformError, Transient
     from dataplatform.result import Failure, Result, Success, get_data, get_error, is_failure, is_success
     from dataplatform.services.parts import BaseService, ServiceOptions
-    from dataplatform.system.demo import DemoServers, demo_servers
+    from dataplatform.system.demo import DemoServers, demo_option, demo_servers
     from dataplatform.system.factories import (
         MarketDataReader,
         MarketDataWriter,
@@ -118,6 +118,7 @@ __all__ = [
     "create_redpanda_market_data_writer",
     "create_timescale_market_data_reader",
     "create_timescale_market_data_writer",
+    "demo_option",
     "demo_servers",
     "get_data",
     "get_error",

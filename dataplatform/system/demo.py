@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,7 +20,7 @@ from dataplatform.system.root import Root
 from dataplatform.system.servers import simulated
 from dataplatform.system.topology import ClientSpec, Topology, default_topology
 
-__all__ = ["DemoServers", "demo_servers"]
+__all__ = ["DemoServers", "demo_option", "demo_servers"]
 
 START_TIMEOUT = 60.0  # seconds
 
@@ -50,6 +51,13 @@ def demo_servers(data_dir: Path | None = None) -> Iterator[DemoServers]:
         root.require_ready(START_TIMEOUT)
         coingecko, redpanda, timescale = (spec.settings for spec in topology.clients.values())
         yield DemoServers(coingecko, timescale, redpanda)
+
+
+def demo_option(description: str | None) -> bool:
+    """Return whether a script was given `--demo`; shows its `--help`, and refuses anything else."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--demo", action="store_true", help="on simulated prices and servers that it brings along")
+    return bool(parser.parse_args().demo)
 
 
 def _topology() -> Topology:

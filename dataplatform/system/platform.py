@@ -77,6 +77,7 @@ class Platform:
             raise Permanent("topology", "; ".join(problem.message for problem in problems))
         data = DataDirectory(Path(data_dir or default_data_dir(demo=demo))).open()
         try:
+            data.keep_apart(simulated=demo)
             assembly = assemble(topology, data.path, demo=demo)
             platform = cls(topology, data, assembly, demo)
             assembly.add([ControlServer.child("control", platform)])
@@ -134,7 +135,8 @@ class Platform:
         routes = [account for outbox in self._assembly.outboxes.values() for account in outbox.routes()]
         uptime = time.monotonic() - self._begun if self._stopped_after is None else self._stopped_after
         incidents = self.runtime.journal.incidents()
-        return PlatformStatus(self.phase, uptime, agents, routes, self._assembly.books, incidents)
+        servers = self._assembly.servers.addresses
+        return PlatformStatus(self.phase, uptime, agents, routes, self._assembly.books, incidents, servers)
 
     @property
     def phase(self) -> Phase:

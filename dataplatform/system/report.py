@@ -10,7 +10,7 @@ from dataplatform.dsl.flow import RouteAccount
 
 __all__ = ["Outcome", "make_report"]
 
-Outcome = Literal["ok", "gave_up", "signal"]
+Outcome = Literal["ok", "gave_up", "signal", "undelivered"]
 VERSION = 1
 
 

@@ -76,7 +76,7 @@ class Run:
     prompt: Callable[[], None] | None = None
 
     def run(self) -> int:
-        """Return the exit status: 0 when drained, 1 when the supervisor gave up or no report could be written.
+        """Return the exit status: 0 when drained; 1 when the supervisor gave up, or records or the report were lost.
 
         A second signal ends the process at once, with status 128 + its number.
         """
@@ -87,11 +87,17 @@ class Run:
                 self.view.show(self.platform.status())
         finally:
             self.platform.stop()
-        gave_up, signalled = self.platform.reason, self.signals.name
-        written = self._write("gave_up" if gave_up else "signal" if signalled else "ok", gave_up or signalled)
-        if gave_up:
-            structlog.get_logger().error("gave up", agent="platform", reason=gave_up)  # the promised last line
-        return EXIT_GAVE_UP if gave_up or not written else 0
+        gave_up, left, signalled = self.platform.reason, self._undelivered(), self.signals.name
+        outcome: Outcome = "gave_up" if gave_up else "undelivered" if left else "signal" if signalled else "ok"
+        written = self._write(outcome, gave_up or left or signalled)
+        if gave_up or left:  # the promised last line
+            structlog.get_logger().error(outcome.replace("_", " "), agent="platform", reason=gave_up or left)
+        return EXIT_GAVE_UP if gave_up or left or not written else 0
+
+    def _undelivered(self) -> str | None:
+        """Return what was read and cannot be read again, and was not delivered."""
+        incidents = self.platform.status().incidents
+        return "; ".join(one.message for one in incidents if one.kind == "undelivered") or None
 
     def _until_end(self) -> None:
         if self.prompt is not None:

@@ -45,4 +45,4 @@ def main(*, demo: bool) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(demo="--demo" in sys.argv[1:]))
+    sys.exit(main(demo=dp.demo_option(__doc__)))

@@ -53,7 +53,7 @@ TOPOLOGY = dp.Topology(
 )
 if __name__ == "__main__":
     dp.configure_logs("console", "error")
-    with TemporaryDirectory() as own, dp.Platform.start(TOPOLOGY, demo="--demo" in sys.argv, data_dir=own) as platform:
-        done = platform.wait_until(lambda now: now.routes[0].written >= len(COINS), timeout=60)
-        print(*dp.get_data(platform.sql("SELECT coin_id, usd_price, source FROM crypto_prices")).rows, sep="\n")
+    with TemporaryDirectory() as own, dp.Platform.start(TOPOLOGY, demo=dp.demo_option(__doc__), data_dir=own) as flow:
+        done = flow.wait_until(lambda now: now.routes[0].written >= len(COINS), timeout=60)
+        print(*dp.get_data(flow.sql("SELECT coin_id, usd_price, source FROM crypto_prices")).rows, sep="\n")
     sys.exit(0 if done else 1)

@@ -15,6 +15,7 @@ from dataplatform import (
     create_coingecko_market_data_reader,
     create_redpanda_market_data_writer,
     create_timescale_market_data_writer,
+    demo_option,
     demo_servers,
     is_failure,
     pipe,
@@ -49,4 +50,4 @@ def main(*, demo: bool) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(demo="--demo" in sys.argv[1:]))
+    sys.exit(main(demo=demo_option(__doc__)))

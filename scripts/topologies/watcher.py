@@ -11,7 +11,7 @@ import dataplatform as dp
 from dataplatform.dsl.operations import GetCurrentPrices
 from dataplatform.sources.coingecko import CoinGeckoOptions, CoinGeckoSource
 
-DEMO = "--demo" in sys.argv[1:]
+DEMO = dp.demo_option(__doc__)
 PERCENT, EVERY = (0.001, 0.5) if DEMO else (1.0, 60.0)  # how far a price has to move, and seconds between two looks
 QUESTION, ALERTS, A_DAY = GetCurrentPrices(["bitcoin", "ethereum", "solana"]), 5, 86_400.0
 

@@ -21,10 +21,12 @@ from psycopg2.extensions import connection, cursor
 
 __all__ = ["BoundedConnection", "BoundedCursor"]
 
+IDLE = 1.0  # seconds
+
 
 @define(eq=False)
 class Watch:
-    """One thread that shuts sockets down when their time is over; it begins with the first of them."""
+    """One thread that shuts sockets down when their time is over; it ends when there is none for a while."""
 
     _changed: Condition = field(factory=Condition)
     _due: dict[int, tuple[float, socket.socket]] = field(factory=dict)
@@ -56,7 +58,10 @@ class Watch:
                         del self._due[token]
                         with suppress(OSError):
                             line.shutdown(socket.SHUT_RDWR)
-                self._changed.wait(min((due - now for due, _ in self._due.values()), default=None))
+                patience = min((due - now for due, _ in self._due.values()), default=IDLE)
+                if not (self._changed.wait(patience) or self._due):
+                    self._thread = None
+                    return
 
 
 WATCH = Watch()

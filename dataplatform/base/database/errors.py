@@ -56,7 +56,7 @@ def explain(error: psycopg2.Error, *, writing: bool) -> PlatformError:
     if state in SET_UP:
         return Permanent("database", message, remedy=SET_UP[state])
     if state == UNDEFINED_TABLE:
-        return Transient("schema", f"{message}; a table is made when it is next written to")
+        return Transient("schema", message, remedy="a table is made when it is next written to")
     if state.startswith(ABOUT_RECORDS):
         return Permanent("rejected", f"PostgreSQL refuses the {'data' if writing else 'query'}: {message}")
     if state == READ_ONLY and writing:

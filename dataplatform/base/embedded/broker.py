@@ -75,6 +75,9 @@ class EmbeddedBroker(ServerAgent):
         del pid
         return Progress.READY if broker_serves(HOST, self._port) else Progress.SILENT
 
+    def _address(self) -> str:
+        return f"{HOST}:{self._port}"
+
     def _light_program(self) -> Program:
         """noida-db's own start: it writes its snapshot on SIGTERM."""
         store = self._home / "light"

@@ -64,6 +64,18 @@ class DataDirectory:
         self._lock = lock
         return self
 
+    def keep_apart(self, *, simulated: bool) -> None:
+        """Note in the file `holds` whether the directory is for simulated data or for real ones, once and for all.
+
+        Raises `Permanent` where it is for the others.
+        """
+        note, kind = self.path / "holds", "simulated data" if simulated else "real data"
+        held = note.read_text(encoding="utf-8").strip() if note.exists() else ""
+        if held not in {"", kind}:
+            remedy = f"{'leave out' if simulated else 'say'} --demo, or {REMEDY}"
+            raise Permanent("other_data", f"{self.path} holds {held}", remedy=remedy)
+        note.write_text(f"{kind}\n", encoding="utf-8")
+
     def close(self) -> None:
         """Give the directory up. Safe to call twice."""
         if self._lock is not None:

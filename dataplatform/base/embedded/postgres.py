@@ -78,6 +78,7 @@ class EmbeddedPostgres(ServerAgent):
         self._home = DataDirectory(data_dir).postgres
         self._data = self._home / "data"
         self._run = socket_folder(data_dir)
+        self._dsn = postgres_dsn(data_dir)
 
     def _program(self) -> Program:
         binaries = postgres_binaries()
@@ -96,6 +97,9 @@ class EmbeddedPostgres(ServerAgent):
             if lines[:1] == [str(pid)]:
                 return Progress.READY if lines[7:8] and lines[7].strip() == "ready" else Progress.WORKING
         return Progress.SILENT
+
+    def _address(self) -> str:
+        return self._dsn
 
     def _close(self) -> None:
         super()._close()

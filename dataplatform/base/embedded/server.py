@@ -72,6 +72,10 @@ class ServerAgent(Agent):
     def _look(self, pid: int) -> Progress:
         """Look whether the server, running as `pid`, can be used; answers within seconds."""
 
+    def _address(self) -> str | None:
+        """Return where clients of any kind reach the server, for the log."""
+        return None
+
     # The agent
 
     def _open(self) -> None:
@@ -146,7 +150,8 @@ class ServerAgent(Agent):
 
     def _up(self, process: ServerProcess) -> None:
         now, failures = self.clock.monotonic(), self.backoff.failures
-        self.log.info("server is ready", took_s=round(now - self._started_at, 3), pid=process.pid)
+        took = round(now - self._started_at, 3)
+        self.log.info("server is ready", address=self._address(), took_s=took, pid=process.pid)
         self.recover()
         self.backoff.failures = failures  # forgotten once the server has lasted, not when it has merely started
         self._phase, self._started_at = Phase.RUNNING, now

@@ -99,3 +99,14 @@ def test_a_directory_without_the_right_to_write_is_a_clear_error(unprivileged: P
 def test_a_relative_path_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert DataDirectory(Path("data")).postgres == tmp_path.resolve() / "data" / "postgres"
+
+
+@pytest.mark.parametrize("simulated", [True, False])
+def test_a_directory_holds_simulated_data_or_real_ones_and_never_both(tmp_path: Path, *, simulated: bool) -> None:
+    with DataDirectory(tmp_path) as data:
+        data.keep_apart(simulated=simulated)
+        data.keep_apart(simulated=simulated)
+        with pytest.raises(Permanent, match="simulated data" if simulated else "real data") as refusal:
+            data.keep_apart(simulated=not simulated)
+        assert refusal.value.code == "other_data"
+        assert "--demo" in refusal.value.remedy
