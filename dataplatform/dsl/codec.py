@@ -59,6 +59,8 @@ class Codec:
 
     def decode(self, raw: bytes) -> Record:
         """Return the record, or raise `Permanent`: `malformed` is no such JSON, `invalid` breaks a rule of the type."""
+        if not raw:
+            raise Permanent("malformed", "an empty message (a tombstone?)")
         try:
             wire = self._decode(raw)
         except UNREADABLE as error:

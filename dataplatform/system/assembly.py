@@ -14,7 +14,7 @@ from dataplatform.base.http import HttpClient
 from dataplatform.base.mcp import McpClient
 from dataplatform.base.streaming import RedpandaProducer
 from dataplatform.dsl.flow import Outbox
-from dataplatform.dsl.kinds import KINDS
+from dataplatform.dsl.kinds import DEAD_LETTERS, KINDS
 from dataplatform.dsl.parts import Connection, Part
 from dataplatform.dsl.storage import STORAGE
 from dataplatform.services.parts import SourceInPlace, Surroundings, TargetInPlace
@@ -173,16 +173,19 @@ def _add_part(part: Part, connection: Connection, assembly: Assembly) -> None:
 
 def _add_bookkeeper(topology: Topology, connections: Mapping[str, Connection], assembly: Assembly) -> None:
     """Add the agent that counts what is in the tables and topics written to."""
-    databases: set[str] = set()
+    tables: dict[str, set[str]] = {}
     topics: dict[str, set[str]] = {}
-    for spec in topology.targets.values():
+    for name, spec in topology.targets.items():
         agent = connections[spec.options.client].agents[-1]
         if spec.cls.client_kind == "timescale":
-            databases.add(agent)
+            kinds = [kind for kind in KINDS if kind is not DEAD_LETTERS or name == topology.dead_letters]
+            tables.setdefault(agent, set()).update(kind.table for kind in kinds)
         elif spec.cls.client_kind == "redpanda" and hasattr(spec.options, "topic"):
             topics.setdefault(agent, set()).update(spec.options.topic(kind).name for kind in KINDS)
-    producers = {agent: tuple(sorted(names)) for agent, names in topics.items()}
-    assembly.add([Bookkeeper.child("bookkeeper", assembly.books, sorted(databases), producers)])
+    databases, producers = (
+        {agent: tuple(sorted(names[agent])) for agent in sorted(names)} for names in (tables, topics)
+    )
+    assembly.add([Bookkeeper.child("bookkeeper", assembly.books, databases, producers)])
 
 
 def _add_migrators(topology: Topology, assembly: Assembly) -> None:

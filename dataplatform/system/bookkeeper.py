@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
 from math import inf
@@ -13,7 +13,7 @@ from attrs import define, field, frozen
 from dataplatform.base.agent import Agent, Context, Request
 from dataplatform.base.database import Query, Rows
 from dataplatform.base.streaming import CountRecords
-from dataplatform.dsl.kinds import KINDS, PRICES
+from dataplatform.dsl.kinds import PRICES
 from dataplatform.result import Failure, Result
 
 __all__ = ["Bookkeeper", "Books", "LatestPrice"]
@@ -78,14 +78,18 @@ Message: TypeAlias = CountDue
 class Bookkeeper(Agent):
     """Asks the clients how much there is; on a drain, when sources and targets are done, once more.
 
-    Of a table with more than five million rows it takes PostgreSQL's own estimate. What cannot be reached keeps its
+    It is told the tables of each database client and the topics of each producer. Of a table with more than five million rows it takes PostgreSQL's own estimate. What cannot be reached keeps its
     last count: its client shows the outage.
     """
 
     kind: ClassVar[str] = "service"
 
     def __init__(
-        self, context: Context, books: Books, databases: Sequence[str], producers: Mapping[str, tuple[str, ...]]
+        self,
+        context: Context,
+        books: Books,
+        databases: Mapping[str, tuple[str, ...]],
+        producers: Mapping[str, tuple[str, ...]],
     ) -> None:
         super().__init__(context)
         self._books = books
@@ -109,9 +113,9 @@ class Bookkeeper(Agent):
 
     def _count(self, *, final: bool) -> None:
         count = Count(self.clock.monotonic(), final, open=1)
-        for database in self._databases:
-            names = [kind.table for kind in KINDS]
-            self._ask(count, database, Query(EXISTING, {"names": names}), partial(self._count_tables, count, database))
+        for database, tables in self._databases.items():
+            existing = Query(EXISTING, {"names": list(tables)})
+            self._ask(count, database, existing, partial(self._count_tables, count, database))
         if final or count.begun - self._topics_counted >= TOPICS_EVERY:
             self._topics_counted = count.begun
             for producer, topics in self._producers.items():

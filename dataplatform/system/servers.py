@@ -36,10 +36,11 @@ SLOWEST_DEMO_POLL = 5.0  # seconds; the simulator has no rate limit, so nobody n
 
 @define
 class Servers:
-    """The agents of the servers, and which client uses which of them."""
+    """The agents of the servers, which client uses which of them, and where the embedded ones are."""
 
     specs: dict[str, ChildSpec] = field(factory=dict)
     used_by: dict[str, str] = field(factory=dict)
+    addresses: dict[str, str] = field(factory=dict)
 
     def join(self, topology: Topology, data_dir: Path, *, demo: bool) -> Topology:
         """Add what the topology needs, and return it with the servers' addresses in its clients.
@@ -75,10 +76,11 @@ class Servers:
             return spec
         if spec.kind == "timescale":
             self.used_by[name] = "postgres"
+            self.addresses["postgres"] = address = postgres_dsn(data_dir)
             self.specs["postgres"] = EmbeddedPostgres.child("postgres", data_dir)
-            settings = evolve(spec.settings, dsn=postgres_dsn(data_dir))
+            settings = evolve(spec.settings, dsn=address)
         else:
-            address = _broker_address(topology.system.broker_port, data_dir)
+            self.addresses["broker"] = address = _broker_address(topology.system.broker_port, data_dir)
             self.used_by[name] = "broker"
             self.specs["broker"] = EmbeddedBroker.child("broker", data_dir, address)
             settings = evolve(spec.settings, brokers=(address,), light=broker_kind(os.environ) == "light")

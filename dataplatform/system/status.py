@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
-from attrs import frozen
+from attrs import field, frozen
 
 from dataplatform.base.agent import AgentStatus, Incident
 from dataplatform.dsl.flow import RouteAccount
@@ -26,7 +26,7 @@ class Phase(StrEnum):
 
 @frozen
 class PlatformStatus:
-    """One look at the whole platform; `uptime` in seconds."""
+    """One look at the whole platform; `uptime` in seconds, `servers` the embedded ones and their addresses."""
 
     phase: Phase
     uptime: float
@@ -34,6 +34,7 @@ class PlatformStatus:
     routes: Sequence[RouteAccount]
     books: Books
     incidents: Sequence[Incident]
+    servers: Mapping[str, str] = field(factory=dict)
 
     def counters(self, agent: str) -> Mapping[str, int]:
         """Return what an agent has counted: 0 for what it has not yet, nothing at all for one that there is not."""

@@ -7,7 +7,7 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from contextlib import suppress
 from math import ceil
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 from attrs import define, field
 from rich.console import Console, Group
@@ -30,6 +30,8 @@ PRICE_WIDTH, PRICE_GAP = 35, 3
 FEWEST_PRICES = 5
 WIDE = 100
 
+Look: TypeAlias = tuple[float, int]  # at a route: after how many seconds, and how many records written
+
 
 @define(eq=False)
 class TableView:
@@ -39,7 +41,8 @@ class TableView:
     """
 
     console: Console
-    _rates: dict[tuple[str, str], deque[tuple[float, int]]] = field(factory=dict)
+    _rates: dict[tuple[str, str], deque[Look]] = field(factory=dict)
+    _ready: dict[tuple[str, str], Look] = field(factory=dict)  # the first look when all were ready
     _live: Live = field(init=False)
     _lock: threading.Lock = field(factory=threading.Lock)  # a refresh and a log line move the same cursor
 
@@ -77,10 +80,12 @@ class TableView:
         left = size.height - 1 - 2 - (routes.row_count + 2)
         prices = status.books.prices
         wanted = min(FEWEST_PRICES, _lines(prices, size.width)) + 2 if prices else 0
-        agents = list(status.agents)
+        agents, note = list(status.agents), []
         if len(agents) + 2 + wanted > left:
+            left -= 1
             agents = troubled(status)[: max(0, left - wanted - 2)]
-        parts: list[Any] = [_head(status), "", *([_agents(agents, size.width), ""] if agents else []), routes]
+            note = [_no_room_for(len(status.agents) - len(agents))]
+        parts: list[Any] = [_head(status), *note, "", *([_agents(agents, size.width), ""] if agents else []), routes]
         left -= len(agents) + 2 if agents else 0
         if prices and left > 2:  # noqa: PLR2004  its title, and the empty line before
             parts += ["", *_prices(status, size.width, left - 2)]
@@ -90,17 +95,21 @@ class TableView:
         table = _route_table()
         table.add_column("records/s", justify="right")
         for route in status.routes:
-            table.add_row(*_route(route), f"{self._rate(route, status.uptime):,.0f}")
+            table.add_row(*_route(route), f"{self._rate(route, status):,.0f}")
         return table
 
-    def _rate(self, route: RouteAccount, now: float) -> float:
-        """Return records written a second, averaged over the last ten seconds."""
-        seen = self._rates.setdefault((route.source, route.target), deque())
-        seen.append((now, route.written))
-        while now - seen[0][0] > RATE_OVER and len(seen) > 2:  # noqa: PLR2004
+    def _rate(self, route: RouteAccount, status: PlatformStatus) -> float:
+        """Return records written a second: over the last ten seconds and, at the end, since the platform was ready."""
+        key, look = (route.source, route.target), (status.uptime, route.written)
+        if status.phase is Phase.STOPPED:
+            return _between(self._ready.get(key, look), look)
+        if status.ready:
+            self._ready.setdefault(key, look)
+        seen = self._rates.setdefault(key, deque())
+        seen.append(look)
+        while look[0] - seen[0][0] > RATE_OVER and len(seen) > 2:  # noqa: PLR2004
             seen.popleft()
-        (then, before), span = seen[0], now - seen[0][0]
-        return (route.written - before) / span if span > 1.0 and then else 0.0
+        return _between(seen[0], look)
 
 
 def overview(status: PlatformStatus, width: int) -> Group:
@@ -109,7 +118,18 @@ def overview(status: PlatformStatus, width: int) -> Group:
     for route in status.routes:
         routes.add_row(*_route(route))
     rest = [Text("; ".join(line)) for line in [account(status)[len(status.routes) :]] if line]
-    return Group(_head(status), "", _agents(status.agents, width), "", routes, *rest)
+    servers = [Text(f"{name} at {address}", overflow="fold") for name, address in sorted(status.servers.items())]
+    return Group(_head(status), "", _agents(status.agents, width), "", routes, *rest, *servers)
+
+
+def _between(before: Look, after: Look) -> float:
+    """Return records written a second between two looks, 0 where they are too close to tell."""
+    span = after[0] - before[0]
+    return (after[1] - before[1]) / span if span > 1.0 else 0.0
+
+
+def _no_room_for(agents: int) -> Text:
+    return Text(f"{amount(agents, 'agent')} not shown for want of room", style="dim", no_wrap=True, overflow="ellipsis")
 
 
 def _route_table() -> Table:

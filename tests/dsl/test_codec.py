@@ -291,6 +291,12 @@ def test_a_message_without_a_value_is_malformed() -> None:
     assert [(failure.index, failure.error.code) for failure in failures] == [(0, "malformed")]
 
 
+@pytest.mark.parametrize("raw", [None, b""])
+def test_a_message_with_nothing_in_it_is_called_what_it_is(raw: bytes | None) -> None:
+    _, (failure,) = codec(PRICES).decode_all([raw])
+    assert str(failure.error) == "malformed: an empty message (a tombstone?)"
+
+
 def test_a_decoded_record_is_as_good_as_a_made_one() -> None:
     (decoded,), _ = codec(PRICES).decode_all([wire(volume24h=0)])
     assert decoded == price(volume_24h=0)

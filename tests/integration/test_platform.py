@@ -5,12 +5,15 @@ from __future__ import annotations
 import fcntl
 import io
 import os
+import socket
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import psutil
+import psycopg2
 import pytest
+from click.testing import CliRunner
 
 from dataplatform.base.agent import Agent, State
 from dataplatform.base.database import Rows
@@ -19,6 +22,7 @@ from dataplatform.errors import Permanent, Transient
 from dataplatform.result import Success, get_data, is_failure
 from dataplatform.system import platform as module
 from dataplatform.system import root
+from dataplatform.system.__main__ import main
 from dataplatform.system.bookkeeper import Bookkeeper
 from dataplatform.system.logs import configure_logs
 from dataplatform.system.platform import Phase, Platform
@@ -90,9 +94,41 @@ def test_a_wait_for_what_never_shows_has_its_time(platform: Platform) -> None:
 
 def test_the_database_is_asked_in_sql_which_cannot_change_it(platform: Platform) -> None:
     assert get_data(platform.sql("SELECT 1 AS one")) == Rows(("one",), [(1,)])
-    refused = platform.sql("DELETE FROM crypto_prices")
-    assert is_failure(refused)
-    assert refused.error.code == "rejected"
+    assert get_data(platform.sql("/* one */ (values (1)) -- row")).rows == [(1,)]
+    for writing in ("DELETE FROM crypto_prices", "-- select\nCREATE TABLE t ()"):
+        refused = platform.sql(writing)
+        assert is_failure(refused)
+        assert str(refused.error).startswith("rejected: sql() only reads")
+
+
+def test_a_table_that_is_not_there_is_no_promise_to_make_it(platform: Platform) -> None:
+    missing = platform.sql("select * from nosuch")
+    assert is_failure(missing)
+    assert missing.error.code == "not_found"
+    assert 'relation "nosuch" does not exist' in str(missing.error)
+    assert "made when" not in str(missing.error)
+
+
+def test_the_addresses_of_embedded_servers_are_those_that_clients_of_any_kind_connect_to(platform: Platform) -> None:
+    servers = platform.status().servers
+    with closing(psycopg2.connect(servers["postgres"])) as database, database.cursor() as cursor:
+        cursor.execute("select count(*) from crypto_prices")
+    host, _, port = servers["broker"].partition(":")
+    socket.create_connection((host, int(port)), timeout=10).close()
+
+
+def test_dead_letters_that_go_to_a_topic_are_no_table_of_the_account(platform: Platform) -> None:
+    assert platform.wait_until(lambda status: "crypto_prices" in status.books.tables, timeout=20)
+    assert "dead_letters" not in platform.status().books.tables
+
+
+def test_a_paused_source_is_restarted_and_still_paused(platform: Platform) -> None:
+    def said(*command: str) -> str:
+        return CliRunner().invoke(main, [*command, "--data-dir", str(platform.data.path)]).stdout
+
+    assert said("pause", "coingecko") == "coingecko is paused\n"
+    assert said("restart", "coingecko") == "coingecko was restarted, and is still paused\n"
+    assert said("resume", "coingecko") == "coingecko reads on\n"
 
 
 def test_a_source_is_asked_by_its_name(platform: Platform) -> None:

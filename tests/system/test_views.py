@@ -15,6 +15,7 @@ from rich.console import Console
 from dataplatform.base.agent import AgentStatus, Degraded, Incident, State
 from dataplatform.dsl.flow import RouteAccount
 from dataplatform.system.bookkeeper import Books, LatestPrice
+from dataplatform.system.control.shown import on_screen
 from dataplatform.system.logs import configure_logs
 from dataplatform.system.platform import Phase, PlatformStatus
 from dataplatform.system.table import TableView
@@ -80,6 +81,7 @@ def test_where_there_is_room_every_agent_has_a_row(width: int, height: int) -> N
     lines = shown(width, height, status())
     rows = {line.split()[0] for line in lines if line}
     assert set(NAMES) <= rows
+    assert "for want of room" not in "\n".join(lines)
 
 
 def test_a_small_terminal_shows_twenty_prices_and_only_the_agents_that_are_not_well() -> None:
@@ -87,6 +89,7 @@ def test_a_small_terminal_shows_twenty_prices_and_only_the_agents_that_are_not_w
     text = "\n".join(lines)
     assert "database" in text
     assert "bookkeeper" not in text
+    assert lines[1] == "14 agents not shown for want of room"
     assert sum(text.count(price.coin_id + " ") for price in PRICES) >= 20
 
 
@@ -131,6 +134,20 @@ def test_dead_letters_records_in_flight_and_the_rate_are_in_the_table_of_routes(
     (line,) = [line for line in lines if line.startswith("coingecko → stream")]
     assert head.split("  ")[-1].strip() == "records/s"
     assert line.split()[3:] == ["1,502", "2,500", "1", "-999", "100"]
+
+
+def test_at_the_end_the_rate_is_the_average_since_all_were_ready() -> None:
+    ready, later, last = status(uptime=12.0), status(uptime=22.0), status(Phase.STOPPED, uptime=32.0)
+    later.routes[0].written += 1000
+    last.routes[0].written += 1200
+    (line,) = [line for line in shown(120, 50, ready, later, last) if line.startswith("coingecko → stream")]
+    assert line.split()[-1] == "60"
+
+
+def test_a_look_at_everything_says_where_the_embedded_servers_are() -> None:
+    servers = {"broker": "127.0.0.1:29092", "postgres": "postgresql://postgres@/postgres?host=/srv/run&port=5432"}
+    lines = on_screen(status(servers=servers), 120, colour=False).splitlines()
+    assert lines[-2:] == [f"{name} at {address}" for name, address in servers.items()]
 
 
 def test_a_drain_says_what_it_waits_for_and_what_ctrl_c_does() -> None:

@@ -112,8 +112,7 @@ def _fill(backfill: Backfill, spans: Sequence[Span], shown: Progress) -> str:
         for found in filter(lambda one: one.gaps, founds):
             backfill.patience.go_on()
             shown.say(f"filling {found.span.coin}")
-            backfill.fill(found)
-            shown.advance(found.missing)
+            shown.advance(backfill.fill(found))
     except PlatformError as error:
         return str(error)
     return ""

@@ -1,7 +1,8 @@
-"""`python -m dataplatform.system dead-letters list|show|replay`: what could not be written, and to write it."""
+"""`python -m dataplatform.system dead-letters list|show|replay|drop`: what could not be written, and to write it."""
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from datetime import datetime
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import click
 from attrs import frozen
@@ -19,6 +20,7 @@ from dataplatform.dsl.types import DeadLetter
 from dataplatform.errors import Permanent
 from dataplatform.system.commands.addressing import addressee
 from dataplatform.system.commands.bench import at_work, log_source, only, stored_source
+from dataplatform.system.commands.dropping import Dropping
 from dataplatform.system.commands.frame import LEFT_OVER, SETTINGS, USAGE, Moment, common_options, framed, leave
 from dataplatform.system.commands.letters import LetterBox, Wanted, letter_box
 from dataplatform.system.commands.patience import Patience
@@ -33,13 +35,16 @@ __all__ = ["dead_letters_command"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+HEXADECIMAL = re.compile("[0-9a-f]+")
 SHOWN = 20
-REASONS = 5
+REASONS = 10
 EXAMPLES = """\b
 Examples:
   python -m dataplatform.system dead-letters list my.toml
   python -m dataplatform.system dead-letters show 3f9a my.toml --raw > input.json
   python -m dataplatform.system dead-letters replay my.toml --since 2h
+  python -m dataplatform.system dead-letters drop 3f9a 77c0 my.toml
+  python -m dataplatform.system dead-letters drop my.toml --origin topics --since 2h
 """
 
 
@@ -56,7 +61,7 @@ def _filters(command: Command) -> Command:
 
 @click.group("dead-letters", context_settings=SETTINGS, epilog=EXAMPLES)
 def dead_letters_command() -> None:
-    """Look at what could not be decoded or written, and write it after a fix.
+    """Look at what could not be decoded or written, and write it after a fix, or drop it.
 
     They are where the topology sends them: by default in the topic crypto-dead-letters, without topics in the table
     dead_letters. No platform need run; where one runs on embedded servers, those are used.
@@ -68,7 +73,7 @@ def dead_letters_command() -> None:
 @dead_letters_command.command("list", context_settings=SETTINGS, epilog=EXAMPLES)
 @common_options
 @_filters
-@click.option("--replayed", is_flag=True, help="Also those that were replayed.")
+@click.option("--replayed", is_flag=True, help="Also those that were replayed or dropped.")
 @click.option("--json", "json_", is_flag=True, help="As one object of JSON.")
 def list_command(
     topology: Path | None,
@@ -105,14 +110,13 @@ def show_command(
     raw: bool,
     json_: bool,
 ) -> None:
-    """Show one dead letter, replayed or not; the beginning of its ID will do."""
+    """Show one dead letter, replayed, dropped or not; the beginning of its ID will do."""
     if raw and json_:
         raise click.UsageError("--raw and --json exclude each other")
     with _open(topology, demo=demo, data_dir=data_dir, patience=patience) as desk:
         letters = {letter.id: letter for letter in desk.box.letters(Wanted(id=letter_id, replayed=True))}
     if len(letters) != 1:
-        several = f"there are {len(letters)}; give more of the id" if letters else "there is none; see the list"
-        leave(USAGE, f"no single dead letter begins with {letter_id!r}: {several}")
+        _refuse(letter_id, len(letters))
     _show(next(iter(letters.values())), raw=raw, json_=json_)
 
 
@@ -146,7 +150,45 @@ def replay_command(
             replaying.replay(islice(desk.box.letters(wanted), limit))
         finally:
             _tell(replaying.done)
+        if not (replaying.done.written or replaying.done.kept):
+            _tell_why_none(desk.box, wanted)
     sys.exit(LEFT_OVER if replaying.done.kept else 0)
+
+
+@dead_letters_command.command("drop", context_settings=SETTINGS, epilog=EXAMPLES)
+@click.argument("letter_ids", metavar="[ID]...", nargs=-1)
+@common_options
+@_filters
+def drop_command(
+    topology: Path | None,
+    *,
+    letter_ids: tuple[str, ...],
+    demo: bool,
+    data_dir: Path | None,
+    patience: float,
+    origin: str | None,
+    stream: str | None,
+    since: datetime | None,
+    limit: int | None,
+) -> None:
+    """Drop dead letters that nobody wants: those with an ID, or all that the filters choose.
+
+    The beginning of an ID will do. They are marked, not removed: `list` and `replay` leave them out for good, and
+    `list --replayed` and `show` have them for as long as their store keeps them.
+    """
+    ids, path = _told_apart(letter_ids, topology)
+    wanted = Wanted(origin, stream, since)
+    if not ids and wanted == Wanted():
+        raise click.UsageError("say which letters to drop: an ID, --origin, --stream or --since")
+    with _open(path, demo=demo, data_dir=data_dir, patience=patience) as desk:
+        dropping = Dropping(desk.box, desk.clock, ids)
+        dropping.choose(islice(desk.box.letters(wanted), limit))
+        for letter_id, count in dropping.unclear():
+            _refuse(letter_id, count)
+        dropped = dropping.drop()
+        click.echo(f"dropped {dropped}")
+        if not dropped:
+            _tell_why_none(desk.box, wanted)
 
 
 @frozen
@@ -210,6 +252,18 @@ def _reading(spec: TargetSpec, *, demo: bool) -> dict[str, SourceSpec]:
             raise Permanent("unsupported", f"{spec.cls.technology} does not give dead letters back")
 
 
+def _told_apart(words: tuple[str, ...], last: Path | None) -> tuple[tuple[str, ...], Path | None]:
+    """Return the IDs and the topology: an argument in the topology's place that is hexadecimal is an ID."""
+    if last is not None and HEXADECIMAL.fullmatch(str(last)):
+        return (*words, str(last)), None
+    return words, last
+
+
+def _refuse(letter_id: str, count: int) -> NoReturn:
+    several = f"there are {count}; give more of the id" if count else "there is none; see the list"
+    leave(USAGE, f"no single dead letter begins with {letter_id!r}: {several}")
+
+
 def _show(letter: DeadLetter, *, raw: bool, json_: bool) -> None:
     if raw:
         click.echo(letter.raw, nl=False)
@@ -223,5 +277,22 @@ def _tell(done: Replayed) -> None:
     click.echo(f"replayed {done.written}" + (f" ({where})" if where else ""))
     if kept := done.kept.total():
         click.echo(f"kept {kept}", err=True)
-        for reason, count in done.kept.most_common(REASONS):
+        shown = done.kept.most_common(REASONS)
+        for reason, count in shown:
             click.echo(f"  {count}  {reason}", err=True)
+        if others := kept - sum(count for _, count in shown):
+            click.echo(f"  … and {others} others", err=True)
+
+
+def _tell_why_none(box: LetterBox, wanted: Wanted) -> None:
+    """Say so where the origin or the stream that was asked for is that of no letter, and which there are."""
+    if wanted.origin is None and wanted.stream is None:
+        return
+    origins, streams = set[str](), set[str]()
+    for letter in box.letters(Wanted()):
+        origins.add(letter.origin)
+        streams.add(letter.stream)
+    for what, name, known in (("origin", wanted.origin, origins), ("stream", wanted.stream, streams)):
+        if name is not None and name not in known:
+            others = f"; there are {', '.join(sorted(known))}" if known else "; there are no dead letters"
+            click.echo(f"no dead letter has the {what} {name!r}{others}", err=True)

@@ -90,14 +90,19 @@ class Backfill:
         times = self._candle_times(span) if span.candles else self._price_times(span)
         return Found(span, gaps_among(times, span, self.clock.now()))
 
-    def fill(self, found: Found) -> None:
-        """Fill what can be filled, and account for it; raises `PlatformError` where the database cannot be written."""
+    def fill(self, found: Found) -> int:
+        """Fill what can be filled, account for it, and return how many intervals that was.
+
+        Raises `PlatformError` where the database cannot be written.
+        """
         reason = self._fill(found)
         after = self.find(found.span)
+        filled = max(0, found.missing - after.missing)
         self.account.gaps += len(found.gaps)
         self.account.missing += found.missing
-        self.account.filled += max(0, found.missing - after.missing)
+        self.account.filled += filled
         self._leave(after, reason or NOTHING)
+        return filled
 
     def _price_times(self, span: Span) -> list[datetime]:
         answer = self._ask(self.stored, GetPriceHistory(span.coin, self._days(span.start)))
@@ -120,7 +125,7 @@ class Backfill:
             return "out of reach"
         answer = self._read(found.span, gaps)
         if isinstance(answer, Failure):
-            return str(answer.error)
+            return _no_coin(found.span.coin) if answer.error.code == "not_found" else str(answer.error)
         rows = [row for row in answer.data if any(gap.start <= _time(row) < gap.end for gap in gaps)]
         if not rows:
             return NOTHING
@@ -149,7 +154,7 @@ class Backfill:
         parts, span = split(found.gaps, found.span), found.span
         if parts.beyond:
             what = f"candles of {span.interval}" if span.candles else "history"
-            why = f"CoinGecko gives {what} only since {span.reach:%Y-%m-%d}" + ("" if span.candles else PLAN)
+            why = f"CoinGecko gives {what} only since {span.reach:%Y-%m-%d %H:%M}" + ("" if span.candles else PLAN)
             self.account.left.append(Left(span, count(parts.beyond), why))
         if parts.open:
             self.account.left.append(Left(span, count(parts.open), reason))
@@ -164,6 +169,10 @@ class Backfill:
 def count(gaps: Iterable[Gap]) -> int:
     """Return how many intervals the gaps have."""
     return sum(gap.missing for gap in gaps)
+
+
+def _no_coin(coin: str) -> str:
+    return f"CoinGecko has no coin {coin!r}; its ids are like 'bitcoin', not symbols like 'BTC'"
 
 
 def _time(row: Row) -> datetime:

@@ -55,7 +55,7 @@ def price_spans(coins: Sequence[str], start: datetime, end: datetime, now: datet
         span
         for coin in coins
         for span in (
-            Span(coin, floor(start, "1d"), min(end, turn), "1d", candles=False, reach=reach),
+            Span(coin, _begin(start, "1d", reach), min(end, turn), "1d", candles=False, reach=reach),
             Span(coin, floor(max(start, turn), "1h"), end, "1h", candles=False, reach=reach),
         )
     ]
@@ -65,11 +65,22 @@ def price_spans(coins: Sequence[str], start: datetime, end: datetime, now: datet
 def candle_spans(coins: Sequence[str], start: datetime, end: datetime, now: datetime, timeframe: str) -> list[Span]:
     """Return the spans of candles of a timeframe, each of 5,000 at most."""
     step, reach = MOST_CANDLES * length(timeframe), now - DAYS[timeframe][-1] * DAY + MARGIN
-    begin, end = floor(start, timeframe), min(end, now)
+    begin, end = _begin(start, timeframe, reach), min(end, now)
     begins = [begin + place * step for place in range(max(0, -((begin - end) // step)))]
     return [
         Span(coin, one, min(one + step, end), timeframe, candles=True, reach=reach) for coin in coins for one in begins
     ]
+
+
+def _begin(start: datetime, interval: str, reach: datetime) -> datetime:
+    """Return the start of the first interval to look for.
+
+    The interval in which CoinGecko's past ends is there in part only: who asks from that limit on is not to miss it.
+    """
+    first = floor(start, interval)
+    if first < reach <= start + 2 * MARGIN:
+        return floor(reach, interval) + length(interval)
+    return first
 
 
 def gaps_among(times: Iterable[datetime], span: Span, now: datetime) -> tuple[Gap, ...]:

@@ -1,7 +1,8 @@
 """Where dead letters lie, in a table or in a topic, and which of them were replayed.
 
 A replayed letter is not removed: a mark with its id is put beside it, after its record is durable. So a command that
-is killed at any moment has lost no letter, and the letters stay as evidence for as long as their store keeps them.
+is killed at any moment has lost no letter, and the letters stay as evidence for as long as their store keeps them. A
+letter that is dropped gets a mark too, with no targets.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ MARKS_KEPT = 60 * 86400.0  # seconds: longer than a topic keeps letters
 
 @frozen(kw_only=True)
 class Mark:
-    """The letter `id` was replayed: its record is in the `targets`."""
+    """The letter `id` is done with: its record is in the `targets`; it was dropped where there are none."""
 
     id: str
     time: datetime
@@ -51,7 +52,7 @@ MARKS = table_spec(Mark, "dead_letters_replayed", ("id",), "time")
 
 @frozen
 class Wanted:
-    """Which letters a command is about; `replayed` says: also those that were replayed."""
+    """Which letters a command is about; `replayed` says: also those that were replayed or dropped."""
 
     origin: str | None = None
     stream: str | None = None
@@ -76,7 +77,7 @@ class LetterBox(Protocol):
         """Yield letters, the oldest first, perhaps the same one twice."""
 
     def mark(self, marks: Sequence[Mark]) -> None:
-        """Note durably that letters were replayed."""
+        """Note durably that letters were replayed or dropped."""
 
 
 def letter_box(platform: Platform, topology: Topology, patience: Patience) -> LetterBox:

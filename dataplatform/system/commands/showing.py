@@ -17,6 +17,8 @@ ASPECTS = ("origin", "stream", "error", "target")
 ID = 12  # characters of an id in a list
 WIDE = 16  # bytes in a line of hexadecimal
 LONGEST = 100  # characters of an error in a list
+MOST_TEXT = 4_000  # characters of a letter on a page,
+MOST_DUMPED = 51 * WIDE  # or bytes in hexadecimal, which are about as many characters
 
 
 @define
@@ -79,17 +81,23 @@ def as_json(value: Any) -> str:
 
 
 def as_page(letter: DeadLetter) -> str:
-    """Return a letter for people: its bytes as text if that is printable, else in hexadecimal."""
+    """Return a letter for people: the first of its bytes as text if that is printable, else in hexadecimal."""
     head = "\n".join(f"{name:<10}{value}" for name, value in as_line(letter).items() if value not in (None, ""))
-    return f"{head}\n\n{_text(letter.raw)}"
+    body, shown = _text(letter.raw)
+    rest = len(letter.raw) - shown
+    return f"{head}\n\n{body}" + (f"\n… {rest} more bytes; --raw writes them all" if rest else "")
 
 
-def _text(raw: bytes) -> str:
+def _text(raw: bytes) -> tuple[str, int]:
+    """Return the beginning of the bytes in a legible form, and how many of them that is."""
     try:
         text = raw.decode()
     except UnicodeDecodeError:
-        return _hexadecimal(raw)
-    return text if all(one.isprintable() or one in "\n\t" for one in text) else _hexadecimal(raw)
+        text = "\0"
+    if all(one.isprintable() or one in "\n\t" for one in text):
+        beginning = text[:MOST_TEXT]
+        return beginning, len(beginning.encode())
+    return _hexadecimal(raw[:MOST_DUMPED]), min(len(raw), MOST_DUMPED)
 
 
 def _hexadecimal(raw: bytes) -> str:

@@ -34,16 +34,18 @@ PATIENCE = 60.0  # for an operation whose future nobody waits for yet
 class RemotePlatform:
     """The platform that runs in a data directory; used as a `Platform` is.
 
-    Each request has a connection of its own, so that slow ones hold nobody up.
+    Each request has a connection of its own, so that slow ones hold nobody up. `demo` is for the advice on how to
+    start one where none runs.
     """
 
     data_dir: Path
+    demo: bool = False
 
     def ask(self, agent: str, request: Request[T], timeout: float) -> Result[T]:
         """Put a request to an agent, or to the platform as agent ""; waits a little longer than `timeout` seconds."""
         try:
             content = encode_request(agent, request, timeout)
-            with connect(self.data_dir, CONNECT_TIMEOUT) as connection:
+            with connect(self.data_dir, CONNECT_TIMEOUT, demo=self.demo) as connection:
                 connection.settimeout(timeout + GRACE)
                 with suppress(BrokenPipeError):  # sent away at the door, with a reason to read
                     write_frame(connection, content)
@@ -79,7 +81,7 @@ class RemotePlatform:
     def drain(self) -> Result[None]:
         """Drain and stop the platform; answers when it has stopped, and its data directory is free."""
         try:
-            with connect(self.data_dir, CONNECT_TIMEOUT) as connection:
+            with connect(self.data_dir, CONNECT_TIMEOUT, demo=self.demo) as connection:
                 connection.settimeout(STOP_TIMEOUT)
                 write_frame(connection, encode_request("", DrainPlatform(), CONNECT_TIMEOUT))
                 with suppress(ConnectionError):

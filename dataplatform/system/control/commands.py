@@ -14,7 +14,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 from rich.console import Console
 
-from dataplatform.base.agent import Request
+from dataplatform.base.agent import Request, State
 from dataplatform.errors import PlatformError
 from dataplatform.result import Failure, get_data
 from dataplatform.system.control.client import RemotePlatform
@@ -58,7 +58,7 @@ def control_command(example: str) -> Callable[[Command], click.Command]:
         def command(*, data_dir: Path | None, demo: bool, **options: Any) -> None:
             folder = (data_dir or default_data_dir(demo=demo)).expanduser().absolute()
             try:
-                run(RemotePlatform(folder), **options)
+                run(RemotePlatform(folder, demo), **options)
             except PlatformError as error:
                 _fail(error)
 
@@ -121,7 +121,8 @@ def resume_command(platform: RemotePlatform, *, name: str) -> None:
 def restart_command(platform: RemotePlatform, *, name: str) -> None:
     """Stop an agent in good order, and start it anew; returns when it runs again."""
     _ask(platform, RestartAgent(name))
-    click.echo(f"{name} was restarted")
+    paused = any(agent.name == name and agent.state is State.PAUSED for agent in platform.status().agents)
+    click.echo(f"{name} was restarted{', and is still paused' if paused else ''}")
 
 
 @control_command("drain --demo")
@@ -178,7 +179,8 @@ def _account(status: PlatformStatus) -> dict[str, Any]:
     report = make_report(
         "ok", None, status.uptime, status.agents, status.routes, books.tables, books.topics, status.incidents
     )
-    return {"phase": status.phase, **{key: value for key, value in report.items() if key not in {"outcome", "reason"}}}
+    rest = {key: value for key, value in report.items() if key not in {"outcome", "reason"}}
+    return {"phase": status.phase, "servers": status.servers, **rest}
 
 
 def _fail(error: PlatformError) -> NoReturn:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from attrs import frozen
@@ -39,9 +40,12 @@ if TYPE_CHECKING:
 __all__ = ["Desk"]
 
 T = TypeVar("T")
+TABLES = "status() names the tables; a name with capitals needs double quotes"
 LOOK = 0.05  # seconds between looks at an agent that restarts
 OF_SOURCES = (*get_args(ReadingOperation), Pause, Resume)
 OF_TARGETS = get_args(WritingOperation)
+NEVER_RESTARTED = {ROOT: "it restarts the others", "control": "requests come by it"}
+READING = re.compile(r"(?>\s|\(|--[^\n]*|/\*.*?\*/)*+(select|with|values|table)\b", re.IGNORECASE | re.DOTALL)
 
 
 @frozen
@@ -61,7 +65,7 @@ class Desk:
     def _of_agent(self, name: str, request: Request[Any], timeout: float) -> Result[Any]:
         topology, address = self.platform.topology, self.platform.address(name)
         if address.status() is None:
-            return Failure(self._nobody(name))
+            return Failure(_nobody("agent", name, self.platform.runtime.directory.names()))
         understood = (
             isinstance(request, GetStatus)
             or (isinstance(request, OF_SOURCES) and name in topology.sources)
@@ -75,6 +79,11 @@ class Desk:
             return Failure(Permanent("unsupported", f"{name} does not take {type(request).__name__}", remedy=remedy))
         return address.ask(request, timeout)
 
+    def _of_source(self, name: str, request: Request[None], timeout: float) -> Result[None]:
+        if self.platform.address(name).status() is None:
+            return Failure(_nobody("source", name, tuple(self.platform.topology.sources)))
+        return self._of_agent(name, request, timeout)
+
     def _of_platform(self, request: Request[Any], timeout: float) -> Result[Any]:
         match request:
             case GetRoster():
@@ -82,9 +91,9 @@ class Desk:
             case GetPlatformStatus():
                 return Success(self.platform.status())
             case PauseSource(name):
-                return self._of_agent(name, Pause(), timeout)
+                return self._of_source(name, Pause(), timeout)
             case ResumeSource(name):
-                return self._of_agent(name, Resume(), timeout)
+                return self._of_source(name, Resume(), timeout)
             case RestartAgent(name):
                 return self._restart(name, timeout)
             case DrainPlatform():
@@ -117,10 +126,13 @@ class Desk:
 
     def _restart(self, name: str, timeout: float) -> Result[None]:
         """Have the supervisor restart an agent, and wait until it runs again."""
+        if name in NEVER_RESTARTED:
+            remedy = "drain the platform and start it again"
+            return Failure(Permanent("unsupported", f"{name} is not restarted: {NEVER_RESTARTED[name]}", remedy=remedy))
         deadline = time.monotonic() + timeout
         before = self.platform.address(name).status()
         if before is None:
-            return Failure(self._nobody(name))
+            return Failure(_nobody("agent", name, self.platform.runtime.directory.names()))
         answer = self.platform.address(ROOT).ask(RestartChild(name), timeout)
         if isinstance(answer, Failure):
             return answer
@@ -150,13 +162,17 @@ class Desk:
         if name not in clients:
             remedy = f"there are {', '.join(clients)}"
             return Failure(Permanent("not_found", f"no database client is called {name!r}", remedy=remedy))
+        if not READING.match(request.sql):
+            return Failure(Permanent("rejected", "sql() only reads: one SELECT, WITH, VALUES or TABLE"))
         query = Query(request.sql.strip().rstrip(";"), most=request.most)
-        return self.platform.address(clients[name].agents[-1]).ask(query, timeout)
+        answer: Result[Rows] = self.platform.address(clients[name].agents[-1]).ask(query, timeout)
+        if isinstance(answer, Failure) and answer.error.code == "schema":
+            return Failure(Permanent("not_found", answer.error.message, remedy=TABLES))
+        return answer
 
     def _clients(self, kind: str) -> Iterator[Connection]:
         return (connection for connection in self.platform.connections.values() if connection.kind == kind)
 
-    def _nobody(self, name: str) -> Permanent:
-        names = self.platform.runtime.directory.names()
-        hint = suggestion(name, names)
-        return Permanent("not_found", f"no agent is called {name!r}{hint}", remedy=f"there are {', '.join(names)}")
+
+def _nobody(what: str, name: str, names: Sequence[str]) -> Permanent:
+    return Permanent("not_found", f"no {what} is called {name!r}{suggestion(name, names)}")

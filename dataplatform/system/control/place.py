@@ -40,11 +40,11 @@ def listen(data_dir: Path) -> socket.socket:
     return listener
 
 
-def connect(data_dir: Path, timeout: float) -> socket.socket:
+def connect(data_dir: Path, timeout: float, *, demo: bool = False) -> socket.socket:
     """Return a connection to the platform that runs in a data directory.
 
-    Raises `PlatformError`: `not_running`, `stale` for a socket whose platform was killed, `not_yours` for one of
-    another user, `Transient` when it does not take the connection in time.
+    `demo` says how it would be started there. Raises `PlatformError`: `not_running`, `stale` for a socket whose
+    platform was killed, `not_yours` for one of another user, `Transient` when it does not take the connection in time.
     """
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.settimeout(timeout)
@@ -56,7 +56,7 @@ def connect(data_dir: Path, timeout: float) -> socket.socket:
             raise _not_yours(data_dir)
     except OSError as error:
         connection.close()
-        raise _explained(error, data_dir) from error
+        raise _explained(error, data_dir, _start(data_dir, demo=demo)) from error
     except BaseException:
         connection.close()
         raise
@@ -92,26 +92,25 @@ def _short(data_dir: Path) -> Iterator[str]:
         os.close(folder)
 
 
-def _explained(error: OSError, data_dir: Path) -> PlatformError:
+def _explained(error: OSError, data_dir: Path, start: str) -> PlatformError:
     where = data_dir / NAME
     match error:
         case FileNotFoundError() | NotADirectoryError():
-            return Permanent(
-                "not_running", f"no platform runs in {data_dir}: there is no {where}", remedy=_start(data_dir)
-            )
+            return Permanent("not_running", f"no platform runs in {data_dir}: there is no {where}", remedy=start)
         case ConnectionRefusedError():
             message = f"nobody answers at {where}: it was left by a platform that was killed"
-            return Permanent("stale", message, remedy=f"{_start(data_dir)}; it takes the directory over")
+            return Permanent("stale", message, remedy=f"{start}; it takes the directory over")
         case PermissionError():
             return _not_yours(data_dir)
         case TimeoutError() | BlockingIOError():
             return Transient("timeout", f"the platform in {data_dir} does not take connections", remedy="try again")
         case _:
-            return Permanent("no_socket", f"cannot reach {where}: {error.strerror or error}", remedy=_start(data_dir))
+            return Permanent("no_socket", f"cannot reach {where}: {error.strerror or error}", remedy=start)
 
 
-def _start(data_dir: Path) -> str:
-    return f"start one with `python -m dataplatform.system --data-dir {data_dir}`, or name another with --data-dir"
+def _start(data_dir: Path, *, demo: bool) -> str:
+    command = f"python -m dataplatform.system{' --demo' if demo else ''} --data-dir {data_dir}"
+    return f"start one with `{command}`, or name another with --data-dir"
 
 
 def _not_yours(data_dir: Path) -> Permanent:

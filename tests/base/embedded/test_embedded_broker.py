@@ -79,7 +79,7 @@ def test_it_says_once_that_it_is_no_store(house: House, data_dir: Path, address:
     assert "no store" in said["meaning"]
     assert "KAFKA_HOME" in said["remedy"]
     server(data_dir).kill()
-    events.next(dict, where=server_is_ready)
+    assert events.next(dict, where=server_is_ready)["address"] == address
     while not events.is_empty():
         assert events.next(dict)["event"] != "light broker"
 

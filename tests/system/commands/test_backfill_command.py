@@ -78,7 +78,24 @@ def test_what_coingecko_has_no_more_or_never_had_is_left_with_the_reason(command
     assert "of ethereum: prices of 1d" in left.stderr
     assert "a paid plan reaches further back" in left.stderr
     assert "of no-such-coin: prices of 1h" in left.stderr
-    assert "not_found" in left.stderr
+    assert "CoinGecko has no coin 'no-such-coin'" in left.stderr
+    assert "404" not in left.stderr
+
+
+@pytest.mark.parametrize("timeframe", [[], ["--timeframe", "4h"]])
+def test_what_is_said_of_an_unknown_coin_agrees(command: Command, topology: Path, timeframe: list[str]) -> None:
+    coins = ["--coins", "BTC,BTC2", "--from", "2d", *timeframe]
+    left = command("backfill", *coins, topology, "--demo")
+
+    assert (left.exit_code, "; filled 0, 0 records written" in left.stdout) == (1, True), left.output
+    assert "CoinGecko has no coin 'BTC'; its ids are like 'bitcoin'" in left.stderr
+    assert "filling BTC2 (done=0, total=" in left.stderr
+
+
+def test_all_candles_that_coingecko_still_has_can_be_asked_for(command: Command, topology: Path) -> None:
+    filled = command("backfill", "--coins", "ripple", "--from", "30d", "--timeframe", "4h", topology, "--demo")
+
+    assert (filled.exit_code, "left" in filled.stderr) == (0, False), filled.output
 
 
 @pytest.mark.long

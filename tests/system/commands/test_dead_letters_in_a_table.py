@@ -137,6 +137,45 @@ def test_what_the_database_still_refuses_stays_until_that_is_mended(
     assert rows("SELECT count(*) FROM crypto_prices WHERE coin_id = 'unwanted'") == [(1,)]
 
 
+def test_what_stays_adds_up_however_many_reasons_there_are(running: Platform, command: Command, topology: Path) -> None:
+    error = Permanent("rejected", "no")
+    strangers = [
+        letter_for_record(price(f"gone-{number}"), error, origin="gone", target=f"gone-{number}", at=NOON)
+        for number in range(12)
+    ]
+    get_data(running["database"].publish_batch(strangers).get(timeout=PATIENCE))
+
+    _, *lines = command("dead-letters", "replay", topology, "--origin", "gone").stderr.splitlines()
+
+    assert lines[-1] == "  … and 2 others"
+    assert len(lines) == 11
+    assert all(line.startswith("  1  unknown_target: ") for line in lines[:-1])
+
+
+def test_what_is_dropped_is_not_replayed_and_not_listed(
+    running: Platform, command: Command, topology: Path, rows: Rows
+) -> None:
+    error = Permanent("rejected", "violates check constraint")
+    one, other, *more = [
+        letter_for_record(price(f"dropped-{number}"), error, origin="unwanted", target="database", at=NOON)
+        for number in range(4)
+    ]
+    get_data(running["database"].publish_batch([one, other, *more]).get(timeout=PATIENCE))
+
+    by_id = command("dead-letters", "drop", one.id[:12], other.id, topology)
+    again = command("dead-letters", "drop", one.id, topology)
+    by_origin = command("dead-letters", "drop", topology, "--origin", "unwanted", "--since", "2000-01-01")
+    replayed = command("dead-letters", "replay", topology, "--origin", "unwanted")
+
+    assert (by_id.exit_code, by_id.stdout) == (0, "dropped 2\n"), by_id.output
+    assert (again.exit_code, f"no single dead letter begins with {one.id!r}" in again.stderr) == (2, True)
+    assert (by_origin.exit_code, by_origin.stdout) == (0, "dropped 2\n"), by_origin.output
+    assert (replayed.exit_code, replayed.stdout) == (0, "replayed 0\n")
+    assert command("dead-letters", "list", topology, "--origin", "unwanted").stdout == "no dead letters\n"
+    assert "4  unwanted" in command("dead-letters", "list", topology, "--origin", "unwanted", "--replayed").stdout
+    assert rows("SELECT count(*) FROM crypto_prices WHERE coin_id LIKE 'dropped-%%'") == [(0,)]
+
+
 def test_where_no_platform_runs_the_servers_are_started_for_it(topology: Path) -> None:
     with TemporaryDirectory(prefix="dp-", dir="/tmp") as folder, no_thread_left_behind():
         listed = CliRunner().invoke(main, ["dead-letters", "list", str(topology), "--data-dir", folder])

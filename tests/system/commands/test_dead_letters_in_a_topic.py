@@ -135,6 +135,35 @@ def test_a_target_that_nobody_knows_is_refused(letters: None, command: Command, 
     assert (refused.exit_code, "did you mean 'database'?" in refused.stderr) == (2, True)
 
 
-@pytest.mark.parametrize("name", ["list", "show", "replay"])
+@pytest.mark.parametrize("name", ["replay", "drop"])
+def test_an_origin_that_no_letter_has_is_named_with_those_there_are(
+    letters: None, command: Command, mended: Path, name: str
+) -> None:
+    answer = command("dead-letters", name, mended, "--origin", "nosuch")
+    assert (answer.exit_code, answer.stderr) == (0, "no dead letter has the origin 'nosuch'; there are topics\n")
+
+
+def test_to_drop_all_of_them_is_not_meant_by_saying_nothing(letters: None, command: Command, mended: Path) -> None:
+    refused = command("dead-letters", "drop", mended)
+    assert (refused.exit_code, "say which letters to drop" in refused.stderr) == (2, True)
+
+
+def test_one_that_is_not_there_keeps_the_others_from_being_dropped(
+    letters: None, command: Command, mended: Path
+) -> None:
+    refused = command("dead-letters", "drop", id_of_garbage(command, mended), "nothing", mended)
+    assert (refused.exit_code, "no single dead letter begins with 'nothing'" in refused.stderr) == (2, True)
+    assert listed(command("dead-letters", "list", mended, "--json"))["count"] == 1
+
+
+def test_what_can_never_be_written_is_dropped(letters: None, command: Command, mended: Path) -> None:
+    dropped = command("dead-letters", "drop", mended, "--stream", "mixed")
+
+    assert (dropped.exit_code, dropped.stdout) == (0, "dropped 1\n"), dropped.output
+    assert command("dead-letters", "list", mended).stdout == "no dead letters\n"
+    assert listed(command("dead-letters", "list", mended, "--json", "--replayed"))["count"] == LETTERS
+
+
+@pytest.mark.parametrize("name", ["list", "show", "replay", "drop"])
 def test_its_help_shows_an_example(command: Command, name: str) -> None:
     assert "python -m dataplatform.system dead-letters list my.toml" in command("dead-letters", name, "--help").stdout

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
+import pytest
 from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,6 +44,27 @@ def test_many_candles_are_cut_into_spans_without_a_hole() -> None:
     assert [one.end for one in spans[:-1]] == [one.start for one in spans[1:]]
     assert spans[-1].end == NOW
     assert all(span.end - span.start <= 5_000 * HOUR / 2 for span in spans)
+
+
+@pytest.mark.parametrize("late", [0, 1, 60, 240])
+def test_who_asks_from_the_limit_of_candles_on_misses_none(late: int) -> None:
+    """Whenever the command was given, and however long it took to get here."""
+    now = NOW + late * timedelta(minutes=1)
+    (span,) = candle_spans(["bitcoin"], now - 30 * DAY - timedelta(seconds=20), now, now, "4h")
+    parts = split(gaps_among([], span, now), span)
+
+    assert parts.beyond == ()
+    assert span.reach <= span.start < span.reach + 4 * HOUR
+
+
+def test_who_asks_from_the_limit_of_prices_on_misses_none() -> None:
+    daily, _ = price_spans(["bitcoin"], NOW - 365 * DAY, NOW, NOW, paid=False)
+    assert daily.reach <= daily.start < daily.reach + DAY
+
+
+def test_what_lies_beyond_the_limit_by_more_is_missing() -> None:
+    (span,) = candle_spans(["bitcoin"], NOW - 32 * DAY, NOW, NOW, "4h")
+    assert [gap.missing for gap in split(gaps_among([], span, NOW), span).beyond] == [13]
 
 
 def test_an_interval_that_is_not_over_is_no_gap() -> None:

@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from dataplatform.base.agent import State
 from dataplatform.system.__main__ import main
+from dataplatform.system.control.place import listen
 from dataplatform.system.platform import Platform
 
 NAMES = ("attach", "status", "pause", "resume", "restart", "drain", "tail", "top")
@@ -31,7 +32,7 @@ def test_the_status_is_a_table_or_json(platform: Platform) -> None:
     assert "coingecko" in run(platform, "status").stdout
     status = json.loads(run(platform, "status", "--json").stdout)
     assert status["phase"] == "running"
-    assert status.keys() >= {"version", "uptime_s", "agents", "routes", "tables", "topics", "incidents"}
+    assert status.keys() >= {"version", "uptime_s", "agents", "routes", "tables", "topics", "incidents", "servers"}
 
 
 def test_a_source_is_paused_restarted_and_resumed(platform: Platform) -> None:
@@ -41,9 +42,9 @@ def test_a_source_is_paused_restarted_and_resumed(platform: Platform) -> None:
 
     assert run(platform, "pause", "coingecko").stdout == "coingecko is paused\n"
     assert state() is State.PAUSED
-    assert run(platform, "restart", "coingecko").stdout == "coingecko was restarted\n"
     assert run(platform, "resume", "coingecko").stdout == "coingecko reads on\n"
     assert state() is State.RUNNING
+    assert run(platform, "restart", "coingecko").stdout == "coingecko was restarted\n"
 
 
 @pytest.mark.parametrize(
@@ -78,6 +79,14 @@ def test_the_demo_has_a_directory_of_its_own(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     said = [CliRunner().invoke(main, ["status", *demo]).stderr for demo in ((), ("--demo",))]
     assert [name in text for name, text in zip(("live", "demo"), said, strict=True)] == [True, True]
+
+
+def test_who_asks_for_a_demo_that_does_not_run_is_told_how_to_start_a_demo(tmp_path: Path) -> None:
+    started = f"python -m dataplatform.system --demo --data-dir {tmp_path}`"
+    assert started in run(tmp_path, "status", "--demo").stderr
+    assert "--demo" not in run(tmp_path, "status").stderr
+    listen(tmp_path).close()
+    assert started in run(tmp_path, "status", "--demo").stderr
 
 
 def test_a_prompt_ends_when_one_leaves_and_not_after_some_time() -> None:
