@@ -223,6 +223,7 @@ class Stage:
     trace: Trace = field(factory=Trace)
     _gates: list[Gate] = field(factory=list)
     _started: list[tuple[Context, pykka.ActorRef[Any]]] = field(factory=list)
+    _before: frozenset[threading.Thread] = field(factory=lambda: frozenset(threading.enumerate()))
 
     def __attrs_post_init__(self) -> None:
         self.scheduler = WatchedScheduler(self.clock)
@@ -305,7 +306,7 @@ class Stage:
         for context, ref in reversed(self._started):
             context.stopping.set()
             ref.stop(block=False)
-        for thread in threading.enumerate():
+        for thread in set(threading.enumerate()) - self._before:
             if thread.name.startswith(("Probe", "Supervisor")):
                 thread.join(DEADLINE)
         self.runtime.stop()
