@@ -78,8 +78,9 @@ Message: TypeAlias = CountDue
 class Bookkeeper(Agent):
     """Asks the clients how much there is; on a drain, when sources and targets are done, once more.
 
-    It is told the tables of each database client and the topics of each producer. Of a table with more than five million rows it takes PostgreSQL's own estimate. What cannot be reached keeps its
-    last count: its client shows the outage.
+    It is told the tables of each database client and the topics of each producer. Of a table with more than five
+    million rows it takes PostgreSQL's own estimate. What cannot be reached keeps its last count: its client shows the
+    outage.
     """
 
     kind: ClassVar[str] = "service"

@@ -110,8 +110,8 @@ def test_log_lines_stand_whole_above_the_table(demo: Session) -> None:
     above = lines[:head]
     for said in (
         r"\d\d:\d\d:\d\d simulator: serving simulated data \(url=http://127\.0\.0\.1:\d+/api/v3\)",
-        r"\d\d:\d\d:\d\d broker: server is ready \(address=127\.0\.0\.1:\d+, took_s=[\d.]+, pid=\d+\)",
-        r"\d\d:\d\d:\d\d postgres: server is ready \(address=\S+&port=5432, took_s=[\d.]+, pid=\d+\)",
+        r"\d\d:\d\d:\d\d broker: server is ready \(took_s=[\d.]+, pid=\d+, address=127\.0\.0\.1:\d+\)",
+        r"\d\d:\d\d:\d\d postgres: server is ready \(took_s=[\d.]+, pid=\d+, address=postgresql://\S+",
     ):
         assert sum(bool(re.fullmatch(said, line)) for line in above) == 1, above
     assert not any("route" in line or "starting, up" in line for line in above)

@@ -151,7 +151,7 @@ class ServerAgent(Agent):
     def _up(self, process: ServerProcess) -> None:
         now, failures = self.clock.monotonic(), self.backoff.failures
         took = round(now - self._started_at, 3)
-        self.log.info("server is ready", address=self._address(), took_s=took, pid=process.pid)
+        self.log.info("server is ready", took_s=took, pid=process.pid, address=self._address())
         self.recover()
         self.backoff.failures = failures  # forgotten once the server has lasted, not when it has merely started
         self._phase, self._started_at = Phase.RUNNING, now

@@ -148,6 +148,11 @@ def test_to_drop_all_of_them_is_not_meant_by_saying_nothing(letters: None, comma
     assert (refused.exit_code, "say which letters to drop" in refused.stderr) == (2, True)
 
 
+def test_an_id_alone_is_no_topology(letters: None, command: Command) -> None:
+    refused = command("dead-letters", "drop", "0123456789ab0")
+    assert (refused.exit_code, "no single dead letter begins with '0123456789ab0'" in refused.stderr) == (2, True)
+
+
 def test_one_that_is_not_there_keeps_the_others_from_being_dropped(
     letters: None, command: Command, mended: Path
 ) -> None:
