@@ -108,7 +108,7 @@ def test_the_first_demo_installs_and_the_second_only_starts(checkout: Checkout) 
     first = checkout.run("scripts/demo", "--run-for", "5")
     pip = "-m pip install --quiet --disable-pip-version-check --no-input --editable"
     assert checkout.calls() == [
-        f"/> {pip} {checkout.root}[embedded]",
+        f"/> {pip} {checkout.root}[embedded,repl]",
         "/> -m dataplatform.system --demo --run-for 5",
     ]
     assert re.search(r"demo: installed in \d+ s", first.stdout)
@@ -120,7 +120,7 @@ def test_the_scripts_share_one_environment_and_extras_are_added(checkout: Checko
     for script in ("scripts/demo", "scripts/test", "scripts/demo"):
         checkout.run(script)
     installs = [call.rpartition("[")[2] for call in checkout.calls() if "pip install" in call]
-    assert installs == ["embedded]", "embedded,repl,test]"]
+    assert installs == ["embedded,repl]", "embedded,repl,test]"]
 
 
 @pytest.mark.parametrize("name", ["setup.cfg", "pyproject.toml"])

@@ -67,7 +67,7 @@ def test_a_failure_prints_its_remedy_and_no_traceback(typist: Typist) -> None:
 
 def test_an_error_that_is_raised_prints_its_remedy_and_no_traceback(typist: Typist) -> None:
     shown = typist.type('from dataplatform import get_data; get_data(pause("coingeko"))')
-    assert "not_found: no agent is called 'coingeko'; did you mean 'coingecko'?" in shown
+    assert "not_found: no source is called 'coingeko'; did you mean 'coingecko'?" in shown
     assert "→ there are" in shown
     assert "Traceback" not in shown
 

@@ -21,7 +21,7 @@ from psycopg2.extensions import connection, cursor
 
 __all__ = ["BoundedConnection", "BoundedCursor"]
 
-IDLE = 1.0  # seconds
+IDLE = 0.5  # seconds
 
 
 @define(eq=False)
@@ -58,8 +58,8 @@ class Watch:
                         del self._due[token]
                         with suppress(OSError):
                             line.shutdown(socket.SHUT_RDWR)
-                patience = min((due - now for due, _ in self._due.values()), default=IDLE)
-                if not (self._changed.wait(patience) or self._due):
+                soonest = min((due - now for due, _ in self._due.values()), default=IDLE)
+                if not (self._changed.wait(min(soonest, IDLE)) or self._due):
                     self._thread = None
                     return
 

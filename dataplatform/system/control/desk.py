@@ -7,6 +7,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from attrs import frozen
@@ -175,4 +176,7 @@ class Desk:
 
 
 def _nobody(what: str, name: str, names: Sequence[str]) -> Permanent:
-    return Permanent("not_found", f"no {what} is called {name!r}{suggestion(name, names)}")
+    hint = suggestion(name, get_close_matches(name, names, n=1, cutoff=0.5))
+    return Permanent(
+        "not_found", f"no {what} is called {name!r}{hint}", remedy=f"there are {', '.join(names) or 'none'}"
+    )

@@ -110,7 +110,7 @@ def test_an_agent_is_restarted_as_often_as_one_likes_and_that_is_no_crash(
         ("", RestartAgent("nobody"), "not_found", "there are"),
         ("", RestartAgent("supervisor"), "unsupported", "supervisor is not restarted: it restarts the others"),
         ("", RestartAgent("control"), "unsupported", "control is not restarted: requests come by it"),
-        ("", ResumeSource("nosuch"), "not_found", "no source is called 'nosuch'; did you mean 'coingecko'?"),
+        ("", ResumeSource("nosuch"), "not_found", "no source is called 'nosuch'; there are coingecko"),
         ("", TailTopic("crypto-prices"), "not_found", "no broker"),
         ("", RunQuery("select 1"), "not_found", "no database"),
         ("", Pause(), "unsupported", "the platform does not take Pause"),
