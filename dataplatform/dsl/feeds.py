@@ -17,6 +17,7 @@ from dataplatform.result import Failure, Result, Success
 
 __all__ = ["Crop", "Feed", "FeedState"]
 
+HELD_BACK = "throttled"
 FEED_BACKOFF = BackoffPolicy(base=0.5, cap=60.0)
 
 
@@ -61,9 +62,10 @@ class FeedState:
     """A feed at work. Times are those of the monotonic clock, in seconds.
 
     `due` is when its next turn is, `next_try` when it is tried again after a failure. `blocked` says that its time has
-    come while the targets had no credit, or the source was paused. `plan` is the
-    reading under way, or one that an outage broke off between two requests: the next try goes on with it, so that a
-    rate limit slows a reading of many pages down and does not make it begin anew for ever.
+    come while the targets had no credit, or the source was paused. `failing` is why it fails; to be held back by the
+    client's own rate limit is no reason of its own. `plan` is the reading under way, or one that an outage broke off
+    between two requests: the next try goes on with it, so that a rate limit slows a reading of many pages down and does
+    not make it begin anew for ever.
     """
 
     feed: Feed
@@ -92,7 +94,9 @@ class FeedState:
 
     def failed(self, error: PlatformError) -> float:
         """Return in how many seconds to try again: after an outage by its backoff, else not before the next turn."""
-        self.reading, self.failing = False, error
+        self.reading = False
+        if self.failing is None or error.code != HELD_BACK:
+            self.failing = error
         if isinstance(error, Transient):
             if not self.answers:
                 self.plan = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from functools import partial
 from importlib.metadata import EntryPoint
@@ -22,6 +23,7 @@ from dataplatform.system.logs import Redactor, configure_logs, secrets_of
 from dataplatform.system.platform import Platform, default_data_dir
 from dataplatform.system.running import Run, Signals
 from dataplatform.system.servers import require_installed
+from dataplatform.system.structure import suggestion
 from dataplatform.system.table import TableView
 from dataplatform.system.topology import DEFAULT, ConfigurationError, Topology, load_topology, locate
 from dataplatform.system.view import LineView, View
@@ -29,6 +31,7 @@ from dataplatform.system.view import LineView, View
 __all__ = ["main"]
 
 EXIT_USAGE = 2
+NAME = re.compile(r"[a-z][a-z-]*")  # of a command; no option, and no file with an ending
 HERE = "dataplatform.system"
 COMMANDS = {
     "backfill": f"{HERE}.commands.backfill:backfill_command",
@@ -69,7 +72,10 @@ class Commands(click.Group):
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if not args or (args[0] not in {*self.commands, *COMMANDS} and args[0] not in ctx.help_option_names):
+        names = {*self.commands, *COMMANDS}
+        if not args or (args[0] not in names and args[0] not in ctx.help_option_names):
+            if args and NAME.fullmatch(args[0]) and not Path(args[0]).exists():
+                raise click.UsageError(f"no command and no file is called {args[0]!r}{suggestion(args[0], names)}", ctx)
             args = ["run", *args]
         return super().parse_args(ctx, args)
 

@@ -122,6 +122,19 @@ def test_a_reading_goes_on_where_an_outage_broke_it_off(flow: Flow) -> None:
     assert flow.store("table").coins == ["a", "b", "c"]
 
 
+def test_the_reason_of_an_outage_is_shown_while_tries_are_held_back(flow: Flow) -> None:
+    source = Poll()
+    source.acts += [failing(Transient("unreachable", "no such host")), failing(Transient("throttled", "used up"))]
+    source.bring("a")
+    flow.start(source, "table", feeds=[FeedSpec(every=1.0)])
+    for _ in range(2):
+        flow.wait_for(FeedDue)
+        assert flow.reason(SOURCE) == "unreachable: no such host"
+        flow.quiet()
+    flow.written(1)
+    assert flow.reason(SOURCE) is None
+
+
 def test_a_reading_that_fails_for_good_begins_anew(flow: Flow) -> None:
     source = Poll()
     source.acts += [lambda _: None, failing(Permanent("not_found", "no such page"))]

@@ -254,6 +254,13 @@ def test_every_command_can_be_loaded_and_is_called_by_its_name() -> None:
         assert command.name == name
 
 
+@pytest.mark.parametrize("word", ["statsu", "dead-leters"])
+def test_a_word_that_is_no_command_is_put_right(word: str) -> None:
+    result = run(word)
+    assert result.exit_code == 2
+    assert f"no command and no file is called {word!r}; did you mean " in result.stderr
+
+
 def test_a_command_loads_no_other() -> None:
     code = "import sys, dataplatform.system.__main__ as cli; print('mcp' in sys.modules, 'IPython' in sys.modules)"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

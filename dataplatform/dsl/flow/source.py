@@ -235,7 +235,7 @@ class FlowSource(Agent):
         delay = state.failed(error)
         state.next_try = self.clock.monotonic() + delay
         self.count("failed_reads")
-        self.degrade(error, delay)
+        self.degrade(state.failing or error, delay)
         self.after(delay, FeedDue(state.feed.name))
         self._drained_when_quiet()
 
