@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.long
+
 SCRIPTS = Path(__file__).parents[2] / "scripts" / "topologies"
 PATIENCE = 100.0  # seconds; each takes five on a machine of its own
 LONGEST = 60

@@ -13,6 +13,8 @@ from dataplatform.base.streaming import Produce, Produced, Subscription, TopicSp
 from tests.base.streaming.broker import Broker
 from tests.base.streaming.clients import Client, Clients, Consumer
 
+pytestmark = pytest.mark.long
+
 GROUP = "movers"
 
 

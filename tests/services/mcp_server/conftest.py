@@ -19,7 +19,7 @@ from tests.services.mcp_server.served import TOKENS, TOPOLOGY, Served, Session
 __all__ = ["data_dir", "template"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def running(template: Path) -> Iterator[Served]:
     tokens = {name: secrets.token_urlsafe(32) for name in TOKENS}
     lines = [

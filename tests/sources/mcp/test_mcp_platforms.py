@@ -64,6 +64,8 @@ to = ["here"]
 
 [[routes]]
 from = "ours"
+
+pytestmark = pytest.mark.long
 to = ["there"]
 """
 COINS = "select distinct coin_id from crypto_prices"

@@ -20,7 +20,7 @@ from tests.system.commands.listening import hears, listening
 from tests.system.commands.processes import beside
 from tests.system.commands.topologies import MENDED
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = [pytest.mark.timeout(60), pytest.mark.long]
 Command = Callable[..., Result]
 Rows = Callable[..., list[tuple[Any, ...]]]
 STORED = """
