@@ -19,6 +19,8 @@ from tests.integration.conftest import copied
 from tests.integration.platforms import restarted, unbalanced
 from tests.sources.mcp.conftest import PATIENCE, Far
 
+pytestmark = pytest.mark.long
+
 TOPOLOGY = """
 [clients.far]
 kind = "mcp"
@@ -64,8 +66,6 @@ to = ["here"]
 
 [[routes]]
 from = "ours"
-
-pytestmark = pytest.mark.long
 to = ["there"]
 """
 COINS = "select distinct coin_id from crypto_prices"
