@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from threading import Event
@@ -46,7 +47,7 @@ def failing(error: PlatformError) -> Act:
 
 
 @define(eq=False)
-class Script:
+class Script(ABC):
     """How a client answers: by its next act, which may do nothing but hold it up, and else as it should."""
 
     acts: deque[Act] = field(factory=deque)
@@ -58,11 +59,12 @@ class Script:
         result = act(request) if act else None
         return self._answer(request) if result is None else result
 
-    def opened(self) -> None:
+    def opened(self) -> None:  # noqa: B027  may be left out
         """Take note that the client's agent has started."""
 
+    @abstractmethod
     def _answer(self, request: Any) -> Result[Any]:
-        raise NotImplementedError
+        """Answer as the client should."""
 
     def stall(self) -> Stall:
         stall = Stall()
