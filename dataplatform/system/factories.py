@@ -134,14 +134,14 @@ def create_mcp_market_data_writer(
 
 def create_redpanda_market_data_reader(
     name: str = "redpanda",
-    brokers: Sequence[str] | RedpandaSettings = BROKERS,
+    brokers: str | Sequence[str] | RedpandaSettings = BROKERS,
     topics: Mapping[str, str] = NO_TOPICS,
 ) -> MarketDataReader:
     """Start a reader of Redpanda's or Kafka's topics.
 
-    `brokers` are addresses (`localhost:9092`), or the settings of a cluster that asks for TLS or SASL. `topics` names
-    the topic of each kind of record (`{"prices": "crypto-prices"}`), where it is not the kind's own. Raises as
-    `create_timescale_market_data_writer` does.
+    `brokers` are addresses (`"one:9092,two:9092"`, or a list of them), or the settings of a cluster that asks for TLS
+    or SASL. `topics` names the topic of each kind of record (`{"prices": "crypto-prices"}`), where it is not the kind's
+    own. Raises as `create_timescale_market_data_writer` does.
     """
     options: dict[str, Any] = {"topics": dict(topics)} if topics else {}
     client = ClientSpec("redpanda", _redpanda(brokers))
@@ -182,7 +182,7 @@ def create_timescale_market_data_writer(
 
 def create_redpanda_market_data_writer(
     name: str = "redpanda",
-    brokers: Sequence[str] | RedpandaSettings = BROKERS,
+    brokers: str | Sequence[str] | RedpandaSettings = BROKERS,
     topics: Mapping[str, str] = NO_TOPICS,
 ) -> MarketDataWriter:
     """Start a writer into Redpanda's or Kafka's topics.
@@ -221,8 +221,8 @@ def _client(name: str) -> str:
     return f"{name}-client"
 
 
-def _redpanda(brokers: Sequence[str] | RedpandaSettings) -> RedpandaSettings:
-    return brokers if isinstance(brokers, RedpandaSettings) else RedpandaSettings(tuple(brokers))
+def _redpanda(brokers: str | Sequence[str] | RedpandaSettings) -> RedpandaSettings:
+    return brokers if isinstance(brokers, RedpandaSettings) else RedpandaSettings(brokers)
 
 
 def _timescale(connection: str | TimescaleSettings) -> TimescaleSettings:

@@ -6,6 +6,7 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Collection, Iterable, Mapping
+from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path as FilePath
 from typing import Any
@@ -45,6 +46,7 @@ __all__ = [
 
 DEFAULT = FilePath(__file__).with_name("default.toml")
 SECTIONS = ("system", "clients", "sources", "targets", "services", "routes")
+KIND = "kind"
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}", re.ASCII)
 
 
@@ -172,9 +174,10 @@ class _Parser:
             path: Path = (section, name)
             if not NAME.fullmatch(name):
                 self._add(path, f"{name!r} is no name: letters, digits, - and _, a letter first, 63 at most")
-            kind = self._kind(table, path, kinds)
+            key = _kind_key(table, kinds)
+            kind = self._kind(table, key, path, kinds)
             options = self._load(kinds[kind], options_of, path) if kind is not None else None
-            rest = {key: value for key, value in table.items() if key != "kind"} if kind is not None else {}
+            rest = {other: value for other, value in table.items() if other != key} if kind is not None else {}
             structured = self._structure(options, rest, path) if options is not None else None
             if kind is not None and structured is not None:
                 made[name] = make(kind, structured)
@@ -182,16 +185,20 @@ class _Parser:
                 self.broken.add((section, name))
         return made
 
-    def _kind(self, table: Any, path: Path, kinds: Collection[str]) -> str | None:
+    def _kind(self, table: Any, key: str, path: Path, kinds: Collection[str]) -> str | None:
+        """Return the kind of a table, which stands under `key`, unless it has none that there is."""
         known = ", ".join(sorted(kinds))
         if not isinstance(table, dict):
             self._add(path, f"expected a table [{'.'.join(map(str, path))}]")
-        elif (kind := table.get("kind")) is None:
+            return None
+        if key != KIND:
+            self._add((*path, key), f"unknown key {key!r}; did you mean {KIND!r}?")
+        if (kind := table.get(key)) is None:
             self._add(path, f"[{'.'.join(map(str, path))}] has no kind; there are {known}")
         elif not isinstance(kind, str):
-            self._add((*path, "kind"), f"kind: expected text, got {kind!r:.60}; there are {known}")
+            self._add((*path, key), f"kind: expected text, got {kind!r:.60}; there are {known}")
         elif kind not in kinds:
-            self._add((*path, "kind"), f"unknown kind {kind!r}{suggestion(kind, kinds)}")
+            self._add((*path, key), f"unknown kind {kind!r}{suggestion(kind, kinds)}")
         else:
             return kind
         return None
@@ -217,6 +224,15 @@ class _Parser:
 
     def _add(self, path: Path, message: str) -> None:
         self.problems.append(Problem(path, message))
+
+
+def _kind_key(table: Any, kinds: Collection[str]) -> str:
+    """Return the key that the kind stands under: `kind`, unless it is missing and another is a misspelling of it."""
+    if not isinstance(table, dict) or KIND in table:
+        return KIND
+    alike = [key for key in table if get_close_matches(key.lower(), [KIND, "type"])]
+    meant = [key for key in alike if isinstance(table[key], str) and get_close_matches(table[key], kinds)]
+    return next(iter(meant), KIND)
 
 
 def _names(table: Any) -> Iterable[str]:

@@ -54,6 +54,8 @@ from = "topics"
 to = "tables"
 """
 WHOLE = "expected a whole number or a size like '64MiB'"
+BAD_PORT = "10: brokers: 'localhost:abc' has the port 'abc'; a port is from 1 to 65535"
+NO_KIND = "16: [sources.coins] has no kind; there are coingecko, mcp, redpanda, timescale"
 DURATION = "expected a number or a duration like '30s', '5m' or '250ms'"
 DATABASE = '[clients.db]\nkind = "timescale"\ndsn = "${DATABASE_URL}"'
 ENVIRON = {"DATABASE_URL": "postgresql://ada:hunter2@db.example/market"}
@@ -197,6 +199,14 @@ def test_a_switch_and_a_port_may_come_from_the_environment() -> None:
         ('kind = "coingecko"', 'kind = "coingeko"', "17: unknown kind 'coingeko'; did you mean 'coingecko'?"),
         ('kind = "http"', "kind = 1", "5: kind: expected text, got 1; there are http, mcp, redpanda, timescale"),
         ('kind = "http"\n', "", "4: [clients.web] has no kind; there are http, mcp, redpanda, timescale"),
+        ('kind = "coingecko"', 'kindd = "coingecko"', "17: unknown key 'kindd'; did you mean 'kind'?"),
+        ('kind = "http"', 'Kind = "http"', "5: unknown key 'Kind'; did you mean 'kind'?"),
+        ('kind = "http"', 'type = "http"', "5: unknown key 'type'; did you mean 'kind'?"),
+        ('kind = "coingecko"', "kinds = ['coingecko']", NO_KIND),
+        # brokers' addresses
+        ('["localhost:9092"]', '"localhost:abc"', BAD_PORT),
+        ('["localhost:9092"]', '["one:9092", "::1"]', "10: brokers: '::1' has several colons; write '[::1]:9092'"),
+        ('["localhost:9092"]', '"embeded"', "10: brokers: 'embeded' has no port; did you mean 'embedded'?"),
         # missing keys
         (
             'base_url = "https://api.example/v3"\n',
@@ -236,6 +246,18 @@ def test_a_switch_and_a_port_may_come_from_the_environment() -> None:
 )  # fmt: skip
 def test_a_mistake_is_named_with_its_line_and_what_would_be_right(old: str, new: str, said: str) -> None:
     assert said in changed(old, new)
+
+
+def test_a_misspelled_kind_is_said_once_and_the_rest_of_its_table_is_read() -> None:
+    assert changed('kind = "http"\n', 'kindd = "http"\nmax_bdy = 5\n') == [
+        "5: unknown key 'kindd'; did you mean 'kind'?",
+        "6: unknown key 'max_bdy'; did you mean 'max_body'?",
+    ]
+
+
+def test_addresses_of_brokers_may_stand_in_one_text() -> None:
+    topology = parse_topology(GOOD.replace('["localhost:9092"]', '"one:9092, [::1]:19092"'), environ=ENVIRON)
+    assert topology.clients["kafka"].settings.brokers == ("one:9092", "[::1]:19092")
 
 
 def test_a_mistake_is_said_once_and_hides_no_other() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from attrs import field, frozen, validators
 
+from dataplatform.base.streaming.addresses import parse_brokers
 from dataplatform.base.streaming.starts import EARLIEST, Start, as_start
 
 __all__ = ["RedpandaSettings", "Subscription", "TopicSpec"]
@@ -22,7 +23,7 @@ class RedpandaSettings:
     `light` says that the broker is the embedded stand-in, which answers an empty fetch at once.
     """
 
-    brokers: tuple[str, ...] = field(converter=tuple[str, ...], metadata={"help": "['host:port', …], or 'embedded'"})
+    brokers: tuple[str, ...] = field(converter=parse_brokers, metadata={"help": "['host:port', …], or 'embedded'"})
     security_protocol: str = field(default="PLAINTEXT", validator=validators.in_(PROTOCOLS))
     sasl_mechanism: str | None = field(default=None, validator=validators.optional(validators.in_(MECHANISMS)))
     username: str | None = None
