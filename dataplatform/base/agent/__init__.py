@@ -7,6 +7,7 @@ from dataplatform.base.agent.backoff import Backoff, BackoffPolicy
 from dataplatform.base.agent.child import ChildSpec, Intensity, Link, Restart, Strategy
 from dataplatform.base.agent.clock import Clock, ManualClock, SystemClock
 from dataplatform.base.agent.context import Context, Runtime
+from dataplatform.base.agent.deferred import Deferred
 from dataplatform.base.agent.directory import Address, Directory, Entry
 from dataplatform.base.agent.journal import Incident, Journal
 from dataplatform.base.agent.later import later
@@ -38,6 +39,7 @@ __all__ = [
     "ChildSpec",
     "Clock",
     "Context",
+    "Deferred",
     "Degraded",
     "Directory",
     "Drain",

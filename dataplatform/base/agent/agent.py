@@ -11,6 +11,7 @@ from typing import Any, ClassVar, TypeVar
 from dataplatform.base.agent.backoff import Backoff
 from dataplatform.base.agent.child import ChildSpec
 from dataplatform.base.agent.context import Context
+from dataplatform.base.agent.deferred import Deferred
 from dataplatform.base.agent.directory import Address
 from dataplatform.base.agent.journal import Incident
 from dataplatform.base.agent.messages import (
@@ -87,8 +88,8 @@ class Agent(MortalActor):
         """Acquire what the agent holds; it is `Ready` when this returns."""
 
     @abstractmethod
-    def receive(self, message: Any) -> Result[Any] | None:
-        """Handle one message of the agent's union; answer requests with a `Result`."""
+    def receive(self, message: Any) -> Result[Any] | Deferred[Any] | None:
+        """Handle one message of the agent's union; answer requests with a `Result`, or a `Deferred` to settle later."""
 
     def _close(self) -> None:
         """Release what is held. Safe to call twice; runs on every exit, after a failing `_open` too."""
@@ -128,6 +129,11 @@ class Agent(MortalActor):
         sent = address.tell(Call(request, token, self.actor_ref))
         if is_failure(sent):
             self.actor_ref.tell(Reply(token, sent))
+
+    def wait(self, seconds: float, then: Callable[[], None]) -> None:
+        """Run `then` in this agent's thread in `seconds`; other messages are handled until then."""
+        token = next(self._tokens)
+        self._calls[token] = (lambda _: then(), self.after(seconds, Reply(token, Success(None))))
 
     def count(self, counter: str, by: int = 1) -> None:
         """Add to one of the agent's counters, seen in its status."""
@@ -188,7 +194,7 @@ class Agent(MortalActor):
         """Say `Ready`; an agent that is ready later overrides this."""
         self.ready()
 
-    def _answer(self, message: Any) -> Result[Any] | None:
+    def _answer(self, message: Any) -> Result[Any] | Deferred[Any] | None:
         match message:
             case GetStatus():
                 status = self.context.runtime.directory.status(self.name)

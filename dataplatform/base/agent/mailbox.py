@@ -23,12 +23,26 @@ class Mailbox(queue.Queue[Any]):
         super().__init__()
         self._agent = weakref.ref(agent)  # refs hold the mailbox, and must not keep a dead agent in memory
         self._closed = False
+        self._in_hand: Envelope[Any] | None = None
 
     def put(self, item: Envelope[Any], block: bool = True, timeout: float | None = None) -> None:  # noqa: FBT001, FBT002  Queue's signature
         """Take a message, in its sender's thread; a proxy call that does not fit raises there and harms nobody."""
         if isinstance(item.message, ProxyCall) and (agent := self._agent()) is not None:
             _refuse_unfit(agent, item.message)
         super().put(item, block, timeout)
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Envelope[Any]:  # noqa: FBT001, FBT002  Queue's signature
+        """Hand the next message to the agent, and remember it as the one in hand."""
+        envelope: Envelope[Any] = super().get(block, timeout)
+        self._in_hand = envelope
+        return envelope
+
+    def take_reply(self) -> pykka.Future[Any] | None:
+        """Take over the answering of the message in hand; None where nobody waits for an answer."""
+        if self._in_hand is None:
+            return None
+        future, self._in_hand.reply_to = self._in_hand.reply_to, None
+        return future
 
     def close(self) -> list[Envelope[Any]]:
         """Refuse all messages from now on, and hand over those that nobody will handle."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 
 import pykka
@@ -12,12 +13,13 @@ import structlog
 from pykka.messages import ProxyCall
 
 from dataplatform.base.agent.context import Context
+from dataplatform.base.agent.deferred import Deferred, Outcome
 from dataplatform.base.agent.directory import Entry
 from dataplatform.base.agent.mailbox import Mailbox
 from dataplatform.base.agent.messages import Call, Drained, Ready, Reply, Terminated
 from dataplatform.base.agent.scheduler import Timer
 from dataplatform.base.agent.status import State
-from dataplatform.errors import PlatformError, Transient
+from dataplatform.errors import Transient
 from dataplatform.result import Failure, Result, Success
 
 __all__ = ["AgentCrashed", "MortalActor", "OrderlyDeath"]
@@ -49,6 +51,7 @@ class MortalActor(pykka.ThreadingActor, ABC):
         self.log: Any = structlog.get_logger().bind(agent=context.name)
         self._vitals = context.vitals
         self._failure: BaseException | None = None
+        self._owed: set[Deferred[Any]] = set()
 
     # What `Agent` writes
 
@@ -57,7 +60,7 @@ class MortalActor(pykka.ThreadingActor, ABC):
         """Acquire what the agent holds, and say so."""
 
     @abstractmethod
-    def _answer(self, message: Any) -> Result[Any] | None:
+    def _answer(self, message: Any) -> Result[Any] | Deferred[Any] | None:
         """Handle one message."""
 
     @abstractmethod
@@ -83,13 +86,15 @@ class MortalActor(pykka.ThreadingActor, ABC):
             entry.ref = self.actor_ref
         self._guarded(self._begin)
 
-    def on_receive(self, message: Any) -> Result[Any] | None:
-        if isinstance(message, Call):
-            answer = self._answer(message.request) or Success(None)
-            with suppress(pykka.ActorDeadError):
-                message.reply_to.tell(Reply(message.token, answer))
-            return None
-        return self._answer(message)
+    def on_receive(self, message: Any) -> Result[Any] | Deferred[Any] | None:
+        if not isinstance(message, Call):
+            return self._answer(message)
+        answer = self._answer(message.request)
+        if isinstance(answer, Deferred):
+            self._owe(answer, partial(_reply, message))
+        else:
+            _reply(message, answer or Success(None))
+        return None
 
     def _handle_receive(self, message: Any) -> Any:
         """Run one message or proxy call; a bug stops the agent, and Pykka hands the exception to the caller."""
@@ -97,10 +102,11 @@ class MortalActor(pykka.ThreadingActor, ABC):
             return self._stopping()
         self._vitals.busy_since = self.clock.monotonic()
         try:
-            return self._guarded(lambda: super(MortalActor, self)._handle_receive(message))
+            answer = self._guarded(lambda: super(MortalActor, self)._handle_receive(message))
+            return self._later(answer) if isinstance(answer, Deferred) else answer
         except Exception as bug:
             if isinstance(message, Call):
-                self._refuse(message, Transient("crashed", f"{self.name} crashed: {_described(bug)}"))
+                _reply(message, self._crashed(bug))
             raise
         finally:
             self._vitals.busy_since = None
@@ -120,10 +126,13 @@ class MortalActor(pykka.ThreadingActor, ABC):
             self._bury()
 
     def _actor_loop_teardown(self) -> None:
-        """Refuse what nobody will handle any more, and whatever comes later."""
+        """Refuse what nobody will handle any more, whatever comes later, and what is still owed."""
+        for answer in tuple(self._owed):
+            answer.settle(self._stopping() if self._failure is None else self._crashed(self._failure))
         for envelope in self._mailbox.close():
             if isinstance(envelope.message, Call):
-                self._refuse(envelope.message, Transient("absent", f"{self.name} stopped before handling the request"))
+                absent = Transient("absent", f"{self.name} stopped before handling the request")
+                _reply(envelope.message, Failure(absent))
             else:
                 self._mailbox.refuse(envelope)
 
@@ -139,9 +148,20 @@ class MortalActor(pykka.ThreadingActor, ABC):
                 raise
             raise AgentCrashed(_described(bug)) from bug  # Pykka would stop every actor of the process
 
-    def _refuse(self, call: Call, error: PlatformError) -> None:
-        with suppress(pykka.ActorDeadError):
-            call.reply_to.tell(Reply(call.token, Failure(error)))
+    def _later(self, answer: Deferred[Any]) -> Result[Any] | None:
+        """Have Pykka not answer the message in hand, whose answer is owed; unless it is there by now."""
+        if answer.result is None and (asker := self._mailbox.take_reply()):
+            self._owe(answer, asker.set)
+        return answer.result
+
+    def _owe(self, answer: Deferred[Any], outcome: Outcome) -> None:
+        answer.then(outcome)
+        if answer.result is None:
+            self._owed.add(answer)
+            answer.then(lambda _: self._owed.discard(answer))
+
+    def _crashed(self, bug: BaseException) -> Failure:
+        return Failure(Transient("crashed", f"{self.name} crashed: {_described(bug)}"))
 
     def _stopping(self) -> Failure:
         return Failure(Transient("stopping", f"{self.name} is stopping"))
@@ -186,6 +206,11 @@ class MortalActor(pykka.ThreadingActor, ABC):
     def _tell_parent(self, message: Ready | Drained | Terminated) -> None:
         with suppress(pykka.ActorDeadError):  # a supervisor that dies stops its children, and needs no telling
             self.context.parent.tell(message)
+
+
+def _reply(call: Call, answer: Result[Any]) -> None:
+    with suppress(pykka.ActorDeadError):
+        call.reply_to.tell(Reply(call.token, answer))
 
 
 def _described(bug: BaseException) -> str:
