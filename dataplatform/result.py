@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeAlias, TypeVar
 
-from attrs import frozen
+from attrs import field, frozen
 from typing_extensions import TypeIs
 
 if TYPE_CHECKING:
@@ -18,9 +18,20 @@ T_co = TypeVar("T_co", covariant=True)
 
 @frozen
 class Success(Generic[T_co]):
-    """What was asked for: `Success([...]).data`."""
+    """What was asked for: `Success([...]).data`, and notes for people where something is to be said about it.
+
+    A note names what the answer lacks, such as a row that could not be read, and why. Two successes with the same data
+    are equal, whatever their notes.
+
+    >>> Success([1, 2], notes=("a third number was left out: it is null",)) == Success([1, 2])
+    True
+    """
 
     data: T_co
+    notes: tuple[str, ...] = field(default=(), eq=False)
+
+    def __repr__(self) -> str:
+        return f"Success(data={self.data!r}{f', notes={self.notes!r}' if self.notes else ''})"
 
 
 @frozen

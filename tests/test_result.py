@@ -58,3 +58,11 @@ def test_an_error_that_is_raised_again_and_again_does_not_gather_frames() -> Non
             get_data(Failure(GONE))
         lengths.append(len(traceback.extract_tb(caught.value.__traceback__)))
     assert lengths == [lengths[0]] * 3
+
+
+def test_notes_are_shown_and_carried_and_make_no_other_answer() -> None:
+    noted = Success([1], ("a row was left out",))
+    assert noted == Success([1])
+    assert noted.notes == ("a row was left out",)
+    assert repr(noted) == "Success(data=[1], notes=('a row was left out',))"
+    assert repr(Success([1])) == "Success(data=[1])"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Self
 
 from attrs import define, evolve, field, frozen
@@ -10,10 +11,10 @@ from attrs import define, evolve, field, frozen
 from dataplatform.base.agent import Backoff, BackoffPolicy
 from dataplatform.dsl.flow import Position
 from dataplatform.dsl.kinds import Kind
-from dataplatform.dsl.plan import Plan
+from dataplatform.dsl.plan import Plan, transformed
 from dataplatform.dsl.types import DeadLetter, Record
 from dataplatform.errors import PlatformError, Transient
-from dataplatform.result import Failure, Result, Success
+from dataplatform.result import Failure, Result, Success, get_data
 
 __all__ = ["Crop", "Feed", "FeedState"]
 
@@ -51,10 +52,14 @@ class Feed:
             planned = plan()
             if isinstance(planned, Failure):
                 return planned
-            transform = planned.data.transform
-            return Success(evolve(planned.data, transform=lambda answers: [Crop(kind, transform(answers))]))
+            return Success(evolve(planned.data, transform=partial(_cropped, kind, planned.data)))
 
         return cls(name, cropped, every)
+
+
+def _cropped(kind: Kind, plan: Plan[Any], answers: list[Any]) -> Success[list[Crop]]:
+    made = transformed(plan, answers)
+    return Success([Crop(kind, get_data(made))], () if isinstance(made, Failure) else made.notes)
 
 
 @define(eq=False)

@@ -81,15 +81,15 @@ class Pipe(Generic[P, R]):
         if strange := [record for record in records if type(record) is not self._record]:
             text = f"the pipe carries {self._record.__name__}, a step made {type(strange[0]).__name__}"
             return Failure(Permanent("incoherent", text))
-        return self._write(records)
+        return self._write(records, read.notes)
 
-    def _write(self, records: list[R]) -> Result[Piped[R]]:
+    def _write(self, records: list[R], notes: tuple[str, ...]) -> Result[Piped[R]]:
         asked = {_name(write): _put(write, records) for write in self._writes} if records else {}
         answers = {name: _all([_answer(one, self._timeout) for one in futures]) for name, futures in asked.items()}
         piped = Piped(records, MappingProxyType(answers))
         if answers and len(piped.failures) == len(answers):
             return Failure(next(iter(piped.failures.values())))
-        return Success(piped)
+        return Success(piped, notes)
 
     def _then(self, step: Callable[[list[R]], list[R]]) -> Pipe[P, R]:
         return evolve(self, steps=(*self._steps, step))

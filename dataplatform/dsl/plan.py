@@ -26,6 +26,7 @@ class Plan(Generic[T]):
     """Put `requests` to `client`, one after the other, then `transform` the list of answers.
 
     `transform` may raise `PlatformError` for answers that are not what was promised; its other exceptions are bugs.
+    Where it has notes to give besides the data, it returns a `Success` that holds both.
     `timeout` is for each request, in seconds. An operation waits `patience` seconds in all for its turn, where the
     client's own rate limit holds requests back (`throttled`). A request that fails with a code in `absent` asked for
     what there is not, and None stands for its answer. `more` returns the requests that follow from the answers to
@@ -34,7 +35,7 @@ class Plan(Generic[T]):
 
     client: Address
     requests: Sequence[Request[Any]]
-    transform: Callable[[list[Any]], T]
+    transform: Callable[[list[Any]], T | Success[T]]
     timeout: float = 10.0
     patience: float = 0.0
     absent: frozenset[str] = frozenset()
@@ -77,6 +78,7 @@ def _turn_in(error: PlatformError) -> float | None:
 def transformed(plan: Plan[T], answers: list[Any]) -> Result[T]:
     """Apply the plan's transform; what it refuses is a failure."""
     try:
-        return Success(plan.transform(answers))
+        made = plan.transform(answers)
     except PlatformError as error:
         return Failure(error)
+    return made if isinstance(made, Success) else Success(made)

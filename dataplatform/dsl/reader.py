@@ -9,6 +9,7 @@ from dataplatform.base.agent import Context
 from dataplatform.dsl import checks
 from dataplatform.dsl.flow import Outbox
 from dataplatform.dsl.flow.source import FlowMessage, FlowSource
+from dataplatform.dsl.matching import asked_for, level1_asked_for
 from dataplatform.dsl.operations import (
     GetAvailableTickers,
     GetCurrentOHLCV,
@@ -33,14 +34,16 @@ __all__ = ["BaseReader", "unknown_coin", "unsupported"]
 
 T = TypeVar("T")
 OfCoin = TypeVar("OfCoin", CryptoPriceData, CryptoOHLCVData)
+SHOWN = 5  # of the coins asked for, in an error
 ReaderMessage: TypeAlias = ReadingOperation | FlowMessage
 
 
 class BaseReader(FlowSource):
     """A source of market data.
 
-    An operation checks its arguments, asks the hook of the same name for a plan, carries it out, and answers a
-    `Result`. A hook that is not overridden makes its operation fail as `unsupported`.
+    An operation checks its arguments, asks the hook of the same name for a plan, carries it out, matches what came to
+    what was asked, and answers a `Result`, whose notes name what was left out. A hook that is not overridden makes its
+    operation fail as `unsupported`.
     """
 
     technology: ClassVar[str] = "this source"
@@ -113,7 +116,8 @@ class BaseReader(FlowSource):
         """
         options = CurrentPricesOptions(vs_currencies=("usd", vs_currency))
         error = checks.coin_id(coin_id) or checks.currencies(options)
-        return self._one_of(coin_id, self._ask(error, lambda: self._current_prices([coin_id], options)))
+        answer = self._ask(error, lambda: self._current_prices([coin_id], options))
+        return self._one_of(self._prices_of([coin_id], answer))
 
     def get_current_prices(
         self, coin_ids: Sequence[str], options: CurrentPricesOptions | None = None
@@ -126,11 +130,12 @@ class BaseReader(FlowSource):
         if error := checks.coin_ids(coin_ids) or checks.currencies(options):
             return Failure(error)
         once = list(dict.fromkeys(coin_ids))
-        return self._in_order(once, self._ask(None, lambda: self._current_prices(once, options)))
+        return self._prices_of(once, self._ask(None, lambda: self._current_prices(once, options)))
 
     def get_available_tickers(self, limit: int | None = None) -> Result[list[str]]:
         """Answer the ids of the coins the source knows, the largest market cap first where it has one."""
-        return self._ask(checks.limit(limit), lambda: self._available_tickers(limit))
+        answer = self._ask(checks.limit(limit), lambda: self._available_tickers(limit))
+        return answer if isinstance(answer, Failure) else Success([*dict.fromkeys(answer.data)][:limit], answer.notes)
 
     def get_market_analytics(self) -> Result[CryptoMarketAnalytics]:
         """Answer the state of the whole market: caps and volumes in US dollars, shares in percent."""
@@ -139,7 +144,8 @@ class BaseReader(FlowSource):
     def get_current_ohlcv(self, coin_id: str, interval: str = "30m") -> Result[CryptoOHLCVData]:
         """Answer the latest complete candle of one coin, in US dollars. Fails as `get_latest_ohlcv` does."""
         error = checks.coin_id(coin_id) or checks.timeframe(interval)
-        return self._one_of(coin_id, self._ask(error, lambda: self._latest_ohlcv([coin_id], interval)))
+        answer = self._ask(error, lambda: self._latest_ohlcv([coin_id], interval))
+        return self._one_of(self._in_order([coin_id], self._candles_of([coin_id], interval, answer)))
 
     def get_latest_ohlcv(self, coin_ids: Sequence[str], timeframe: str = "30m") -> Result[list[CryptoOHLCVData]]:
         """Answer the latest complete candle of each coin, in US dollars, in the order asked.
@@ -150,15 +156,19 @@ class BaseReader(FlowSource):
         if error := checks.coin_ids(coin_ids) or checks.timeframe(timeframe):
             return Failure(error)
         once = list(dict.fromkeys(coin_ids))
-        return self._in_order(once, self._ask(None, lambda: self._latest_ohlcv(once, timeframe)))
+        answer = self._ask(None, lambda: self._latest_ohlcv(once, timeframe))
+        return self._in_order(once, self._candles_of(once, timeframe, answer))
 
     def get_price_history(self, coin_id: str, days: int, vs_currency: str = "usd") -> Result[list[CryptoPriceData]]:
         """Answer the prices of a coin over the last days, oldest first, as densely as the source has them."""
         error = checks.coin_id(coin_id) or checks.days(days) or checks.history_currency(vs_currency)
         answer = self._ask(error, lambda: self._price_history(coin_id, days))
-        if not isinstance(answer, Failure) and not answer.data:
-            return Failure(unknown_coin(coin_id, self.name))
-        return answer
+        if isinstance(answer, Failure):
+            return answer
+        if not answer.data:
+            text = f"{self.name} has no prices of {coin_id!r} (days = {days})"
+            return Failure(Permanent("not_found", text, remedy="see get_available_tickers, or ask for more days"))
+        return asked_for(answer, repr(coin_id), lambda price: price.coin_id == coin_id, self.name)
 
     def get_ohlcv_by_date_range(self, query: DateRangeOHLCVQuery) -> Result[OHLCVSeries]:
         """Answer the candles whose open lies in the query's range, in order, and the gaps among them.
@@ -167,7 +177,12 @@ class BaseReader(FlowSource):
         `unsupported` for a timeframe or a past that the source has no candles of.
         """
         answer = self._ask(checks.date_range(query), lambda: self._ohlcv_by_date_range(query))
-        return answer if isinstance(answer, Failure) else Success(series(answer.data, query, self.clock.now()))
+        candles = answer if isinstance(answer, Failure) else self._candles_of([query.ticker], query.interval, answer)
+        if isinstance(candles, Failure):
+            return candles
+        found = series(candles.data, query, self.clock.now())
+        nothing = f"{self.name} has no candles of {query.interval} of {query.ticker!r} in that range"
+        return Success(found, candles.notes if found.candles else (*candles.notes, nothing))
 
     def get_level1_data(self, query: Level1Query) -> Result[Level1Data]:
         """Answer the best bid and ask of a coin on the market asked for, else on the most traded one.
@@ -175,7 +190,8 @@ class BaseReader(FlowSource):
         Prices are in the currency that `market` quotes (`BTC/USDT`: in USDT). `estimated` says that they were derived
         from a last price and a spread. Fails with `not_found` where the coin is not traded so.
         """
-        return self._ask(checks.level1(query), lambda: self._level1(query))
+        answer = self._ask(checks.level1(query), lambda: self._level1(query))
+        return answer if isinstance(answer, Failure) else level1_asked_for(answer, query, self.name)
 
     # Messages
 
@@ -214,18 +230,34 @@ class BaseReader(FlowSource):
         self.count("failed_operations" if isinstance(answer, Failure) else "operations")
         return answer
 
-    def _one_of(self, coin_id: str, answer: Result[list[OfCoin]]) -> Result[OfCoin]:
+    def _one_of(self, answer: Result[list[OfCoin]]) -> Result[OfCoin]:
+        return answer if isinstance(answer, Failure) else Success(answer.data[0], answer.notes)
+
+    def _prices_of(
+        self, coin_ids: Sequence[str], answer: Result[list[CryptoPriceData]]
+    ) -> Result[list[CryptoPriceData]]:
         if isinstance(answer, Failure):
             return answer
-        return Success(answer.data[0]) if answer.data else Failure(unknown_coin(coin_id, self.name))
+        wanted = frozenset(coin_ids)
+        fitting = asked_for(answer, _named(coin_ids), lambda one: one.coin_id in wanted, self.name)
+        return self._in_order(coin_ids, fitting)
+
+    def _candles_of(
+        self, coin_ids: Sequence[str], timeframe: str, answer: Result[list[CryptoOHLCVData]]
+    ) -> Result[list[CryptoOHLCVData]]:
+        if isinstance(answer, Failure):
+            return answer
+        wanted = frozenset((coin_id, timeframe) for coin_id in coin_ids)
+        asked = f"candles of {timeframe} of {_named(coin_ids)}"
+        return asked_for(answer, asked, lambda one: (one.coin_id, one.timeframe) in wanted, self.name)
 
     def _in_order(self, coin_ids: Sequence[str], answer: Result[list[OfCoin]]) -> Result[list[OfCoin]]:
         if isinstance(answer, Failure):
             return answer
         if not answer.data:
-            return Failure(unknown_coin(", ".join(coin_ids[:5]), self.name))
-        order = {coin_id: place for place, coin_id in enumerate(coin_ids)}
-        return Success(sorted(answer.data, key=lambda record: order.get(record.coin_id, len(order))))
+            return Failure(unknown_coin(", ".join(coin_ids[:SHOWN]), self.name))
+        place = {coin_id: number for number, coin_id in enumerate(coin_ids)}
+        return Success(sorted(answer.data, key=lambda record: place[record.coin_id]), answer.notes)
 
     def _unsupported(self, operation: str) -> Failure:
         return Failure(unsupported(operation, self.technology))
@@ -236,6 +268,10 @@ def unsupported(operation: str, technology: str) -> Permanent:
     from dataplatform.dsl import registry  # noqa: PLC0415  it knows all readers, and so this module
 
     return registry.unsupported(operation, technology)
+
+
+def _named(coin_ids: Sequence[str]) -> str:
+    return ", ".join(map(repr, coin_ids[:SHOWN])) + (", …" if len(coin_ids) > SHOWN else "")
 
 
 def unknown_coin(coin: str, source: str) -> Permanent:

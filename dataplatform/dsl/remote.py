@@ -12,7 +12,7 @@ from dataplatform.dsl.registry import MESSAGES
 from dataplatform.dsl.wire import Wire
 from dataplatform.errors import Permanent
 
-__all__ = ["call_of", "data_of", "operation_of"]
+__all__ = ["call_of", "data_of", "notes_of", "operation_of"]
 
 UNTOLD = "its topology says what it offers (writing: allow_writes = true), and our token what we may use"
 ANSWERS = Wire(lenient=True)
@@ -52,3 +52,9 @@ def data_of(answer: ToolAnswer) -> Any:
         server = f"{answer.server_name} {answer.server_version}".strip() or "the server"
         remedy = "the client has to lead to the MCP server of a platform like this one, of a like version"
         raise Permanent("changed_shape", f"what {answer.tool} of {server} answers: {what}", remedy=remedy) from error
+
+
+def notes_of(answer: ToolAnswer) -> tuple[str, ...]:
+    """Return what the other platform says about its answer."""
+    given = answer.structured.get("notes") if isinstance(answer.structured, dict) else None
+    return tuple(note for note in given if isinstance(note, str)) if isinstance(given, list) else ()

@@ -20,7 +20,7 @@ from dataplatform.dsl.plan import Plan
 from dataplatform.dsl.polling import FeedOptions, Seen
 from dataplatform.dsl.queries import CurrentPricesOptions, DateRangeOHLCVQuery, Level1Query
 from dataplatform.dsl.reader import BaseReader
-from dataplatform.dsl.remote import call_of, data_of, operation_of
+from dataplatform.dsl.remote import call_of, data_of, notes_of, operation_of
 from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoOHLCVData, CryptoPriceData, Level1Data
 from dataplatform.dsl.wire import to_wire
 from dataplatform.errors import PlatformError
@@ -140,8 +140,9 @@ class McpSource(BaseReader):
         return [Crop(PRICES, self._seen.new(PRICES, _joined(found)))]
 
 
-def _read(transform: Callable[[list[Any]], T], answers: list[Any]) -> T:
-    return transform([data_of(answer) for answer in answers if answer is not None])
+def _read(transform: Callable[[list[Any]], T], answers: list[Any]) -> Success[T]:
+    given = [answer for answer in answers if answer is not None]
+    return Success(transform([data_of(answer) for answer in given]), tuple(chain.from_iterable(map(notes_of, given))))
 
 
 def _joined(found: list[list[T]]) -> list[T]:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from attrs import evolve
+
 from dataplatform.base.agent import Directory, ManualClock
 from dataplatform.dsl.feeds import Crop, Feed, FeedState
-from dataplatform.dsl.plan import Plan
+from dataplatform.dsl.kinds import PRICES
+from dataplatform.dsl.plan import Plan, transformed
 from dataplatform.errors import Permanent, Transient
-from dataplatform.result import Success
+from dataplatform.result import Failure, Success, get_data
+from tests.dsl.records import price
 
 OUTAGE = Transient("server_error", "500")
 PLAN: Plan[list[Crop]] = Plan(Directory(ManualClock()).address("client"), [], lambda _: [])
@@ -58,3 +64,19 @@ def test_what_fails_for_good_keeps_nothing() -> None:
     feed.answers.append("page 1")
     feed.failed(Permanent("not_found", "404"))
     assert (feed.plan, feed.answers) == (None, [])
+
+
+def test_a_polled_operation_keeps_its_notes_and_its_failures() -> None:
+    row = price("bitcoin")
+    noted: Plan[Any] = Plan(PLAN.client, [], lambda _: Success([row], ("a row was left out",)))
+    crops = transformed(get_data(Feed.polling("prices", PRICES, lambda: Success(noted), 60.0).plan()), [])
+    assert crops == Success([Crop(PRICES, [row])])
+    assert isinstance(crops, Success)
+    assert crops.notes == ("a row was left out",)
+
+    def refuse(_: list[object]) -> list[Crop]:
+        raise OUTAGE
+
+    refused = evolve(PLAN, transform=refuse)
+    plan = get_data(Feed.polling("prices", PRICES, lambda: Success(refused), 60.0).plan())
+    assert transformed(plan, []) == Failure(OUTAGE)

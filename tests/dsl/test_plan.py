@@ -132,3 +132,11 @@ def test_requests_that_follow_from_answers_are_put_after_them(stage: Stage) -> N
     plan = Plan(address, requests(2), list, more=lambda answers: requests(sum(answers)))
     assert plan.ask(Event()) == Success([1, 2, 1, 2, 3])
     assert Plan(address, requests(2), list, more=lambda _: []).ask(Event()) == Success([1, 2])
+
+
+def test_a_transform_may_give_notes_besides_the_data(stage: Stage) -> None:
+    address = client(stage, lambda _: Success(7))
+    answer = Plan(address, requests(1), lambda answers: Success(sum(answers), ("about",))).ask(Event())
+    assert answer == Success(7)
+    assert isinstance(answer, Success)
+    assert answer.notes == ("about",)

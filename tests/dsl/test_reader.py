@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from threading import Event
 from typing import Any, ClassVar
 
@@ -11,18 +12,28 @@ from attrs import frozen
 
 from dataplatform.base.agent import Ready, Request
 from dataplatform.base.agent.supervisor import StartDue
-from dataplatform.dsl.operations import GetAvailableTickers, GetCurrentPrice, GetCurrentPrices, GetMarketAnalytics
+from dataplatform.dsl.kinds import LEVEL1, OHLCV
+from dataplatform.dsl.operations import (
+    GetAvailableTickers,
+    GetCurrentOHLCV,
+    GetCurrentPrice,
+    GetCurrentPrices,
+    GetLatestOHLCV,
+    GetMarketAnalytics,
+    GetOHLCVByDateRange,
+    GetPriceHistory,
+)
 from dataplatform.dsl.parts import SourceOptions
 from dataplatform.dsl.plan import Plan
 from dataplatform.dsl.proxy import ReaderProxy
-from dataplatform.dsl.queries import CurrentPricesOptions
+from dataplatform.dsl.queries import CurrentPricesOptions, DateRangeOHLCVQuery, Level1Query, OHLCVSeries
 from dataplatform.dsl.reader import BaseReader
 from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoPriceData
 from dataplatform.errors import Permanent, Transient
 from dataplatform.result import Failure, Result, Success, get_data
 from tests.dsl.doubles import Double
 from tests.dsl.flows import running
-from tests.dsl.records import price
+from tests.dsl.records import price, record
 from tests.support.agents import DEADLINE, Stage
 
 OUTAGE = Transient("unreachable", "cannot reach the shop", retry_after=5.0)
@@ -286,3 +297,123 @@ def test_an_operation_over_a_restarting_source_or_client_is_transient(stage: Sta
     running(stage, "client", 2)
     running(stage, "shop", 2)
     assert shop.get_current_price("bitcoin").get(timeout=DEADLINE) == Success(price("bitcoin"))
+
+
+# What nobody asked for
+
+RANGE = DateRangeOHLCVQuery(
+    "bitcoin", datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC), interval="4h"
+)
+
+
+def candle(coin_id: str = "bitcoin", timeframe: str = "4h") -> Any:
+    return record(OHLCV, coin_id=coin_id, timeframe=timeframe, timestamp=RANGE.date_start)
+
+
+def quote(ticker: str = "bitcoin", exchange: str = "binance", market: str = "BTC/USDT") -> Any:
+    return record(LEVEL1, ticker=ticker, exchange=exchange, market=market)
+
+
+class Muddled(Shop):
+    """A source whose client answers everything with what it likes."""
+
+    def _plan(self) -> Result[Plan[Any]]:
+        return Success(Plan(self.client, [Look(())], lambda answers: answers[0]))
+
+    def _available_tickers(self, limit: int | None) -> Result[Plan[list[str]]]:
+        return self._plan()
+
+    def _latest_ohlcv(self, coin_ids: Sequence[str], timeframe: str) -> Result[Plan[Any]]:
+        return self._plan()
+
+    def _price_history(self, coin_id: str, days: int) -> Result[Plan[Any]]:
+        return self._plan()
+
+    def _ohlcv_by_date_range(self, query: DateRangeOHLCVQuery) -> Result[Plan[Any]]:
+        return self._plan()
+
+    def _level1(self, query: Level1Query) -> Result[Plan[Any]]:
+        return self._plan()
+
+
+OF_COINS = [
+    (GetCurrentPrice("ethereum"), price("ethereum"), price("bitcoin")),
+    (GetCurrentPrices(["ethereum"]), price("ethereum"), price("bitcoin")),
+    (GetPriceHistory("ethereum", 1), price("ethereum"), price("bitcoin")),
+    (GetCurrentOHLCV("bitcoin", "4h"), candle(), candle("ethereum")),
+    (GetCurrentOHLCV("bitcoin", "4h"), candle(), candle(timeframe="30m")),
+    (GetLatestOHLCV(["bitcoin"], "4h"), candle(), candle(timeframe="30m")),
+    (GetOHLCVByDateRange(RANGE), candle(), candle("ethereum")),
+    (GetOHLCVByDateRange(RANGE), candle(), candle(timeframe="1d")),
+]
+
+
+@pytest.mark.parametrize(("request_", "asked", "other"), OF_COINS, ids=str)
+@pytest.mark.parametrize("first", [True, False])
+def test_a_record_that_nobody_asked_for_is_left_out_and_named(
+    reader: Start, request_: Request[Any], asked: Any, other: Any, *, first: bool
+) -> None:
+    rows = [other, asked] if first else [asked, other]
+    answer = reader(lambda _: Success(rows), Muddled).ask(request_, DEADLINE)
+    data = get_data(answer)
+    assert (data.candles if isinstance(data, OHLCVSeries) else data) in (asked, [asked])
+    assert isinstance(answer, Success)
+    (note,) = answer.notes
+    assert note.startswith(f"shop answered with {other.coin_id!r}")
+
+
+@pytest.mark.parametrize(("request_", "_asked", "other"), OF_COINS, ids=str)
+def test_an_answer_about_something_else_is_none(reader: Start, request_: Request[Any], _asked: Any, other: Any) -> None:
+    refusal = error(reader(lambda _: Success([other]), Muddled).ask(request_, DEADLINE))
+    assert (type(refusal), refusal.code) == (Permanent, "changed_shape")
+    assert repr(other.coin_id) in refusal.message
+
+
+@pytest.mark.parametrize(
+    ("query", "other"),
+    [
+        (Level1Query("bitcoin"), quote("tether")),
+        (Level1Query("bitcoin", "kraken"), quote()),
+        (Level1Query("bitcoin", market="BTC/EUR"), quote()),
+    ],
+)
+def test_a_bid_and_an_ask_of_something_else_are_none(reader: Start, query: Level1Query, other: Any) -> None:
+    refusal = error(reader(lambda _: Success(other), Muddled).get_level1_data(query).get(timeout=DEADLINE))
+    assert (type(refusal), refusal.code) == (Permanent, "changed_shape")
+
+
+def test_a_market_is_the_same_in_small_letters(reader: Start) -> None:
+    query = Level1Query("bitcoin", "binance", "btc/usdt")
+    answer = reader(lambda _: Success(quote()), Muddled).get_level1_data(query)
+    assert answer.get(timeout=DEADLINE) == Success(quote())
+
+
+def test_tickers_are_no_more_than_asked_for_each_once(reader: Start) -> None:
+    shop = reader(lambda _: Success(["a", "b", "a", "c"]), Muddled)
+    assert shop.get_available_tickers(2).get(timeout=DEADLINE) == Success(["a", "b"])
+
+
+def test_a_range_without_candles_says_so(reader: Start) -> None:
+    answer = reader(lambda _: Success([]), Muddled).get_ohlcv_by_date_range(RANGE).get(timeout=DEADLINE)
+    assert get_data(answer).candles == []
+    assert isinstance(answer, Success)
+    assert answer.notes == ("shop has no candles of 4h of 'bitcoin' in that range",)
+
+
+def test_no_prices_of_those_days_do_not_make_a_coin_unknown(reader: Start) -> None:
+    refusal = error(reader(lambda _: Success([]), Muddled).get_price_history("bitcoin", 7).get(timeout=DEADLINE))
+    assert (refusal.code, refusal.message) == ("not_found", "shop has no prices of 'bitcoin' (days = 7)")
+
+
+def test_an_operation_s_notes_reach_whoever_asked(reader: Start) -> None:
+    class Noting(Shop):
+        def _current_prices(
+            self, coin_ids: Sequence[str], options: CurrentPricesOptions
+        ) -> Result[Plan[list[CryptoPriceData]]]:
+            return Success(Plan(self.client, [], lambda _: Success([price()], ("'tulip' was left out",))))
+
+    shop = reader(cls=Noting)
+    for answer in (shop.get_current_price("bitcoin"), shop.get_current_prices(["tulip", "bitcoin"])):
+        given = answer.get(timeout=DEADLINE)
+        assert isinstance(given, Success)
+        assert given.notes == ("'tulip' was left out",)

@@ -183,6 +183,7 @@ class FlowSource(Agent):
         if isinstance(crops, Failure):
             self._read_failed(state, crops.error)
         else:
+            self._noted(crops.notes)
             self._harvest(state, crops.data)
 
     def _answered(self, state: FeedState, answer: Result[Any]) -> None:
@@ -213,6 +214,11 @@ class FlowSource(Agent):
             self.actor_ref.tell(FeedDue(state.feed.name))
         else:
             self.after(state.due - self.clock.monotonic(), FeedDue(state.feed.name))
+
+    def _noted(self, notes: Sequence[str]) -> None:
+        if notes:
+            self.count("notes", len(notes))
+            self.log.warning("read with notes", count=len(notes), first=notes[0])
 
     def _take_in(self, crop: Crop) -> None:
         self.count("records", len(crop.records))

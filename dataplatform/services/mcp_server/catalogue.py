@@ -1,7 +1,7 @@
 """The tools: made from the messages of the DSL, so that no operation is written twice.
 
 A tool is called as its operation is, takes the operation's arguments besides `source` or `target`, and answers
-`{"source": …, "result": …}`.
+`{"source": …, "result": …}`, and `notes` where something is to be said about the result.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class Catalogue:
         arguments = self._arguments(name, message, side, places)
         answer = msgspec.defstruct(
             f"{message.__name__}Answer",
-            [(side, str), ("result", self._answers.form(result_of(message)))],
+            [(side, str), ("result", self._answers.form(result_of(message))), ("notes", list[str], [])],
             rename=camel_case,
         )
         said = described(getattr(base, name))

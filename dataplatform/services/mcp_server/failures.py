@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from difflib import get_close_matches
+from typing import TypeVar
 
+from attrs import evolve
 from mcp.types import CallToolResult, TextContent
 
 from dataplatform.base.mcp.told import ERROR, as_meta
 from dataplatform.errors import Permanent, PlatformError, Transient
+from dataplatform.result import Failure, Result
 
 __all__ = ["ERROR", "advised", "text_of", "told_by", "tool_error"]
 
+T = TypeVar("T")
 PAUSE = 2.0  # seconds to wait where nobody has said how long
 LONGEST = 1_500
 SHOWN = 5
@@ -57,9 +61,12 @@ def advised(
                      "get_available_tickers has them all")  # fmt: skip
 
 
-def told_by(place: str, reader: str, error: PlatformError) -> PlatformError:
-    """Return a reader's error as its source's: a caller knows no readers."""
+def told_by(place: str, reader: str, answer: Result[T]) -> Result[T]:
+    """Return a reader's answer as its source's: a caller knows no readers."""
+    if not isinstance(answer, Failure):
+        return evolve(answer, notes=tuple(note.replace(reader, place) for note in answer.notes))
+    error = answer.error
     message, remedy = error.message.replace(reader, place), error.remedy.replace(reader, place)
     if isinstance(error, Transient):
-        return Transient(error.code, message, remedy=remedy, retry_after=error.retry_after)
-    return type(error)(error.code, message, remedy=remedy)
+        return Failure(Transient(error.code, message, remedy=remedy, retry_after=error.retry_after))
+    return Failure(type(error)(error.code, message, remedy=remedy))

@@ -21,6 +21,7 @@ from dataplatform.dsl.registry import WRITING
 from dataplatform.errors import PlatformError, Transient
 from dataplatform.result import Failure, Result, Success
 from dataplatform.services.mcp_server.catalogue import OperationTool
+from dataplatform.services.mcp_server.failures import told_by
 
 __all__ = ["PipeResult", "Pipes", "pipeable", "writer_of"]
 
@@ -40,11 +41,15 @@ class Delivery:
 
 @frozen
 class PipeResult:
-    """What went through a pipe: how many records the source read, and what became of them at each target."""
+    """What went through a pipe: how many records the source read, and what became of them at each target.
+
+    `notes` say what the source could not read.
+    """
 
     source: str
     records: int
     deliveries: tuple[Delivery, ...]
+    notes: tuple[str, ...] = ()
 
 
 def pipeable(tool: OperationTool) -> bool:
@@ -72,14 +77,16 @@ class Pipes:
     ) -> Result[PipeResult]:
         """Read from the source, write to the targets, and answer when all of them have."""
         readers = self.readers[source]
-        reader = ReaderProxy(self.address(readers[next(self._turns) % len(readers)]))
+        name = readers[next(self._turns) % len(readers)]
+        reader = ReaderProxy(self.address(name))
         writes = [getattr(WriterProxy(self.address(target)), writer_of(tool)) for target in targets]
         run = pipe(getattr(reader, tool.name), *writes).within(self.timeout)
         arguments = {one.name: getattr(request, one.name) for one in attrs.fields(tool.message)}
         answer = await to_thread.run_sync(
             partial(_carried_out, run, arguments), abandon_on_cancel=True, limiter=self._limiter
         )
-        return answer if isinstance(answer, Failure) else Success(_told(source, targets, answer.data))
+        answer = told_by(source, name, answer)
+        return answer if isinstance(answer, Failure) else Success(_told(source, targets, answer))
 
 
 def _carried_out(run: Callable[..., Result[Piped[Any]]], arguments: dict[str, Any]) -> Result[Piped[Any]]:
@@ -89,10 +96,11 @@ def _carried_out(run: Callable[..., Result[Piped[Any]]], arguments: dict[str, An
         return Failure(Transient("crashed", "an agent of the pipe crashed"))
 
 
-def _told(source: str, targets: Sequence[str], piped: Piped[Any]) -> PipeResult:
+def _told(source: str, targets: Sequence[str], answer: Success[Piped[Any]]) -> PipeResult:
+    piped = answer.data
     failures = piped.failures
     deliveries = [Delivery(target, target not in failures, failures.get(target)) for target in targets]
-    return PipeResult(source, len(piped.records), tuple(deliveries))
+    return PipeResult(source, len(piped.records), tuple(deliveries), answer.notes)
 
 
 def _record_of(message: type[Any]) -> Any:

@@ -176,8 +176,7 @@ class McpService(Agent):
         pool.free.append(reader)
         if isinstance(answer, Failure):
             self.count("failed")
-            answer = Failure(told_by(ask.place, reader, answer.error))
-        ask.answer(answer)
+        ask.answer(told_by(ask.place, reader, answer))
         self._hand_out(pool)
 
     def _runs(self, reader: str) -> bool:

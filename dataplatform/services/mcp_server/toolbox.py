@@ -91,7 +91,7 @@ class Toolbox:
                 return await self._advised(answer, tool, place, request)
             if error := self._too_large(answer.data):
                 return Failure(error)
-            return Success({tool.side: place, "result": to_wire(answer.data)})
+            return Success({tool.side: place, "result": to_wire(answer.data), **_notes(answer)})
 
         return Tool(tool.name, tool.right, tool.description, tool.input_schema, tool.output_schema, run)
 
@@ -169,6 +169,11 @@ class Toolbox:
 
         form = Wire().form(cls)
         return Tool(name, right, f"{_first_line(cls)} {when}", schema(NoArguments), schema(form), run)
+
+
+def _notes(answer: Success[Any]) -> dict[str, list[str]]:
+    """Return what is to be said about an answer, as it stands besides its result; nothing where there is nothing."""
+    return {"notes": list(answer.notes)} if answer.notes else {}
 
 
 def _first_line(cls: type[Any]) -> str:

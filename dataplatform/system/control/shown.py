@@ -42,8 +42,8 @@ def rendered(value: Any, width: int) -> RenderableType:
     match value:
         case Future():
             return rendered(_answer(value), width)
-        case Success(data):
-            return _data(data, width)
+        case Success(data, notes):
+            return Group(_data(data, width), *[Text(plain(f"note: {note}"), style="yellow") for note in notes])
         case Failure(error):
             return _explained(error)
         case BaseException():

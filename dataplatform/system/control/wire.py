@@ -70,6 +70,7 @@ class _AnswerFrame:
     version: int
     data: msgspec.Raw = NONE
     error: dict[str, Any] | None = None
+    notes: tuple[str, ...] = ()
 
 
 def encode_request(agent: str, request: Request[Any], timeout: float) -> bytes:
@@ -100,8 +101,8 @@ def encode_answer(result: Result[Any]) -> bytes:
     match result:
         case Failure(error):
             return _encode(_AnswerFrame(VERSION, error=_error_fields(error)))
-        case Success(data):
-            content = _encode(_AnswerFrame(VERSION, data=msgspec.Raw(_encode(data))))
+        case Success(data, notes):
+            content = _encode(_AnswerFrame(VERSION, data=msgspec.Raw(_encode(data)), notes=notes))
     if len(content) > MOST_BYTES:
         error = Permanent("too_large", f"the answer has more than {MOST_BYTES:,} bytes", remedy="ask for less of it")
         return encode_answer(Failure(error))
@@ -115,7 +116,7 @@ def decode_answer(request: Request[T], content: bytes) -> Result[T]:
         raise _other_version(frame.version)
     if frame.error is not None:
         return Failure(_error(frame.error))
-    return Success(_decode(frame.data, _answer_type(type(request))))
+    return Success(_decode(frame.data, _answer_type(type(request))), frame.notes)
 
 
 def read_frame(connection: socket.socket) -> bytes | None:

@@ -126,6 +126,18 @@ def test_what_was_published_through_the_server_is_in_the_database(served: Served
     assert [one["close"] for one in answer["result"]["candles"]] == [2]
 
 
+def test_what_is_to_be_said_about_an_answer_stands_besides_it(session: Session) -> None:
+    now = datetime.now(UTC)
+    moment = {"dateStart": now.isoformat(), "dateEnd": (now + timedelta(milliseconds=1)).isoformat()}
+    tool = session.tools()["get_ohlcv_by_date_range"]
+    answer = session.answer(tool.name, {"query": CALLS[tool.name]["query"] | moment})
+    assert answer["result"]["candles"] == []
+    assert answer["notes"] == ["coingecko has no candles of 30m of 'bitcoin' in that range"]
+    assert tool.output_schema is not None
+    jsonschema.Draft202012Validator(tool.output_schema).validate(answer)
+    assert "notes" not in session.answer("get_current_price", {"coinId": "bitcoin"})
+
+
 def test_a_failure_says_what_to_do(session: Session) -> None:
     code, text = session.error("get_current_price", {"coinId": "bitcoinn"})
     assert code == "not_found"

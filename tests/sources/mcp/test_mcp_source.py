@@ -22,7 +22,7 @@ from dataplatform.base.mcp import McpSettings, ToolAnswer
 from dataplatform.base.mcp.told import ERROR, as_meta, told_failure
 from dataplatform.dsl import operations as ops
 from dataplatform.dsl.proxy import AgentProxy
-from dataplatform.dsl.remote import data_of
+from dataplatform.dsl.remote import data_of, notes_of
 from dataplatform.dsl.wire import to_wire
 from dataplatform.errors import Permanent, PlatformError, Transient
 from dataplatform.result import Failure, get_data, is_failure
@@ -224,3 +224,18 @@ def test_a_program_that_was_killed_is_started_again_by_the_questions_that_follow
 def programs(folder: Path) -> list[psutil.Process]:
     """Return the child processes that were started with something in the folder."""
     return [one for one in psutil.Process().children() if str(folder) in " ".join(one.cmdline())]
+
+
+@pytest.mark.parametrize(
+    ("structured", "notes"),
+    [
+        ({"result": [], "notes": ["one", "two"]}, ("one", "two")),
+        ({"result": []}, ()),
+        ({"notes": "one"}, ()),
+        ({"notes": [1, "two"]}, ("two",)),
+        (None, ()),
+        ([], ()),
+    ],
+)
+def test_the_notes_of_the_other_platform_are_read(structured: Any, notes: tuple[str, ...]) -> None:
+    assert notes_of(ToolAnswer("", structured, "dataplatform", "9.9", NOON, "get_current_prices")) == notes

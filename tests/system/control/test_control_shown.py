@@ -114,3 +114,9 @@ def test_a_value_of_any_class_is_shown_field_by_field() -> None:
         parts: tuple[int, ...]
 
     assert lines(Success(Thing("a", (1, 2)))) == ["name   a", "parts  1, 2"]
+
+
+def test_notes_stand_below_the_answer() -> None:
+    shown = lines(Success([price("bitcoin")], ("'tulip' was left out:\nits symbol is null",)))
+    assert shown[-1] == "note: 'tulip' was left out: its symbol is null"
+    assert shown[1].startswith("bitcoin")

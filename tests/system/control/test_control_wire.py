@@ -163,3 +163,11 @@ def test_a_frame_that_says_it_is_larger_than_anything_taken_is_not_read() -> Non
         ours.sendall(LENGTH.pack(MOST_BYTES + 1))
         with pytest.raises(Permanent, match="too_large"):
             read_frame(theirs)
+
+
+def test_the_notes_of_an_answer_arrive_with_it() -> None:
+    request = ops.GetAvailableTickers()
+    arrived = decode_answer(request, encode_answer(Success(["bitcoin"], ("a row was left out",))))
+    assert arrived == Success(["bitcoin"])
+    assert isinstance(arrived, Success)
+    assert arrived.notes == ("a row was left out",)
