@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import anyio
-from attrs import define
+from attrs import define, field
 from mcp import MCPError
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.types import (
+    INTERNAL_ERROR,
     INVALID_PARAMS,
     INVALID_REQUEST,
     CallToolRequestParams,
@@ -21,6 +22,8 @@ from mcp.types import (
     PaginatedRequestParams,
     TextContent,
 )
+from mcp.types.methods import validate_client_request
+from pydantic import BaseModel, ValidationError
 
 from dataplatform.errors import PlatformError
 from dataplatform.result import Failure, Result
@@ -95,10 +98,12 @@ class Guard:
     """Stands before every request: counts it against the caller's rate, and logs who asked what and how it went.
 
     Arguments are not logged. A tool that is called counts its rate itself, to answer in a way that a model reads.
+    Parameters that do not fit are the caller's mistake; whatever else is raised is a bug of this server.
     """
 
     callers: Callers
     log: Any
+    params_of: Callable[[str], type[BaseModel] | None] = field(default=lambda _: None)
 
     async def __call__(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
         if ctx.request_id is None or ctx.method in FREE:
@@ -106,6 +111,7 @@ class Guard:
         caller, begun, outcome = self.callers.of(ctx), time.monotonic(), "cancelled"
         try:
             self._let_in(ctx, caller)
+            self._check(ctx)
             result = await call_next(ctx)
             outcome = _outcome(result)
         except MCPError as error:
@@ -114,7 +120,7 @@ class Guard:
         except Exception as bug:
             outcome = "bug"
             self.log.exception("bug", error=f"{type(bug).__name__}: {bug}", method=ctx.method)
-            raise MCPError(INVALID_REQUEST, "the server failed over this request; its log says why") from None
+            raise MCPError(INTERNAL_ERROR, "the server failed over this request; its log says why") from None
         else:
             return result
         finally:
@@ -129,6 +135,24 @@ class Guard:
         )
         if error is not None:
             raise MCPError(INVALID_REQUEST, text_of(error))
+
+    def _check(self, context: ServerRequestContext[Any, Any]) -> None:
+        """Refuse parameters that the method does not take; an unknown method is the SDK's to refuse."""
+        form = self.params_of(context.method)
+        try:
+            with suppress(KeyError):  # the method is not of this version of the protocol
+                validate_client_request(context.method, context.protocol_version, context.params)
+            if form is not None:
+                form.model_validate(context.params or {}, by_name=False)
+        except ValidationError as error:
+            raise MCPError(INVALID_PARAMS, _place_of(error)) from None
+
+
+def _place_of(error: ValidationError) -> str:
+    """Return what is wrong with the parameters, and where, without what was sent."""
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    place = ".".join(str(part) for part in first["loc"] if part != "params")
+    return f"{place or 'params'}: {first['msg'][:1].lower()}{first['msg'][1:]}"
 
 
 def _about(context: ServerRequestContext[Any, Any]) -> str | None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
-from typing import Any
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Any, cast
 
+import anyio
 import anyio.lowlevel
 import uvicorn
 from attrs import define, field, frozen
@@ -14,7 +18,7 @@ from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
 from mcp.server.auth.middleware.bearer_auth import BearerAuthBackend, RequireAuthMiddleware
 from mcp.server.stdio import stdio_server
 from mcp.server.streamable_http_manager import StreamableHTTPASGIApp, StreamableHTTPSessionManager
-from mcp.server.transport_security import TransportSecuritySettings
+from mcp.server.transport_security import RequestBodyLimitMiddleware, TransportSecuritySettings
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.authentication import AuthenticationMiddleware
@@ -22,6 +26,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dataplatform.services.mcp_server.callers import Callers
+from dataplatform.services.mcp_server.envelope import CheckedBodies, CheckedLines
 from dataplatform.services.mcp_server.options import McpServerOptions
 
 __all__ = ["HttpDoor", "listen", "serve_stdio"]
@@ -93,7 +98,8 @@ class HttpDoor:
         self._uvicorn.should_exit = self._uvicorn.force_exit = True
 
     def _app(self) -> ASGIApp:
-        door: ASGIApp = StreamableHTTPASGIApp(self._manager)
+        door: ASGIApp = CheckedBodies(StreamableHTTPASGIApp(self._manager))
+        door = RequestBodyLimitMiddleware(door, self.options.max_body)
         middleware = [Middleware(Refusals, log=self.log)]
         if self.options.tokens:
             door = RequireAuthMiddleware(door, [])
@@ -123,8 +129,18 @@ class Refusals:
 
 async def serve_stdio(server: Server[Any]) -> None:
     """Serve whoever started this process, until the input ends."""
-    async with stdio_server() as (received, sent):
+    lines = CheckedLines(_own_input())
+    async with stdio_server(stdin=cast("Any", lines)) as (received, sent):
+        lines.answer = sent.send
         await server.run(received, sent, server.create_initialization_options())
+
+
+def _own_input() -> anyio.AsyncFile[str]:
+    """Take standard input away from whatever else runs in this process or is started by it."""
+    private = os.fdopen(os.dup(0), "rb", closefd=False)  # a thread may still wait for a line when the loop has ended
+    with Path(os.devnull).open("rb") as nothing:
+        os.dup2(nothing.fileno(), 0)
+    return anyio.wrap_file(TextIOWrapper(private, encoding="utf-8", errors="replace"))
 
 
 def quieten() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
 from attrs import frozen
 from mcp.server import Server
+from pydantic import BaseModel
 
 from dataplatform.services.mcp_server import prompts
 from dataplatform.services.mcp_server.calls import Calls, Guard
@@ -53,5 +55,11 @@ def make_server(parts: Parts) -> Server[Any]:
         on_get_prompt=prompts.get_prompt,
         get_tool_input_schema=lambda name: tools[name].input_schema if name in tools else None,
     )
+    parts.guard.params_of = partial(_params_of, server)
     server.middleware[:] = [parts.guard]  # instead of the SDK's traces, which nobody here collects
     return server
+
+
+def _params_of(server: Server[Any], method: str) -> type[BaseModel] | None:
+    entry = server.get_request_handler(method)
+    return None if entry is None else entry.params_type
