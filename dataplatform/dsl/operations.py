@@ -6,7 +6,7 @@ Every source answers the reading ones and every target the writing ones, by mess
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias, get_args
+from typing import Any, TypeAlias, TypeVar, get_args
 
 from attrs import frozen
 
@@ -41,13 +41,29 @@ __all__ = [
     "PublishPrice",
     "PublishPrices",
     "ReadingOperation",
+    "SourceRequest",
+    "TargetRequest",
     "WritingOperation",
     "result_of",
 ]
 
+T_co = TypeVar("T_co", covariant=True)
+
+
+class SourceRequest(Request[T_co]):
+    """What every source is asked, and no other agent."""
+
+    __slots__ = ()
+
+
+class TargetRequest(Request[T_co]):
+    """What every target is asked, and no other agent."""
+
+    __slots__ = ()
+
 
 @frozen
-class GetCurrentPrice(Request[CryptoPriceData]):
+class GetCurrentPrice(SourceRequest[CryptoPriceData]):
     """The latest price of one coin."""
 
     coin_id: str
@@ -55,7 +71,7 @@ class GetCurrentPrice(Request[CryptoPriceData]):
 
 
 @frozen
-class GetCurrentPrices(Request[list[CryptoPriceData]]):
+class GetCurrentPrices(SourceRequest[list[CryptoPriceData]]):
     """The latest prices of several coins."""
 
     coin_ids: Sequence[str]
@@ -63,7 +79,7 @@ class GetCurrentPrices(Request[list[CryptoPriceData]]):
 
 
 @frozen
-class GetCurrentOHLCV(Request[CryptoOHLCVData]):
+class GetCurrentOHLCV(SourceRequest[CryptoOHLCVData]):
     """The latest candle of one coin."""
 
     coin_id: str
@@ -71,7 +87,7 @@ class GetCurrentOHLCV(Request[CryptoOHLCVData]):
 
 
 @frozen
-class GetLatestOHLCV(Request[list[CryptoOHLCVData]]):
+class GetLatestOHLCV(SourceRequest[list[CryptoOHLCVData]]):
     """The latest candle of several coins."""
 
     coin_ids: Sequence[str]
@@ -79,7 +95,7 @@ class GetLatestOHLCV(Request[list[CryptoOHLCVData]]):
 
 
 @frozen
-class GetPriceHistory(Request[list[CryptoPriceData]]):
+class GetPriceHistory(SourceRequest[list[CryptoPriceData]]):
     """The prices of one coin over the last days, oldest first."""
 
     coin_id: str
@@ -88,89 +104,89 @@ class GetPriceHistory(Request[list[CryptoPriceData]]):
 
 
 @frozen
-class GetOHLCVByDateRange(Request[OHLCVSeries]):
+class GetOHLCVByDateRange(SourceRequest[OHLCVSeries]):
     """The candles of one coin in a range of time, and the gaps among them."""
 
     query: DateRangeOHLCVQuery
 
 
 @frozen
-class GetAvailableTickers(Request[list[str]]):
+class GetAvailableTickers(SourceRequest[list[str]]):
     """The ids of the coins a source knows, the largest market cap first."""
 
     limit: int | None = None
 
 
 @frozen
-class GetLevel1Data(Request[Level1Data]):
+class GetLevel1Data(SourceRequest[Level1Data]):
     """The best bid and ask of one coin on one market."""
 
     query: Level1Query
 
 
 @frozen
-class GetMarketAnalytics(Request[CryptoMarketAnalytics]):
+class GetMarketAnalytics(SourceRequest[CryptoMarketAnalytics]):
     """The state of the whole market."""
 
 
 @frozen
-class PublishPrice(Request[PublishResult]):
+class PublishPrice(TargetRequest[PublishResult]):
     """Write one price."""
 
     price: CryptoPriceData
 
 
 @frozen
-class PublishPrices(Request[BatchPublishResult]):
+class PublishPrices(TargetRequest[BatchPublishResult]):
     """Write several prices."""
 
     prices: Sequence[CryptoPriceData]
 
 
 @frozen
-class PublishOHLCV(Request[PublishResult]):
+class PublishOHLCV(TargetRequest[PublishResult]):
     """Write one candle."""
 
     candle: CryptoOHLCVData
 
 
 @frozen
-class PublishOHLCVBatch(Request[BatchPublishResult]):
+class PublishOHLCVBatch(TargetRequest[BatchPublishResult]):
     """Write several candles."""
 
     candles: Sequence[CryptoOHLCVData]
 
 
 @frozen
-class PublishLevel1(Request[PublishResult]):
+class PublishLevel1(TargetRequest[PublishResult]):
     """Write one best bid and ask."""
 
     level1: Level1Data
 
 
 @frozen
-class PublishLevel1Batch(Request[BatchPublishResult]):
+class PublishLevel1Batch(TargetRequest[BatchPublishResult]):
     """Write several best bids and asks."""
 
     level1s: Sequence[Level1Data]
 
 
 @frozen
-class PublishAnalytics(Request[PublishResult]):
+class PublishAnalytics(TargetRequest[PublishResult]):
     """Write one state of the market."""
 
     analytics: CryptoMarketAnalytics
 
 
 @frozen
-class PublishBatch(Request[BatchPublishResult]):
+class PublishBatch(TargetRequest[BatchPublishResult]):
     """Write records of several kinds."""
 
     records: Sequence[Record]
 
 
 @frozen
-class Flush(Request[None]):
+class Flush(TargetRequest[None]):
     """Succeeds when everything a target accepted is durable."""
 
 

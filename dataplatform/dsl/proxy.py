@@ -7,13 +7,14 @@ not fit raise `TypeError` right there.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from attrs import frozen
 
 from dataplatform.base.agent import AgentStatus, Future, GetStatus, Request
 from dataplatform.dsl import operations as ops
 from dataplatform.dsl.flow.source import Pause, Resume
+from dataplatform.dsl.operations import SourceRequest, TargetRequest
 from dataplatform.dsl.queries import (
     BatchPublishResult,
     CurrentPricesOptions,
@@ -23,9 +24,10 @@ from dataplatform.dsl.queries import (
     PublishResult,
 )
 from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoOHLCVData, CryptoPriceData, Level1Data, Record
-from dataplatform.result import Result
+from dataplatform.errors import Permanent
+from dataplatform.result import Failure, Result
 
-__all__ = ["AgentProxy", "Askable", "ReaderProxy", "WriterProxy"]
+__all__ = ["AgentProxy", "Askable", "Proxy", "ReaderProxy", "WriterProxy"]
 
 
 T = TypeVar("T")
@@ -34,28 +36,53 @@ T = TypeVar("T")
 class Askable(Protocol):
     """What a proxy needs of an address, which may be of an agent in another process."""
 
+    @property
+    def name(self) -> str: ...
+
     def ask(self, request: Request[T], timeout: float) -> Result[T]: ...
 
     def future(self, request: Request[T]) -> Future[Result[T]]: ...
 
 
 @frozen
-class AgentProxy:
-    """Any agent: its status."""
+class Proxy:
+    """What all proxies can do. `takes` are the requests that `ask` lets through, besides `GetStatus`."""
+
+    takes: ClassVar[type[Request[Any]]] = Request
 
     address: Askable
 
     def get_status(self) -> Future[Result[AgentStatus]]:
         return self.address.future(GetStatus())
 
-    def ask(self, request: Request[T], timeout: float = 10.0) -> Result[T]:
-        """Put any request of the agent's protocol."""
-        return self.address.ask(request, timeout)
+    def _put(self, request: Request[T], timeout: float) -> Result[T]:
+        """Put a request that fits; another one is refused here, in the caller's thread, and never sent."""
+        if isinstance(request, (self.takes, GetStatus)):
+            return self.address.ask(request, timeout)
+        if not isinstance(request, Request):
+            raise TypeError(f"ask takes a request such as GetStatus(), not {_named(request)}")
+        text = f"{self.address.name} does not take {_named(request)}"
+        return Failure(Permanent("unsupported", text, remedy=f"{type(self).__name__} has a method for what it takes"))
 
 
 @frozen
-class ReaderProxy(AgentProxy):
+class AgentProxy(Proxy):
+    """An agent of any kind, such as a client."""
+
+    def ask(self, request: Request[T], timeout: float = 10.0) -> Result[T]:
+        """Put a request; the agent answers `unsupported` to one that is not of its protocol."""
+        return self._put(request, timeout)
+
+
+@frozen
+class ReaderProxy(Proxy):
     """A source: `platform["coingecko"].get_current_prices(["bitcoin"]).get(timeout=10)`."""
+
+    takes = SourceRequest
+
+    def ask(self, request: SourceRequest[T], timeout: float = 10.0) -> Result[T]:
+        """Put a request that sources take; any other one but `GetStatus` is `unsupported`."""
+        return self._put(request, timeout)
 
     def get_current_price(self, coin_id: str, vs_currency: str = "usd") -> Future[Result[CryptoPriceData]]:
         return self.address.future(ops.GetCurrentPrice(coin_id, vs_currency))
@@ -103,8 +130,14 @@ class ReaderProxy(AgentProxy):
 
 
 @frozen
-class WriterProxy(AgentProxy):
+class WriterProxy(Proxy):
     """A target: `platform["timescale"].publish_prices(prices).get(timeout=10)`."""
+
+    takes = TargetRequest
+
+    def ask(self, request: TargetRequest[T], timeout: float = 10.0) -> Result[T]:
+        """Put a request that targets take; any other one but `GetStatus` is `unsupported`."""
+        return self._put(request, timeout)
 
     def publish_price(self, price: CryptoPriceData) -> Future[Result[PublishResult]]:
         return self.address.future(ops.PublishPrice(price))
@@ -137,3 +170,8 @@ class WriterProxy(AgentProxy):
 
     def flush(self) -> Future[Result[None]]:
         return self.address.future(ops.Flush())
+
+
+def _named(request: object) -> str:
+    """Name what somebody has put to an agent; a class is a common slip: `ask(Flush)`."""
+    return f"the class {request.__name__}" if isinstance(request, type) else type(request).__name__

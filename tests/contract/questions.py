@@ -9,7 +9,6 @@ from typing import Any
 
 from attrs import frozen
 
-from dataplatform.base.agent import Request
 from dataplatform.dsl import operations as ops
 from dataplatform.dsl.queries import CurrentPricesOptions, DateRangeOHLCVQuery, Level1Query, OHLCVSeries
 from dataplatform.dsl.timeframes import floor
@@ -28,7 +27,7 @@ FROM, TO = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
 class Question:
     """A request, made for the present time, and what is true of the data of its answer."""
 
-    ask: Callable[[datetime], Request[Any]]
+    ask: Callable[[datetime], ops.SourceRequest[Any]]
     is_answered_by: Callable[[Any, datetime], bool]
 
 
@@ -94,7 +93,7 @@ QUESTIONS: dict[str, Question] = {
 }
 
 # What a source does not know: a coin, an exchange, a market.
-UNKNOWN: dict[str, Callable[[datetime], Request[Any]]] = {
+UNKNOWN: dict[str, Callable[[datetime], ops.SourceRequest[Any]]] = {
     "get_current_price": lambda _: ops.GetCurrentPrice(NOBODY),
     "get_current_prices": lambda _: ops.GetCurrentPrices([NOBODY, "nor-this"]),
     "get_current_ohlcv": lambda _: ops.GetCurrentOHLCV(NOBODY, TIMEFRAME),
@@ -107,7 +106,7 @@ UNKNOWN: dict[str, Callable[[datetime], Request[Any]]] = {
 }
 
 # What no source can be asked.
-BAD: dict[str, Request[Any]] = {
+BAD: dict[str, ops.SourceRequest[Any]] = {
     "an empty coin": ops.GetCurrentPrice(""),
     "a coin that is no text": ops.GetCurrentPrice(7),  # type: ignore[arg-type]
     "a coin of two words": ops.GetPriceHistory("bit coin", 1),

@@ -18,7 +18,7 @@ from tests.dsl.records import NOON, price, record
 READERS: dict[str, type[BaseReader]] = {one.kind: cast("type[BaseReader]", one.load()) for one in plugins("sources")}
 WRITERS: dict[str, type[BaseWriter]] = {one.kind: cast("type[BaseWriter]", one.load()) for one in plugins("targets")}
 
-READING: list[Request[Any]] = [
+READING: list[ops.SourceRequest[Any]] = [
     ops.GetCurrentPrice("bitcoin"),
     ops.GetCurrentPrices(["bitcoin", "ethereum"]),
     ops.GetCurrentOHLCV("bitcoin", "4h"),
@@ -29,7 +29,7 @@ READING: list[Request[Any]] = [
     ops.GetLevel1Data(Level1Query("bitcoin")),
     ops.GetMarketAnalytics(),
 ]
-WRITING: list[Request[Any]] = [
+WRITING: list[ops.TargetRequest[Any]] = [
     ops.PublishPrice(price()),
     ops.PublishPrices([price("a"), price("b")]),
     ops.PublishOHLCV(record(OHLCV)),  # type: ignore[arg-type]

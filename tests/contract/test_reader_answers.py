@@ -9,7 +9,6 @@ import pytest
 from attrs import frozen
 
 from dataplatform import MarketDataReader
-from dataplatform.base.agent import Request
 from dataplatform.dsl import operations as ops
 from dataplatform.dsl.registry import READING, supported, supporters
 from dataplatform.errors import Permanent
@@ -43,7 +42,7 @@ class Asked:
     def supported(self) -> tuple[str, ...]:
         return supported(READERS[self.rig.kind])
 
-    def __call__(self, request: Request[Any]) -> Any:
+    def __call__(self, request: ops.SourceRequest[Any]) -> Any:
         return self.reader.ask(request, PATIENCE)
 
 

@@ -10,7 +10,6 @@ import pytest
 from attrs import evolve, frozen
 
 from dataplatform import MarketDataReader, MarketDataWriter
-from dataplatform.base.agent import Request
 from dataplatform.dsl import operations as ops
 from dataplatform.dsl.kinds import ANALYTICS, LEVEL1, OHLCV, PRICES
 from dataplatform.dsl.queries import BatchPublishResult, Level1Query, PublishResult
@@ -38,10 +37,10 @@ class Writing:
     reader: MarketDataReader
     world: World
 
-    def write(self, request: Request[Any]) -> Any:
+    def write(self, request: ops.TargetRequest[Any]) -> Any:
         return get_data(self.writer.ask(request, PATIENCE))
 
-    def read(self, request: Request[Any]) -> Any:
+    def read(self, request: ops.SourceRequest[Any]) -> Any:
         return get_data(self.reader.ask(request, PATIENCE))
 
 

@@ -22,6 +22,7 @@ from dataplatform.dsl.operations import (
     GetMarketAnalytics,
     GetOHLCVByDateRange,
     GetPriceHistory,
+    SourceRequest,
 )
 from dataplatform.dsl.parts import SourceOptions
 from dataplatform.dsl.plan import Plan
@@ -175,7 +176,7 @@ def test_operations_are_counted(reader: Start) -> None:
     ids=lambda request: f"{request!s:.60}",
 )
 def test_bad_arguments_are_one_clear_permanent_failure_and_nobody_is_asked(
-    reader: Start, request_: Request[Any]
+    reader: Start, request_: SourceRequest[Any]
 ) -> None:
     asked: list[Look] = []
 
@@ -223,7 +224,7 @@ def test_arguments_that_do_not_fit_raise_in_the_caller_and_harm_nobody(
     ],
 )
 def test_an_operation_without_a_hook_says_which_technology_cannot_answer_it(
-    reader: Start, request_: Request[Any], operation: str
+    reader: Start, request_: SourceRequest[Any], operation: str
 ) -> None:
     refusal = error(reader(cls=EmptyShop).ask(request_, DEADLINE))
     assert (type(refusal), refusal.code) == (Permanent, "unsupported")
@@ -283,10 +284,10 @@ def test_an_operation_over_a_restarting_source_or_client_is_transient(stage: Sta
     )
     stage.parent.expect(Ready)
     shop = ReaderProxy(stage.runtime.directory.address("shop"))
-    stage.runtime.directory.address("client").tell("no message of a client")
+    stage.strike("client")
     crashed = stage.scheduler.expect(StartDue)
     assert (error(shop.get_current_price("bitcoin").get(timeout=DEADLINE)).code) == "absent"
-    stage.runtime.directory.address("shop").tell("no message of a source")
+    stage.strike("shop")
     stage.scheduler.expect(StartDue)
     away = error(shop.get_current_price("bitcoin").get(timeout=DEADLINE))
     assert (type(away), away.code) == (Transient, "absent")
@@ -351,7 +352,7 @@ OF_COINS = [
 @pytest.mark.parametrize(("request_", "asked", "other"), OF_COINS, ids=str)
 @pytest.mark.parametrize("first", [True, False])
 def test_a_record_that_nobody_asked_for_is_left_out_and_named(
-    reader: Start, request_: Request[Any], asked: Any, other: Any, *, first: bool
+    reader: Start, request_: SourceRequest[Any], asked: Any, other: Any, *, first: bool
 ) -> None:
     rows = [other, asked] if first else [asked, other]
     answer = reader(lambda _: Success(rows), Muddled).ask(request_, DEADLINE)
@@ -363,7 +364,9 @@ def test_a_record_that_nobody_asked_for_is_left_out_and_named(
 
 
 @pytest.mark.parametrize(("request_", "_asked", "other"), OF_COINS, ids=str)
-def test_an_answer_about_something_else_is_none(reader: Start, request_: Request[Any], _asked: Any, other: Any) -> None:
+def test_an_answer_about_something_else_is_none(
+    reader: Start, request_: SourceRequest[Any], _asked: Any, other: Any
+) -> None:
     refusal = error(reader(lambda _: Success([other]), Muddled).ask(request_, DEADLINE))
     assert (type(refusal), refusal.code) == (Permanent, "changed_shape")
     assert repr(other.coin_id) in refusal.message

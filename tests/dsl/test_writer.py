@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 
 import pytest
 
-from dataplatform.base.agent import Ready, Request
+from dataplatform.base.agent import Ready
 from dataplatform.base.agent.supervisor import StartDue
 from dataplatform.dsl.flow import Batch, Deliver, Rejection
 from dataplatform.dsl.kinds import ANALYTICS, LEVEL1, PRICES, Kind
-from dataplatform.dsl.operations import Flush, PublishAnalytics, PublishPrice, PublishPrices
+from dataplatform.dsl.operations import Flush, PublishAnalytics, PublishPrice, PublishPrices, TargetRequest
 from dataplatform.dsl.parts import TargetOptions
 from dataplatform.dsl.proxy import WriterProxy
 from dataplatform.dsl.queries import BatchPublishResult, PublishResult, Refused
@@ -205,7 +205,7 @@ def test_an_outage_in_the_middle_of_the_halving_is_the_answer(writer: Start, sto
     ids=lambda request: f"{request!s:.60}",
 )
 def test_bad_arguments_are_one_clear_permanent_failure_and_nothing_is_written(
-    writer: Start, store: Store, request_: Request[Any]
+    writer: Start, store: Store, request_: TargetRequest[Any]
 ) -> None:
     shelf = writer()
     refusal = error(shelf.ask(request_, DEADLINE))
@@ -260,7 +260,7 @@ def test_an_operation_over_a_restarting_target_is_transient(stage: Stage, store:
     stage.supervise(Double.child("client", store.answer), Shelf.child("shelf", OPTIONS, "client", stage=1))
     stage.parent.expect(Ready)
     shelf = WriterProxy(stage.runtime.directory.address("shelf"))
-    stage.runtime.directory.address("shelf").tell("no message of a target")
+    stage.strike("shelf")
     timer = stage.scheduler.expect(StartDue)
     away = error(shelf.publish_price(price()).get(timeout=DEADLINE))
     assert (type(away), away.code, "is restarting" in away.message) == (Transient, "absent", True)

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 
 import pykka
 from attrs import define, field, frozen
+from pykka.messages import ProxyCall
 
 from dataplatform.base.agent import (
     Address,
@@ -267,6 +268,13 @@ class Stage:
         self.tell(name, fail(RuntimeError("boom")))
         self.trace.join(name, incarnation)
         self.settle()
+
+    def strike(self, name: str) -> None:
+        """Have an agent of any class crash over a `TypeError` of its own: a text is no number to count by."""
+        entry = self.runtime.directory.entry(name)
+        assert entry is not None
+        assert entry.ref is not None
+        entry.ref.tell(ProxyCall(("count",), ("crashes", "a bug"), {}))
 
     def running(self, name: str) -> None:
         """Wait until an agent has opened and its supervisor knows."""

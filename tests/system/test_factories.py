@@ -18,9 +18,8 @@ from dataplatform import (
     create_timescale_market_data_reader,
     create_timescale_market_data_writer,
 )
-from dataplatform.base.agent import GetStatus
 from dataplatform.base.http import HttpSettings
-from dataplatform.dsl.proxy import AgentProxy
+from dataplatform.dsl.proxy import Proxy
 from dataplatform.errors import Permanent, Transient
 from dataplatform.result import Failure, Success, get_data, is_failure
 from dataplatform.system.demo import DemoServers, demo_servers
@@ -52,10 +51,10 @@ def reader(servers: DemoServers) -> Iterator[MarketDataReader]:
         yield reader
 
 
-def wait_until_it_answers(proxy: AgentProxy) -> int:
+def wait_until_it_answers(proxy: Proxy) -> int:
     """Return how often the agent has been restarted when it answers again."""
     deadline = time.monotonic() + PATIENCE
-    while is_failure(answer := proxy.ask(GetStatus(), timeout=1.0)):
+    while is_failure(answer := proxy.get_status().get(timeout=PATIENCE)):
         assert time.monotonic() < deadline, answer.error
     return answer.data.restarts
 

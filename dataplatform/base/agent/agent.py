@@ -26,9 +26,10 @@ from dataplatform.base.agent.messages import (
     Request,
 )
 from dataplatform.base.agent.mortal import MortalActor
+from dataplatform.base.agent.protocol import understood_by
 from dataplatform.base.agent.scheduler import Timer
 from dataplatform.base.agent.status import Degraded, State
-from dataplatform.errors import PlatformError, Transient
+from dataplatform.errors import Permanent, PlatformError, Transient
 from dataplatform.result import Failure, Result, Success, is_failure
 
 __all__ = ["Agent"]
@@ -41,7 +42,8 @@ class Agent(MortalActor):
 
     A subclass writes `_open`, `receive` and `_close`, and may override the hooks of the second section. All of them
     run in the agent's own thread. Whatever they raise kills the agent: its clean-up runs, then its supervisor is told.
-    An expected failure is a `Failure` to answer, never an exception to raise.
+    An expected failure is a `Failure` to answer, never an exception to raise. `receive` gets the messages that its
+    annotation names and no others: another request is answered `unsupported`, another notice is counted and logged.
 
     >>> from attrs import frozen
     >>> from dataplatform.base.agent import ChildSpec, Runtime, Supervisor
@@ -73,6 +75,7 @@ class Agent(MortalActor):
         """Take what the agent needs; runs in the thread of whoever starts it, so acquire nothing here."""
         super().__init__(context)
         self.backoff = Backoff(context.runtime.backoff)
+        self._understood = understood_by(type(self).receive)
         self._tokens = count(1)
         self._calls: dict[int, tuple[Callable[[Result[Any]], None], Timer]] = {}
 
@@ -89,7 +92,10 @@ class Agent(MortalActor):
 
     @abstractmethod
     def receive(self, message: Any) -> Result[Any] | Deferred[Any] | None:
-        """Handle one message of the agent's union; answer requests with a `Result`, or a `Deferred` to settle later."""
+        """Handle one message; answer requests with a `Result`, or a `Deferred` to settle later.
+
+        The annotation of `message` is the agent's protocol: a message class, or a union of them.
+        """
 
     def _close(self) -> None:
         """Release what is held. Safe to call twice; runs on every exit, after a failing `_open` too."""
@@ -210,9 +216,19 @@ class Agent(MortalActor):
                 self._peer_joined(peer, downstream=downstream)
             case PeerRestarted(name):
                 self._peer_restarted(name)
-            case _:
+            case _ if isinstance(message, self._understood):
                 return self.receive(message)
+            case _:
+                return self._not_understood(message)
         return None
+
+    def _not_understood(self, message: Any) -> Failure:
+        """Refuse what is not in the agent's protocol; of the message only the class is said, as it may hold secrets."""
+        what = type(message).__name__
+        self.count("not_understood")
+        if not isinstance(message, Request):
+            self.log.warning("unknown notice", message=what)
+        return Failure(Permanent("unsupported", f"{self.name} does not take {what}"))
 
     def _continue(self, token: int, result: Result[Any]) -> None:
         then, timer = self._calls.pop(token, (None, None))

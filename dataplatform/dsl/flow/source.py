@@ -8,12 +8,13 @@ from typing import Any, ClassVar, TypeAlias, assert_never
 
 from attrs import frozen
 
-from dataplatform.base.agent import Address, Agent, Context, Request, State
+from dataplatform.base.agent import Address, Agent, Context, State
 from dataplatform.dsl.feeds import Crop, Feed, FeedState
 from dataplatform.dsl.flow.batch import Abandoned, Granted, Position, Rejected, Written
 from dataplatform.dsl.flow.letters import letter_for_record
 from dataplatform.dsl.flow.losses import as_text, letter_lost, undelivered
 from dataplatform.dsl.flow.outbox import Outbox, Sending
+from dataplatform.dsl.operations import SourceRequest
 from dataplatform.dsl.plan import Plan, transformed
 from dataplatform.dsl.types import DeadLetter, Record
 from dataplatform.errors import PlatformError
@@ -35,12 +36,12 @@ class CommitDue:
 
 
 @frozen
-class Pause(Request[None]):
+class Pause(SourceRequest[None]):
     """Read nothing until `Resume`; what is in flight settles."""
 
 
 @frozen
-class Resume(Request[None]):
+class Resume(SourceRequest[None]):
     """Read on."""
 
 

@@ -159,7 +159,7 @@ class Backfill:
         if parts.open:
             self.account.left.append(Left(span, count(parts.open), reason))
 
-    def _ask(self, agent: AgentProxy, request: Request[Any]) -> Result[Any]:
+    def _ask(self, agent: AgentProxy | ReaderProxy | WriterProxy, request: Any) -> Result[Any]:
         return self.patience.ask(partial(agent.ask, request, TIMEOUT))
 
     def _days(self, since: datetime) -> int:

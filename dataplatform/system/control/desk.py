@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import frozen
 
@@ -17,7 +17,7 @@ from dataplatform.base.database import Query, Rows
 from dataplatform.base.streaming import TopicMessage, tail
 from dataplatform.dsl.flow.source import Pause, Resume
 from dataplatform.dsl.kinds import KINDS
-from dataplatform.dsl.operations import ReadingOperation, WritingOperation
+from dataplatform.dsl.operations import SourceRequest, TargetRequest
 from dataplatform.dsl.parts import Connection
 from dataplatform.errors import Permanent, Transient
 from dataplatform.result import Failure, Result, Success
@@ -43,8 +43,6 @@ __all__ = ["Desk"]
 T = TypeVar("T")
 TABLES = "status() names the tables; a name with capitals needs double quotes"
 LOOK = 0.05  # seconds between looks at an agent that restarts
-OF_SOURCES = (*get_args(ReadingOperation), Pause, Resume)
-OF_TARGETS = get_args(WritingOperation)
 NEVER_RESTARTED = {ROOT: "it restarts the others", "control": "requests come by it"}
 READING = re.compile(r"(?>\s|\(|--[^\n]*|/\*.*?\*/)*+(select|with|values|table)\b", re.IGNORECASE | re.DOTALL)
 
@@ -69,12 +67,12 @@ class Desk:
             return Failure(_nobody("agent", name, self.platform.runtime.directory.names()))
         understood = (
             isinstance(request, GetStatus)
-            or (isinstance(request, OF_SOURCES) and name in topology.sources)
-            or (isinstance(request, OF_TARGETS) and name in topology.targets)
+            or (isinstance(request, SourceRequest) and name in topology.sources)
+            or (isinstance(request, TargetRequest) and name in topology.targets)
         )
         if not understood:
             whose, names = (
-                ("sources", topology.sources) if isinstance(request, OF_SOURCES) else ("targets", topology.targets)
+                ("sources", topology.sources) if isinstance(request, SourceRequest) else ("targets", topology.targets)
             )
             remedy = f"the {whose} are {', '.join(names) or 'none'}"
             return Failure(Permanent("unsupported", f"{name} does not take {type(request).__name__}", remedy=remedy))

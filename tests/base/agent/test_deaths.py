@@ -84,12 +84,6 @@ def test_an_agent_that_crashes_in_a_deferred_proxy_call_dies(stage: Stage, paren
     assert parent.expect(Terminated) == Terminated("agent", 1, bug)
 
 
-def test_a_message_of_no_known_kind_is_a_bug_only_of_those_who_match_it_exhaustively(stage: Stage) -> None:
-    root = stage.supervise()
-    with pytest.raises(AssertionError, match="unreachable"):
-        root.ask("hello", timeout=DEADLINE)
-
-
 def test_an_agent_whose_clean_up_fails_is_reported_dead(stage: Stage, parent: Parent) -> None:
     bug = OSError("disk full")
     agent = stage.probe(on_close=fail(bug))

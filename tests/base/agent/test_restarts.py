@@ -123,10 +123,10 @@ def test_a_failed_clean_up_of_a_child_that_was_told_to_stop_is_no_crash(stage: S
 
 
 def test_the_death_of_a_supervisor_itself_stops_its_children_and_is_reported(stage: Stage, trace: Trace) -> None:
-    root = stage.supervise(stage.child("a"), stage.child("b", stage=1))
+    stage.supervise(stage.child("a"), stage.child("b", stage=1))
     stage.parent.expect(Ready)
-    root.tell("a message that it does not know")
-    assert isinstance(stage.parent.expect(Terminated).failure, AssertionError)
+    stage.strike("root")
+    assert isinstance(stage.parent.expect(Terminated).failure, TypeError)
     assert [event for event in trace.rest() if "closed" in event] == ["b#1 closed", "a#1 closed"]
 
 

@@ -224,7 +224,7 @@ def test_a_stop_of_a_nested_supervisor_that_crashed_leaves_no_child_behind(stage
     stage.supervise(inner, intensity=Intensity(restarts=1))
     stage.parent.expect(Ready)
     trace.rest()
-    stage.runtime.directory.address("inner").tell("a message that it does not know")
+    stage.strike("inner")
     stage.pass_backoff()
     assert trace.until("b#1 opens") == ["b#1 closed", "a#1 closed", "a#1 opens", "b#1 opens"]
 

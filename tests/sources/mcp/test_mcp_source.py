@@ -17,11 +17,10 @@ from dataplatform import (
     create_mcp_market_data_reader,
     create_mcp_market_data_writer,
 )
-from dataplatform.base.agent import Request
 from dataplatform.base.mcp import McpSettings, ToolAnswer
 from dataplatform.base.mcp.told import ERROR, as_meta, told_failure
 from dataplatform.dsl import operations as ops
-from dataplatform.dsl.proxy import AgentProxy
+from dataplatform.dsl.proxy import ReaderProxy, WriterProxy
 from dataplatform.dsl.remote import data_of, notes_of
 from dataplatform.dsl.wire import to_wire
 from dataplatform.errors import Permanent, PlatformError, Transient
@@ -39,13 +38,13 @@ def reader(far: Far) -> Iterator[MarketDataReader]:
         yield reader
 
 
-def error_of(proxy: AgentProxy, request: Request[Any]) -> PlatformError:
+def error_of(proxy: ReaderProxy | WriterProxy, request: Any) -> PlatformError:
     answer = proxy.ask(request, PATIENCE)
     assert isinstance(answer, Failure), answer
     return answer.error
 
 
-def wait_for_answer(proxy: AgentProxy, request: Request[Any]) -> Any:
+def wait_for_answer(proxy: ReaderProxy, request: Any) -> Any:
     deadline = time.monotonic() + PATIENCE
     while is_failure(answer := proxy.ask(request, PATIENCE)):
         assert isinstance(answer.error, Transient)
