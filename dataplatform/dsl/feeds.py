@@ -11,7 +11,7 @@ from attrs import define, evolve, field, frozen
 from dataplatform.base.agent import Backoff, BackoffPolicy
 from dataplatform.dsl.flow import Position
 from dataplatform.dsl.kinds import Kind
-from dataplatform.dsl.plan import Plan, transformed
+from dataplatform.dsl.plan import Plan, PlanRun, transformed
 from dataplatform.dsl.types import DeadLetter, Record
 from dataplatform.errors import PlatformError, Transient
 from dataplatform.result import Failure, Result, Success, get_data
@@ -68,7 +68,7 @@ class FeedState:
 
     `due` is when its next turn is, `next_try` when it is tried again after a failure. `blocked` says that its time has
     come while the targets had no credit, or the source was paused. `failing` is why it fails; to be held back by the
-    client's own rate limit is no reason of its own. `plan` is the reading under way, or one that an outage broke off
+    client's own rate limit is no reason of its own. `run` is the reading under way, or one that an outage broke off
     between two requests: the next try goes on with it, so that a rate limit slows a reading of many pages down and does
     not make it begin anew for ever.
     """
@@ -79,22 +79,11 @@ class FeedState:
     next_try: float = 0.0
     blocked: bool = False
     reading: bool = False
-    plan: Plan[list[Crop]] | None = None
-    answers: list[Any] = field(factory=list)
+    run: PlanRun[list[Crop]] | None = None
     failing: PlatformError | None = None
 
-    def begin(self, plan: Plan[list[Crop]]) -> None:
-        """Begin a reading."""
-        self.plan, self.answers = plan, []
-
-    def end(self) -> list[Any]:
-        """End a reading and return its answers."""
-        answers = self.answers
-        self.plan, self.answers = None, []
-        return answers
-
     def succeeded(self) -> None:
-        self.reading, self.failing = False, None
+        self.reading, self.run, self.failing = False, None, None
         self.backoff.reset()
 
     def failed(self, error: PlatformError) -> float:
@@ -103,8 +92,8 @@ class FeedState:
         if self.failing is None or error.code != HELD_BACK:
             self.failing = error
         if isinstance(error, Transient):
-            if not self.answers:
-                self.plan = None
+            if self.run is not None and not self.run.answers:
+                self.run = None
             return self.backoff.next(error.retry_after)
-        self.end()
+        self.run = None
         return max(self.backoff.next(), self.feed.every)

@@ -1,22 +1,22 @@
 """A plan: which requests to put to which client, and how to turn their answers into the data asked for.
 
-Hooks return plans instead of doing I/O, so they are pure, and one place decides whether to wait (an operation) or
-not (a feed).
+Hooks return plans instead of doing I/O, so they are pure. A `PlanRun` carries one out, for operations and feeds alike,
+and never waits in its agent.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from threading import Event
+from functools import partial
 from typing import Any, Generic, TypeVar
 
-from attrs import evolve, frozen
+from attrs import define, evolve, field, frozen
 
-from dataplatform.base.agent import Address, Request
+from dataplatform.base.agent import Address, Agent, Request
 from dataplatform.errors import PlatformError, Transient
 from dataplatform.result import Failure, Result, Success
 
-__all__ = ["Plan", "transformed"]
+__all__ = ["Plan", "PlanRun", "transformed"]
 
 T = TypeVar("T")
 
@@ -41,24 +41,6 @@ class Plan(Generic[T]):
     absent: frozenset[str] = frozenset()
     more: Callable[[list[Any]], Sequence[Request[Any]]] | None = None
 
-    def ask(self, stopping: Event) -> Result[T]:
-        """Carry the plan out now, waiting for each answer; `stopping`, the asking agent's, ends it between two."""
-        answers: list[Any] = []
-        left, plan = self.patience, self
-        while len(answers) < len((plan := plan.followed(answers)).requests):
-            if stopping.is_set():
-                return Failure(Transient("stopping", "the agent that was asked is stopping"))
-            answer = self.accepted(self.client.ask(plan.requests[len(answers)], self.timeout))
-            if not isinstance(answer, Failure):
-                answers.append(answer.data)
-                continue
-            pause = _turn_in(answer.error)
-            if pause is None or pause > left:
-                return answer
-            left -= pause
-            stopping.wait(pause)
-        return transformed(self, answers)
-
     def followed(self, answers: list[Any]) -> Plan[T]:
         """Return the plan with the requests that follow, once the answers that they follow from are there."""
         if self.more is None or len(answers) < len(self.requests):
@@ -68,6 +50,48 @@ class Plan(Generic[T]):
     def accepted(self, answer: Result[Any]) -> Result[Any]:
         """Take None for an answer where what was asked for is absent."""
         return Success(None) if isinstance(answer, Failure) and answer.error.code in self.absent else answer
+
+
+@define(eq=False)
+class PlanRun(Generic[T]):
+    """A plan carried out by an agent, one request after the other, while it handles other messages.
+
+    A run that a failure broke off keeps the answers it has, and goes on where it stopped when it is told to; one whose
+    answers were refused by the plan's transform begins anew. `patience` is how many seconds of waiting for its turn are
+    left to it.
+    """
+
+    agent: Agent
+    plan: Plan[T]
+    patience: float = 0.0
+    answers: list[Any] = field(factory=list, init=False)
+    _now: Plan[T] = field(init=False)  # with the requests that have followed
+
+    def __attrs_post_init__(self) -> None:
+        self._now = self.plan
+
+    def go_on(self, then: Callable[[Result[T]], None]) -> None:
+        """Put the next request; run `then`, in the agent's thread, with what the plan brings or fails with."""
+        self._now = plan = self._now.followed(self.answers)
+        if len(self.answers) == len(plan.requests):
+            answers, self.answers, self._now = self.answers, [], self.plan
+            then(transformed(plan, answers))
+            return
+        request = plan.requests[len(self.answers)]
+        self.agent.call(plan.client, request, partial(self._answered, then), timeout=plan.timeout)
+
+    def _answered(self, then: Callable[[Result[T]], None], answer: Result[Any]) -> None:
+        answer = self.plan.accepted(answer)
+        if not isinstance(answer, Failure):
+            self.answers.append(answer.data)
+            self.go_on(then)
+            return
+        pause = _turn_in(answer.error)
+        if pause is None or pause > self.patience:
+            then(answer)
+            return
+        self.patience -= pause
+        self.agent.wait(pause, partial(self.go_on, then))
 
 
 def _turn_in(error: PlatformError) -> float | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
-from dataplatform.base.agent import Context
+from dataplatform.base.agent import Answer, Context
 from dataplatform.dsl import checks
 from dataplatform.dsl.flow import Outbox
 from dataplatform.dsl.flow.source import FlowMessage, FlowSource
+from dataplatform.dsl.in_flight import InFlight
 from dataplatform.dsl.matching import asked_for, level1_asked_for
 from dataplatform.dsl.operations import (
     GetAvailableTickers,
@@ -32,6 +34,7 @@ from dataplatform.result import Failure, Result, Success
 
 __all__ = ["BaseReader", "unknown_coin", "unsupported"]
 
+S = TypeVar("S")
 T = TypeVar("T")
 OfCoin = TypeVar("OfCoin", CryptoPriceData, CryptoOHLCVData)
 SHOWN = 5  # of the coins asked for, in an error
@@ -41,9 +44,10 @@ ReaderMessage: TypeAlias = ReadingOperation | FlowMessage
 class BaseReader(FlowSource):
     """A source of market data.
 
-    An operation checks its arguments, asks the hook of the same name for a plan, carries it out, matches what came to
-    what was asked, and answers a `Result`, whose notes name what was left out. A hook that is not overridden makes its
-    operation fail as `unsupported`.
+    An operation checks its arguments, asks the hook of the same name for a plan, has it carried out, matches what came
+    to what was asked, and answers a `Result`, whose notes name what was left out; later, where the plan asks somebody.
+    A hook that is not overridden makes its operation fail as `unsupported`. Beyond 256 operations in flight the next
+    fails as `busy`.
     """
 
     technology: ClassVar[str] = "this source"
@@ -54,6 +58,7 @@ class BaseReader(FlowSource):
     def __init__(self, context: Context, options: Any, client: str, outbox: Outbox | None = None) -> None:
         super().__init__(context, client, outbox)
         self.options = options
+        self._operations = InFlight(self)
 
     @classmethod
     def part(cls, name: str, options: Any, connection: Connection, outbox: Outbox | None) -> Part:
@@ -107,7 +112,7 @@ class BaseReader(FlowSource):
 
     # Operations
 
-    def get_current_price(self, coin_id: str, vs_currency: str = "usd") -> Result[CryptoPriceData]:
+    def get_current_price(self, coin_id: str, vs_currency: str = "usd") -> Answer[CryptoPriceData]:
         """Answer the latest price of one coin.
 
         `vs_currency` (`usd`, `btc` or `eth`) asks for the price in that currency besides the one in US dollars; it is
@@ -116,12 +121,15 @@ class BaseReader(FlowSource):
         """
         options = CurrentPricesOptions(vs_currencies=("usd", vs_currency))
         error = checks.coin_id(coin_id) or checks.currencies(options)
-        answer = self._ask(error, lambda: self._current_prices([coin_id], options))
-        return self._one_of(self._prices_of([coin_id], answer))
+        return self._answer_with(
+            error,
+            lambda: self._current_prices([coin_id], options),
+            lambda answer: self._one_of(self._prices_of([coin_id], answer)),
+        )
 
     def get_current_prices(
         self, coin_ids: Sequence[str], options: CurrentPricesOptions | None = None
-    ) -> Result[list[CryptoPriceData]]:
+    ) -> Answer[list[CryptoPriceData]]:
         """Answer the latest prices of 1 to 10,000 coins, in the order asked; coins the source lacks are absent.
 
         Fails with `not_found` when it knows none of them, `bad_argument`, or what the technology's plan fails with.
@@ -130,24 +138,28 @@ class BaseReader(FlowSource):
         if error := checks.coin_ids(coin_ids) or checks.currencies(options):
             return Failure(error)
         once = list(dict.fromkeys(coin_ids))
-        return self._prices_of(once, self._ask(None, lambda: self._current_prices(once, options)))
+        return self._answer_with(None, lambda: self._current_prices(once, options), partial(self._prices_of, once))
 
-    def get_available_tickers(self, limit: int | None = None) -> Result[list[str]]:
+    def get_available_tickers(self, limit: int | None = None) -> Answer[list[str]]:
         """Answer the ids of the coins the source knows, the largest market cap first where it has one."""
-        answer = self._ask(checks.limit(limit), lambda: self._available_tickers(limit))
-        return answer if isinstance(answer, Failure) else Success([*dict.fromkeys(answer.data)][:limit], answer.notes)
+        return self._answer_with(
+            checks.limit(limit), lambda: self._available_tickers(limit), partial(_each_once, limit=limit)
+        )
 
-    def get_market_analytics(self) -> Result[CryptoMarketAnalytics]:
+    def get_market_analytics(self) -> Answer[CryptoMarketAnalytics]:
         """Answer the state of the whole market: caps and volumes in US dollars, shares in percent."""
-        return self._ask(None, self._market_analytics)
+        return self._answer_with(None, self._market_analytics, lambda answer: answer)
 
-    def get_current_ohlcv(self, coin_id: str, interval: str = "30m") -> Result[CryptoOHLCVData]:
+    def get_current_ohlcv(self, coin_id: str, interval: str = "30m") -> Answer[CryptoOHLCVData]:
         """Answer the latest complete candle of one coin, in US dollars. Fails as `get_latest_ohlcv` does."""
         error = checks.coin_id(coin_id) or checks.timeframe(interval)
-        answer = self._ask(error, lambda: self._latest_ohlcv([coin_id], interval))
-        return self._one_of(self._in_order([coin_id], self._candles_of([coin_id], interval, answer)))
+        return self._answer_with(
+            error,
+            lambda: self._latest_ohlcv([coin_id], interval),
+            lambda answer: self._one_of(self._in_order([coin_id], self._candles_of([coin_id], interval, answer))),
+        )
 
-    def get_latest_ohlcv(self, coin_ids: Sequence[str], timeframe: str = "30m") -> Result[list[CryptoOHLCVData]]:
+    def get_latest_ohlcv(self, coin_ids: Sequence[str], timeframe: str = "30m") -> Answer[list[CryptoOHLCVData]]:
         """Answer the latest complete candle of each coin, in US dollars, in the order asked.
 
         Coins the source lacks are absent; `not_found` when it knows none of them. Fails with `bad_argument` for what
@@ -156,46 +168,40 @@ class BaseReader(FlowSource):
         if error := checks.coin_ids(coin_ids) or checks.timeframe(timeframe):
             return Failure(error)
         once = list(dict.fromkeys(coin_ids))
-        answer = self._ask(None, lambda: self._latest_ohlcv(once, timeframe))
-        return self._in_order(once, self._candles_of(once, timeframe, answer))
+        return self._answer_with(
+            None,
+            lambda: self._latest_ohlcv(once, timeframe),
+            lambda answer: self._in_order(once, self._candles_of(once, timeframe, answer)),
+        )
 
-    def get_price_history(self, coin_id: str, days: int, vs_currency: str = "usd") -> Result[list[CryptoPriceData]]:
+    def get_price_history(self, coin_id: str, days: int, vs_currency: str = "usd") -> Answer[list[CryptoPriceData]]:
         """Answer the prices of a coin over the last days, oldest first, as densely as the source has them."""
         error = checks.coin_id(coin_id) or checks.days(days) or checks.history_currency(vs_currency)
-        answer = self._ask(error, lambda: self._price_history(coin_id, days))
-        if isinstance(answer, Failure):
-            return answer
-        if not answer.data:
-            text = f"{self.name} has no prices of {coin_id!r} (days = {days})"
-            return Failure(Permanent("not_found", text, remedy="see get_available_tickers, or ask for more days"))
-        return asked_for(answer, repr(coin_id), lambda price: price.coin_id == coin_id, self.name)
+        return self._answer_with(
+            error, lambda: self._price_history(coin_id, days), partial(self._history_of, coin_id, days)
+        )
 
-    def get_ohlcv_by_date_range(self, query: DateRangeOHLCVQuery) -> Result[OHLCVSeries]:
+    def get_ohlcv_by_date_range(self, query: DateRangeOHLCVQuery) -> Answer[OHLCVSeries]:
         """Answer the candles whose open lies in the query's range, in order, and the gaps among them.
 
         Fails with `bad_argument` for a range that ends before it starts or holds more than 10,000 candles,
         `unsupported` for a timeframe or a past that the source has no candles of.
         """
-        answer = self._ask(checks.date_range(query), lambda: self._ohlcv_by_date_range(query))
-        candles = answer if isinstance(answer, Failure) else self._candles_of([query.ticker], query.interval, answer)
-        if isinstance(candles, Failure):
-            return candles
-        found = series(candles.data, query, self.clock.now())
-        nothing = f"{self.name} has no candles of {query.interval} of {query.ticker!r} in that range"
-        return Success(found, candles.notes if found.candles else (*candles.notes, nothing))
+        return self._answer_with(
+            checks.date_range(query), lambda: self._ohlcv_by_date_range(query), partial(self._series_of, query)
+        )
 
-    def get_level1_data(self, query: Level1Query) -> Result[Level1Data]:
+    def get_level1_data(self, query: Level1Query) -> Answer[Level1Data]:
         """Answer the best bid and ask of a coin on the market asked for, else on the most traded one.
 
         Prices are in the currency that `market` quotes (`BTC/USDT`: in USDT). `estimated` says that they were derived
         from a last price and a spread. Fails with `not_found` where the coin is not traded so.
         """
-        answer = self._ask(checks.level1(query), lambda: self._level1(query))
-        return answer if isinstance(answer, Failure) else level1_asked_for(answer, query, self.name)
+        return self._answer_with(checks.level1(query), lambda: self._level1(query), partial(self._level1_of, query))
 
     # Messages
 
-    def receive(self, message: ReaderMessage) -> Result[Any] | None:
+    def receive(self, message: ReaderMessage) -> Answer[Any] | None:
         match message:
             case GetCurrentPrice(coin_id, vs_currency):
                 return self.get_current_price(coin_id, vs_currency)
@@ -220,15 +226,19 @@ class BaseReader(FlowSource):
 
     # How it works
 
-    def _ask(self, error: PlatformError | None, planned: Callable[[], Result[Plan[T]]]) -> Result[T]:
+    def _answer_with(
+        self,
+        error: PlatformError | None,
+        planned: Callable[[], Result[Plan[S]]],
+        finish: Callable[[Result[S]], Result[T]],
+    ) -> Answer[T]:
+        """Answer what `finish` makes of what the plan brings; at once where arguments or plan are refused."""
         if error is not None:
             return Failure(error)
+        if refusal := self._operations.refusal():
+            return refusal
         plan = planned()
-        if isinstance(plan, Failure):
-            return plan
-        answer = plan.data.ask(self.context.stopping)
-        self.count("failed_operations" if isinstance(answer, Failure) else "operations")
-        return answer
+        return plan if isinstance(plan, Failure) else self._operations.carry_out(plan.data, finish)
 
     def _one_of(self, answer: Result[list[OfCoin]]) -> Result[OfCoin]:
         return answer if isinstance(answer, Failure) else Success(answer.data[0], answer.notes)
@@ -259,6 +269,27 @@ class BaseReader(FlowSource):
         place = {coin_id: number for number, coin_id in enumerate(coin_ids)}
         return Success(sorted(answer.data, key=lambda record: place[record.coin_id]), answer.notes)
 
+    def _history_of(
+        self, coin_id: str, days: int, answer: Result[list[CryptoPriceData]]
+    ) -> Result[list[CryptoPriceData]]:
+        if isinstance(answer, Failure):
+            return answer
+        if not answer.data:
+            text = f"{self.name} has no prices of {coin_id!r} (days = {days})"
+            return Failure(Permanent("not_found", text, remedy="see get_available_tickers, or ask for more days"))
+        return asked_for(answer, repr(coin_id), lambda price: price.coin_id == coin_id, self.name)
+
+    def _series_of(self, query: DateRangeOHLCVQuery, answer: Result[list[CryptoOHLCVData]]) -> Result[OHLCVSeries]:
+        candles = self._candles_of([query.ticker], query.interval, answer)
+        if isinstance(candles, Failure):
+            return candles
+        found = series(candles.data, query, self.clock.now())
+        nothing = f"{self.name} has no candles of {query.interval} of {query.ticker!r} in that range"
+        return Success(found, candles.notes if found.candles else (*candles.notes, nothing))
+
+    def _level1_of(self, query: Level1Query, answer: Result[Level1Data]) -> Result[Level1Data]:
+        return answer if isinstance(answer, Failure) else level1_asked_for(answer, query, self.name)
+
     def _unsupported(self, operation: str) -> Failure:
         return Failure(unsupported(operation, self.technology))
 
@@ -268,6 +299,10 @@ def unsupported(operation: str, technology: str) -> Permanent:
     from dataplatform.dsl import registry  # noqa: PLC0415  it knows all readers, and so this module
 
     return registry.unsupported(operation, technology)
+
+
+def _each_once(answer: Result[list[str]], limit: int | None) -> Result[list[str]]:
+    return answer if isinstance(answer, Failure) else Success([*dict.fromkeys(answer.data)][:limit], answer.notes)
 
 
 def _named(coin_ids: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, TypeAlias
 
-from dataplatform.base.agent import Context
+from dataplatform.base.agent import Answer, Context
 from dataplatform.dsl import checks
 from dataplatform.dsl.flow.batch import Rejection
 from dataplatform.dsl.flow.target import FlowTarget, TargetMessage
@@ -124,7 +124,7 @@ class BaseWriter(FlowTarget):
 
     # Messages
 
-    def receive(self, message: WriterMessage) -> Result[Any] | None:
+    def receive(self, message: WriterMessage) -> Answer[Any] | None:
         match message:
             case PublishPrice(price):
                 return self.publish_price(price)

@@ -46,7 +46,7 @@ def test_a_message_is_frozen_and_says_what_it_is(message: type[Any], base: type[
 def test_an_operation_says_what_it_answers(message: type[Any], base: type[Any], proxy: type[Any]) -> None:
     operation = getattr(base, name_of(message))
     assert operation.__doc__
-    assert str(inspect.signature(operation).return_annotation).startswith("Result[")
+    assert str(inspect.signature(operation).return_annotation).startswith(("Answer[", "Result["))
 
 
 def test_the_examples_of_this_suite_are_of_every_operation() -> None:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from attrs import define, field, frozen
 
-from dataplatform.base.agent import Agent, Context, Request
+from dataplatform.base.agent import Agent, Answer, Context, Request
 from dataplatform.dsl.feeds import Crop, Feed
 from dataplatform.dsl.flow import Deliver, Outbox, Position
 from dataplatform.dsl.flow.source import FlowSource
@@ -100,7 +100,7 @@ class BareSource(FlowSource):
         self._specs = feeds
         self._bomb = bomb
 
-    def receive(self, message: Any) -> Result[Any] | None:
+    def receive(self, message: Any) -> Answer[Any] | None:
         self._bomb.touch(message)
         return super().receive(message)
 
@@ -132,7 +132,7 @@ class BareTarget(FlowTarget):
         super().__init__(context, client, credit=credit)
         self._bomb = bomb
 
-    def receive(self, message: Any) -> Result[Any] | None:
+    def receive(self, message: Any) -> Answer[Any] | None:
         self._bomb.touch(message)
         self.count("delivered", isinstance(message, Deliver))
         return super().receive(message)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
+import pytest
 from attrs import evolve
 
-from dataplatform.base.agent import Directory, ManualClock
+from dataplatform.base.agent import Agent, Directory, ManualClock
 from dataplatform.dsl.feeds import Crop, Feed, FeedState
 from dataplatform.dsl.kinds import PRICES
-from dataplatform.dsl.plan import Plan, transformed
-from dataplatform.errors import Permanent, Transient
+from dataplatform.dsl.plan import Plan, PlanRun, transformed
+from dataplatform.errors import Permanent, PlatformError, Transient
 from dataplatform.result import Failure, Success, get_data
 from tests.dsl.records import price
 
@@ -41,29 +42,27 @@ def test_what_fails_for_good_is_not_tried_before_the_next_turn() -> None:
     assert state(every=3600.0).failed(Permanent("unauthorized", "401")) == 3600.0
 
 
+def reading(feed: FeedState, *answers: str) -> FeedState:
+    """Put a feed in the middle of a reading."""
+    feed.run = PlanRun(cast("Agent", None), PLAN)  # which it asks nothing of
+    feed.run.answers.extend(answers)
+    return feed
+
+
 def test_an_outage_between_two_requests_keeps_what_was_answered() -> None:
-    feed = state()
-    feed.begin(PLAN)
-    feed.answers.append("page 1")
+    feed = reading(state(), "page 1")
     feed.failed(OUTAGE)
-    assert (feed.plan, feed.answers) == (PLAN, ["page 1"])
-    assert feed.end() == ["page 1"]
-    assert (feed.plan, feed.answers) == (None, [])
+    assert feed.run is not None
+    assert feed.run.answers == ["page 1"]
 
 
-def test_an_outage_before_the_first_answer_keeps_nothing() -> None:
-    feed = state()
-    feed.begin(PLAN)
-    feed.failed(OUTAGE)
-    assert feed.plan is None
-
-
-def test_what_fails_for_good_keeps_nothing() -> None:
-    feed = state()
-    feed.begin(PLAN)
-    feed.answers.append("page 1")
-    feed.failed(Permanent("not_found", "404"))
-    assert (feed.plan, feed.answers) == (None, [])
+@pytest.mark.parametrize(
+    ("answers", "error"), [((), OUTAGE), (("page 1",), Permanent("not_found", "404"))], ids=["no answer", "for good"]
+)
+def test_else_a_reading_begins_anew(answers: tuple[str, ...], error: PlatformError) -> None:
+    feed = reading(state(), *answers)
+    feed.failed(error)
+    assert feed.run is None
 
 
 def test_a_polled_operation_keeps_its_notes_and_its_failures() -> None:
@@ -80,3 +79,9 @@ def test_a_polled_operation_keeps_its_notes_and_its_failures() -> None:
     refused = evolve(PLAN, transform=refuse)
     plan = get_data(Feed.polling("prices", PRICES, lambda: Success(refused), 60.0).plan())
     assert transformed(plan, []) == Failure(OUTAGE)
+
+
+def test_a_reading_that_succeeded_is_over() -> None:
+    feed = reading(state())
+    feed.succeeded()
+    assert feed.run is None

@@ -1,21 +1,21 @@
-"""Plans: requests put one after the other, and answers turned into what was asked for."""
+"""Plans: requests put one after the other by an agent that waits for none of them, and answers turned into data."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from threading import Event
 from typing import Any
 
 import pytest
 
-from dataplatform.base.agent import Address
-from dataplatform.dsl.plan import Plan, transformed
+from dataplatform.base.agent import Address, GetStatus, Reply
+from dataplatform.dsl.plan import Plan, PlanRun
 from dataplatform.errors import Permanent, Transient
-from dataplatform.result import Failure, Result, Success
+from dataplatform.result import Failure, Result, Success, get_data
 from tests.dsl.doubles import Commit, Double
-from tests.support.agents import Stage
+from tests.support.agents import DEADLINE, Probe, Stage, Told
 
 OUTAGE = Transient("database", "the server is restarting", retry_after=3.0)
+Answers = Told[Result[Any]]
 
 
 def client(stage: Stage, answer: Callable[[Any], Result[Any]]) -> Address:
@@ -27,14 +27,25 @@ def requests(count: int) -> list[Commit]:
     return [Commit(positions=(), reader=str(number)) for number in range(count)]
 
 
+def begin(stage: Stage, plan: Plan[Any]) -> Answers:
+    """Have an agent carry a plan out; what it brings is told."""
+    brought: Answers = Told()
+    stage.probe("asker")
+    stage.tell("asker", lambda probe: PlanRun(probe, plan, plan.patience).go_on(brought.tell))
+    return brought
+
+
+def carried_out(stage: Stage, plan: Plan[Any]) -> Result[Any]:
+    return begin(stage, plan).next()
+
+
 def test_answers_are_transformed_in_the_order_of_the_requests(stage: Stage) -> None:
     address = client(stage, lambda request: Success(int(request.reader) * 10))
-    assert Plan(address, requests(3), sum).ask(Event()) == Success(30)
-    assert Plan(address, requests(3), list).ask(Event()) == Success([0, 10, 20])
+    assert carried_out(stage, Plan(address, requests(3), list)) == Success([0, 10, 20])
 
 
 def test_a_plan_without_requests_transforms_nothing(stage: Stage) -> None:
-    assert Plan(client(stage, Success), [], len).ask(Event()) == Success(0)
+    assert carried_out(stage, Plan(client(stage, Success), [], len)) == Success(0)
 
 
 def test_the_first_failure_is_the_answer_and_nothing_more_is_asked(stage: Stage) -> None:
@@ -44,35 +55,80 @@ def test_the_first_failure_is_the_answer_and_nothing_more_is_asked(stage: Stage)
         asked.append(request.reader)
         return Failure(OUTAGE) if request.reader == "1" else Success(1)
 
-    assert Plan(client(stage, answer), requests(3), sum).ask(Event()) == Failure(OUTAGE)
+    assert carried_out(stage, Plan(client(stage, answer), requests(3), sum)) == Failure(OUTAGE)
     assert asked == ["0", "1"]
 
 
-def test_a_stop_ends_a_plan_between_two_requests(stage: Stage) -> None:
-    stopping = Event()
+def test_an_agent_handles_other_messages_while_a_request_is_under_way(stage: Stage) -> None:
+    gate = stage.gate()
 
     def answer(_: Commit) -> Result[int]:
-        stopping.set()
+        gate(None)  # type: ignore[arg-type]  # it only waits
         return Success(1)
 
-    error = Plan(client(stage, answer), requests(3), sum).ask(stopping)
-    assert isinstance(error, Failure)
-    assert (type(error.error), error.error.code) == (Transient, "stopping")
+    brought = begin(stage, Plan(client(stage, answer), requests(1), sum))
+    gate.reached()
+    assert get_data(stage.runtime.directory.address("asker").ask(GetStatus(), DEADLINE)).busy_s == 0.0
+    gate.open()
+    assert brought.next() == Success(1)
 
 
-def test_what_a_transform_refuses_is_a_failure_and_its_bugs_are_raised(stage: Stage) -> None:
+def test_a_run_that_broke_off_goes_on_where_it_stopped(stage: Stage) -> None:
+    asked: list[str] = []
+
+    def answer(request: Commit) -> Result[int]:
+        asked.append(request.reader)
+        return Failure(OUTAGE) if asked == ["0", "1"] else Success(int(request.reader))
+
+    brought: Answers = Told()
+    runs: list[PlanRun[Any]] = []
+    plan = Plan(client(stage, answer), requests(3), list)
+
+    def start(probe: Probe) -> None:
+        runs.append(PlanRun(probe, plan))
+        runs[0].go_on(brought.tell)
+
+    stage.probe("asker")
+    stage.tell("asker", start)
+    assert brought.next() == Failure(OUTAGE)
+    stage.tell("asker", lambda _: runs[0].go_on(brought.tell))
+    assert brought.next() == Success([0, 1, 2])
+    assert asked == ["0", "1", "1", "2"]
+
+
+def test_a_run_whose_answers_were_refused_begins_anew(stage: Stage) -> None:
+    refusals = [Transient("not_json", "half a page")]
+
+    def transform(answers: list[Any]) -> list[Any]:
+        if refusals:
+            raise refusals.pop()
+        return answers
+
+    brought: Answers = Told()
+    runs: list[PlanRun[Any]] = []
+    plan = Plan(client(stage, lambda request: Success(request.reader)), requests(2), transform)
+
+    def go_on(probe: Probe) -> None:
+        runs.append(runs[0] if runs else PlanRun(probe, plan))
+        runs[0].go_on(brought.tell)
+
+    stage.probe("asker")
+    stage.tell("asker", go_on)
+    assert isinstance(brought.next(), Failure)
+    stage.tell("asker", go_on)
+    assert brought.next() == Success(["0", "1"])
+
+
+def test_what_a_transform_refuses_is_a_failure(stage: Stage) -> None:
     error = Permanent("changed_shape", "no list")
 
     def refuse(_: list[Any]) -> None:
         raise error
 
-    plan = Plan(client(stage, Success), [], refuse)
-    assert transformed(plan, []) == Failure(error)
-    with pytest.raises(ZeroDivisionError):
-        transformed(Plan(plan.client, [], lambda _: 1 // 0), [])
+    assert carried_out(stage, Plan(client(stage, Success), [], refuse)) == Failure(error)
 
 
-HELD_BACK = Transient("throttled", "30 requests a minute are used up", retry_after=0.01)
+HELD_BACK = Transient("throttled", "30 requests a minute are used up", retry_after=2.0)
 
 
 def holding_back(times: int, error: Transient = HELD_BACK) -> Callable[[Any], Result[int]]:
@@ -81,62 +137,68 @@ def holding_back(times: int, error: Transient = HELD_BACK) -> Callable[[Any], Re
     return lambda _: left.pop() if left else Success(1)
 
 
+def pass_turns(stage: Stage, pauses: int) -> None:
+    """Let the time pass that the plan waits for its turns; the time-outs of its requests stay ahead."""
+    for _ in range(pauses):
+        stage.pass_timer(stage.scheduler.expect(Reply, lambda message: isinstance(message.result, Success)))
+
+
 def test_requests_that_are_held_back_wait_for_their_turn_while_the_patience_lasts(stage: Stage) -> None:
-    address = client(stage, holding_back(3))
-    assert Plan(address, requests(2), sum, patience=1.0).ask(Event()) == Success(2)
+    brought = begin(stage, Plan(client(stage, holding_back(3)), requests(2), sum, patience=6.0, timeout=100.0))
+    pass_turns(stage, 3)
+    assert brought.next() == Success(2)
 
 
-@pytest.mark.parametrize(("times", "patience"), [(1, 0.0), (3, 0.025)])
+@pytest.mark.parametrize(("times", "patience"), [(1, 0.0), (3, 5.0)])
 def test_when_the_patience_is_at_its_end_that_is_the_failure(stage: Stage, times: int, patience: float) -> None:
-    address = client(stage, holding_back(times))
-    assert Plan(address, requests(2), sum, patience=patience).ask(Event()) == Failure(HELD_BACK)
+    plan = Plan(client(stage, holding_back(times)), requests(2), sum, patience=patience, timeout=100.0)
+    brought = begin(stage, plan)
+    pass_turns(stage, times - 1)
+    assert brought.next() == Failure(HELD_BACK)
 
 
-def test_a_pause_longer_than_the_patience_is_not_waited_for(stage: Stage) -> None:
-    error = Transient("throttled", "5 requests a minute are used up", retry_after=3600.0)
-    address = client(stage, holding_back(1, error))
-    assert Plan(address, requests(1), sum, patience=8.0).ask(Event()) == Failure(error)
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(
+            Transient("throttled", "5 a minute are used up", retry_after=3600.0), id="longer than the patience"
+        ),
+        pytest.param(Transient("rate_limited", "429", retry_after=0.01), id="asked for by the server"),
+    ],
+)
+def test_other_pauses_are_not_waited_for(stage: Stage, error: Transient) -> None:
+    plan = Plan(client(stage, holding_back(1, error)), requests(1), sum, patience=8.0)
+    assert carried_out(stage, plan) == Failure(error)
 
 
-def test_a_pause_that_the_server_asked_for_is_not_waited_for(stage: Stage) -> None:
-    error = Transient("rate_limited", "429", retry_after=0.01)
-    address = client(stage, holding_back(1, error))
-    assert Plan(address, requests(1), sum, patience=8.0).ask(Event()) == Failure(error)
+MISSING = Permanent("not_found", "no such coin")
 
 
-def test_a_stop_ends_the_wait_for_a_turn(stage: Stage) -> None:
-    stopping = Event()
-
-    def hold_back(_: Commit) -> Result[int]:
-        stopping.set()
-        return Failure(Transient("throttled", "1 request an hour", retry_after=3600.0))
-
-    answer = Plan(client(stage, hold_back), requests(1), sum, patience=7200.0).ask(stopping)
-    assert isinstance(answer, Failure)
-    assert answer.error.code == "stopping"
-
-
-def test_none_stands_for_what_there_is_not_where_a_plan_says_so(stage: Stage) -> None:
-    missing = Permanent("not_found", "no such coin")
-
+@pytest.mark.parametrize(("absent", "brought"), [("not_found", Success([0, None, 2])), ("gone", Failure(MISSING))])
+def test_none_stands_for_what_there_is_not_where_a_plan_says_so(
+    stage: Stage, absent: str, brought: Result[Any]
+) -> None:
     def answer(request: Commit) -> Result[int]:
-        return Failure(missing) if request.reader == "1" else Success(int(request.reader))
+        return Failure(MISSING) if request.reader == "1" else Success(int(request.reader))
 
     address = client(stage, answer)
-    assert Plan(address, requests(3), list, absent=frozenset({"not_found"})).ask(Event()) == Success([0, None, 2])
-    assert Plan(address, requests(3), list, absent=frozenset({"gone"})).ask(Event()) == Failure(missing)
+    plan = Plan(address, requests(3), list, absent=frozenset({absent}))
+    assert carried_out(stage, plan) == brought
 
 
-def test_requests_that_follow_from_answers_are_put_after_them(stage: Stage) -> None:
+@pytest.mark.parametrize(
+    ("more", "brought"), [(lambda answers: requests(sum(answers)), [1, 2, 1, 2, 3]), (lambda _: [], [1, 2])]
+)
+def test_requests_that_follow_from_answers_are_put_after_them(
+    stage: Stage, more: Callable[[list[Any]], list[Commit]], brought: list[int]
+) -> None:
     address = client(stage, lambda request: Success(int(request.reader) + 1))
-    plan = Plan(address, requests(2), list, more=lambda answers: requests(sum(answers)))
-    assert plan.ask(Event()) == Success([1, 2, 1, 2, 3])
-    assert Plan(address, requests(2), list, more=lambda _: []).ask(Event()) == Success([1, 2])
+    assert carried_out(stage, Plan(address, requests(2), list, more=more)) == Success(brought)
 
 
 def test_a_transform_may_give_notes_besides_the_data(stage: Stage) -> None:
     address = client(stage, lambda _: Success(7))
-    answer = Plan(address, requests(1), lambda answers: Success(sum(answers), ("about",))).ask(Event())
+    answer = carried_out(stage, Plan(address, requests(1), lambda answers: Success(sum(answers), ("about",))))
     assert answer == Success(7)
     assert isinstance(answer, Success)
     assert answer.notes == ("about",)

@@ -12,6 +12,7 @@ from attrs import frozen
 
 from dataplatform.base.agent import Ready, Request
 from dataplatform.base.agent.supervisor import StartDue
+from dataplatform.dsl.in_flight import MOST
 from dataplatform.dsl.kinds import LEVEL1, OHLCV
 from dataplatform.dsl.operations import (
     GetAvailableTickers,
@@ -271,10 +272,45 @@ def test_a_stop_ends_an_operation_between_its_requests(stage: Stage, reader: Sta
 
     future = reader(answer, Slow).get_available_tickers()
     assert asked.wait(DEADLINE)
-    stage._started[-1][0].stopping.set()
-    go_on.set()
+    context, ref = stage._started[-1]
+    context.stopping.set()
+    ref.stop(block=False)
     assert error(future.get(timeout=DEADLINE)).code == "stopping"
+    go_on.set()
     assert looks == [Look(("1",))]
+
+
+def test_a_source_is_there_for_others_while_an_operation_is_under_way(reader: Start) -> None:
+    asked, go_on = Event(), Event()
+
+    def answer(look: Look) -> Result[Any]:
+        asked.set()
+        assert go_on.wait(DEADLINE)
+        return known_prices(look)
+
+    shop = reader(answer)
+    futures = [shop.get_current_price("bitcoin") for _ in range(100)]
+    assert asked.wait(DEADLINE)
+    assert get_data(shop.get_status().get(timeout=DEADLINE)).busy_s == 0.0
+    assert get_data(shop.pause().get(timeout=DEADLINE)) is None
+    go_on.set()
+    assert {get_data(future.get(timeout=DEADLINE)).coin_id for future in futures} == {"bitcoin"}
+
+
+def test_beyond_a_number_of_operations_in_flight_a_source_is_busy(reader: Start) -> None:
+    go_on = Event()
+
+    def answer(look: Look) -> Result[Any]:
+        assert go_on.wait(DEADLINE)
+        return known_prices(look)
+
+    shop = reader(answer)
+    futures = [shop.get_current_price("bitcoin") for _ in range(MOST + 1)]
+    refusal = error(futures[-1].get(timeout=DEADLINE))
+    assert (refusal.code, getattr(refusal, "retry_after", None)) == ("busy", 1.0)
+    go_on.set()
+    assert all(get_data(future.get(timeout=DEADLINE)) for future in futures[:-1])
+    assert get_data(shop.get_current_price("bitcoin").get(timeout=DEADLINE)).coin_id == "bitcoin"
 
 
 def test_an_operation_over_a_restarting_source_or_client_is_transient(stage: Stage) -> None:

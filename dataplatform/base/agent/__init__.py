@@ -7,7 +7,7 @@ from dataplatform.base.agent.backoff import Backoff, BackoffPolicy
 from dataplatform.base.agent.child import ChildSpec, Intensity, Link, Restart, Strategy
 from dataplatform.base.agent.clock import Clock, ManualClock, SystemClock
 from dataplatform.base.agent.context import Context, Runtime
-from dataplatform.base.agent.deferred import Deferred
+from dataplatform.base.agent.deferred import Answer, Deferred
 from dataplatform.base.agent.directory import Address, Directory, Entry
 from dataplatform.base.agent.journal import Incident, Journal
 from dataplatform.base.agent.later import later
@@ -33,6 +33,7 @@ __all__ = [
     "Agent",
     "AgentCrashed",
     "AgentStatus",
+    "Answer",
     "Backoff",
     "BackoffPolicy",
     "Call",

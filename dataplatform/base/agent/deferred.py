@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from attrs import define, field
 
 from dataplatform.result import Result
 
-__all__ = ["Deferred", "Outcome"]
+__all__ = ["Answer", "Deferred", "Outcome"]
 
 T = TypeVar("T")
 Outcome = Callable[[Result[Any]], None]
@@ -47,3 +47,6 @@ class Deferred(Generic[T]):
             self._outcomes.append(outcome)
         else:
             outcome(self.result)
+
+
+Answer: TypeAlias = Result[T] | Deferred[T]

@@ -8,14 +8,14 @@ from typing import Any, ClassVar, TypeAlias, assert_never
 
 from attrs import frozen
 
-from dataplatform.base.agent import Address, Agent, Context, State
+from dataplatform.base.agent import Address, Agent, Answer, Context, State
 from dataplatform.dsl.feeds import Crop, Feed, FeedState
 from dataplatform.dsl.flow.batch import Abandoned, Granted, Position, Rejected, Written
 from dataplatform.dsl.flow.letters import letter_for_record
 from dataplatform.dsl.flow.losses import as_text, letter_lost, undelivered
 from dataplatform.dsl.flow.outbox import Outbox, Sending
 from dataplatform.dsl.operations import SourceRequest
-from dataplatform.dsl.plan import Plan, transformed
+from dataplatform.dsl.plan import Plan, PlanRun
 from dataplatform.dsl.types import DeadLetter, Record
 from dataplatform.errors import PlatformError
 from dataplatform.result import Failure, Result, Success
@@ -95,7 +95,7 @@ class FlowSource(Agent):
         if self._outbox is not None and self._outbox.paused:
             self.become(State.PAUSED)
 
-    def receive(self, message: FlowMessage) -> Result[Any] | None:
+    def receive(self, message: FlowMessage) -> Answer[Any] | None:
         match message:
             case FeedDue(feed):
                 self._read(self._states[feed])
@@ -164,39 +164,23 @@ class FlowSource(Agent):
         if state.blocked:
             return
         state.reading = True
-        if state.plan is None:
+        if state.run is None:
             state.due = self.clock.monotonic() + state.feed.every
             plan = state.feed.plan()
             if isinstance(plan, Failure):
                 self._read_failed(state, plan.error)
                 return
-            state.begin(plan.data)
-        self._put_next(state)
+            state.run = PlanRun(self, plan.data)
+        state.run.go_on(partial(self._read_ended, state))
 
-    def _put_next(self, state: FeedState) -> None:
-        assert state.plan is not None
-        plan, asked = state.plan.followed(state.answers), len(state.answers)
-        state.plan = plan
-        if asked < len(plan.requests):
-            self.call(plan.client, plan.requests[asked], partial(self._answered, state), timeout=plan.timeout)
-            return
-        crops = transformed(plan, state.end())
-        if isinstance(crops, Failure):
-            self._read_failed(state, crops.error)
-        else:
+    def _read_ended(self, state: FeedState, crops: Result[list[Crop]]) -> None:
+        if not isinstance(crops, Failure):
             self._noted(crops.notes)
             self._harvest(state, crops.data)
-
-    def _answered(self, state: FeedState, answer: Result[Any]) -> None:
-        assert state.plan is not None
-        answer = state.plan.accepted(answer)
-        if not isinstance(answer, Failure):
-            state.answers.append(answer.data)
-            self._put_next(state)
             return
-        if self.replayable and answer.error.code == "timeout":
+        if self.replayable and crops.error.code == "timeout":
             self._read_again()
-        self._read_failed(state, answer.error)
+        self._read_failed(state, crops.error)
 
     def _read_again(self) -> None:
         """Go back to the committed positions, and forget what was read beyond them.
@@ -295,7 +279,7 @@ class FlowSource(Agent):
         self._uncommitted.clear()
         if plan is not None:
             self._committing = True
-            self.call(plan.client, plan.requests[0], partial(self._committed, positions), timeout=plan.timeout)
+            PlanRun(self, plan).go_on(partial(self._committed, positions))
 
     def _committed(self, positions: Sequence[Position], answer: Result[Any]) -> None:
         self._committing = False

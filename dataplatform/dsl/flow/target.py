@@ -9,7 +9,7 @@ from typing import Any, ClassVar, TypeAlias, assert_never
 
 from attrs import define, field, frozen
 
-from dataplatform.base.agent import Address, Agent, Context, Request, State
+from dataplatform.base.agent import Address, Agent, Answer, Context, Request, State
 from dataplatform.base.position import Position, ReadPositions
 from dataplatform.dsl.flow.batch import Abandoned, Batch, Deliver, Granted, Rejected, Rejection, Written
 from dataplatform.dsl.kinds import Kind
@@ -106,7 +106,7 @@ class FlowTarget(Agent):
 
     # Messages
 
-    def receive(self, message: TargetMessage) -> Result[Any] | None:
+    def receive(self, message: TargetMessage) -> Answer[Any] | None:
         match message:
             case Deliver(batch, source, incarnation):
                 if incarnation == self.context.incarnation:

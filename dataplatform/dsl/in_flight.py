@@ -1,0 +1,60 @@
+"""Operations in flight: plans that an agent carries out for whoever asked, several at once and never too many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
+
+from attrs import define, field
+
+from dataplatform.base.agent import Agent, Deferred, State
+from dataplatform.dsl.plan import Plan, PlanRun
+from dataplatform.errors import Transient
+from dataplatform.result import Failure, Result
+
+__all__ = ["InFlight"]
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+MOST = 256
+BUSY_PAUSE = 1.0  # seconds after which to ask again
+
+
+@define(eq=False)
+class InFlight:
+    """The operations that an agent has under way, at most `most` of them."""
+
+    agent: Agent
+    most: int = MOST
+    _answers: set[Deferred[Any]] = field(factory=set, init=False)
+
+    def refusal(self) -> Failure | None:
+        """Return why another operation is not begun: the agent drains, or has its hands full."""
+        name = self.agent.name
+        if self.agent.state is State.DRAINING:
+            return Failure(Transient("stopping", f"{name} is stopping"))
+        if len(self._answers) < self.most:
+            return None
+        message = f"{name} has {self.most} operations in flight"
+        return Failure(Transient("busy", message, retry_after=BUSY_PAUSE))
+
+    def carry_out(self, plan: Plan[S], finish: Callable[[Result[S]], Result[T]]) -> Deferred[T]:
+        """Carry a plan out, and answer what `finish` makes of what it brings or fails with."""
+        answer: Deferred[T] = Deferred()
+        self.add(answer)
+        PlanRun(self.agent, plan, plan.patience).go_on(lambda brought: answer.settle(finish(brought)))
+        return answer
+
+    def add(self, answer: Deferred[T]) -> None:
+        """Count an answer that is owed, until it is given."""
+        self._answers.add(answer)
+        answer.then(partial(self._ended, answer))
+
+    def __bool__(self) -> bool:
+        return bool(self._answers)
+
+    def _ended(self, answer: Deferred[T], result: Result[T]) -> None:
+        self._answers.discard(answer)
+        self.agent.count("failed_operations" if isinstance(result, Failure) else "operations")
