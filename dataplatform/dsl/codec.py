@@ -10,6 +10,7 @@ import msgspec
 from attrs import fields, frozen
 from msgspec.structs import asdict
 
+from dataplatform.base.misfit import misfit
 from dataplatform.dsl.columns import Builder
 from dataplatform.dsl.kinds import KINDS, Kind
 from dataplatform.dsl.types import Record
@@ -63,6 +64,8 @@ class Codec:
             raise Permanent("malformed", "an empty message (a tombstone?)")
         try:
             wire = self._decode(raw)
+        except msgspec.ValidationError as error:
+            raise Permanent("malformed", misfit(error, raw, self._decode)) from error
         except UNREADABLE as error:
             raise Permanent("malformed", str(error)) from error
         try:

@@ -18,6 +18,7 @@ import attrs
 import msgspec
 from attrs import define, field
 
+from dataplatform.base.misfit import misfit
 from dataplatform.dsl.kinds import KINDS
 from dataplatform.errors import Permanent, PlatformError
 
@@ -84,8 +85,13 @@ class Wire:
         """Return JSON in its wire form; raises `Permanent` (`bad_argument`) that names the place that is wrong."""
         try:
             return msgspec.convert(value, form)
-        except (msgspec.ValidationError, RecursionError) as error:
-            raise Permanent("bad_argument", str(error).replace("`", "'")) from error
+        except msgspec.ValidationError as error:
+            text = misfit(
+                error, msgspec.json.encode(value), lambda raw: msgspec.convert(msgspec.json.decode(raw), form)
+            )
+            raise Permanent("bad_argument", text.replace("`", "'")) from error
+        except RecursionError as error:
+            raise Permanent("bad_argument", str(error)) from error
 
     def build(self, value: Any) -> Any:
         """Return what a value in its wire form stands for; raises `Permanent` for what breaks a rule of a type."""

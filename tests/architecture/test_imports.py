@@ -56,14 +56,14 @@ def test_a_module_imports_only_from_the_layers_below_or_its_own_part(module: Mod
 
 
 @by_name
-def test_the_packages_of_base_import_agents_and_positions_and_otherwise_only_themselves(module: Module) -> None:
+def test_the_packages_of_base_import_agents_positions_and_misfits_and_otherwise_only_themselves(module: Module) -> None:
     if part_of(module.name) != "base":
         return
     own = section_of(module.name)
     strange = [
         f"line {found.line}: {found.name}"
         for found in module.imports
-        if within(found.name, f"{NAME}.base") and section_of(found.name) not in {own, "agent", "position"}
+        if within(found.name, f"{NAME}.base") and section_of(found.name) not in {own, "agent", "misfit", "position"}
     ]
     assert not strange
 

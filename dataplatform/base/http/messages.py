@@ -10,6 +10,7 @@ import msgspec
 from attrs import field, frozen
 
 from dataplatform.base.agent import Request
+from dataplatform.base.misfit import misfit, require_json
 from dataplatform.errors import Permanent, Transient
 
 if TYPE_CHECKING:
@@ -54,11 +55,13 @@ class Response:
         >>> answer.json(dict[str, float])
         {'usd': 77.0}
         """
+        decode = msgspec.json.Decoder(type_, strict=strict).decode
         try:
-            whole = msgspec.json.decode(self.body)  # first, as what breaks off can begin like anything
-            return msgspec.convert(whole, type_, strict=strict)
+            require_json(self.body)
+            return decode(self.body)
         except msgspec.ValidationError as error:
-            text = f"the answer of {self.url_without_secrets} is not of the shape that is expected: {error}"
+            what = misfit(error, self.body, decode)
+            text = f"the answer of {self.url_without_secrets} is not of the shape that is expected: {what}"
             raise Permanent("changed_shape", text) from error
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             text = f"the answer of {self.url_without_secrets} is no JSON: {error}"

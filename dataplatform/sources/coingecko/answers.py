@@ -7,6 +7,7 @@ from typing import TypeVar
 import msgspec
 from attrs import field, frozen
 
+from dataplatform.base.misfit import misfit, require_json
 from dataplatform.errors import Permanent, Transient
 
 __all__ = ["ATTRIBUTION", "Answer", "decode", "source_named"]
@@ -35,27 +36,18 @@ def decode(answer: Answer, type_: type[T]) -> T:
     Raises `Permanent("changed_shape")`, or `Transient("not_json")` for what is no JSON: mostly a page of something
     that stands in between.
     """
+    decode = msgspec.json.Decoder(type_).decode
     try:
-        return msgspec.json.decode(answer.body, type=type_)
+        require_json(answer.body)
+        return decode(answer.body)
     except msgspec.ValidationError as error:
-        _require_json(answer)
+        what = misfit(error, answer.body, decode)
         raise Permanent(
             "changed_shape",
-            f"the answer of {answer.where} is not what CoinGecko promises: {error}",
+            f"the answer of {answer.where} is not what CoinGecko promises: {what}",
             remedy="see whether its API has changed, or the client leads elsewhere",
         ) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _not_json(answer, error) from error
-
-
-def _require_json(answer: Answer) -> None:
-    """Refuse what has another shape because it breaks off: its beginning can look like anything."""
-    try:
-        msgspec.json.decode(answer.body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _not_json(answer, error) from error
-
-
-def _not_json(answer: Answer, error: Exception) -> Transient:
-    start = answer.body[:60]
-    return Transient("not_json", f"the answer of {answer.where} is no JSON ({error}): it begins with {start!r}")
+        start = answer.body[:60]
+        text = f"the answer of {answer.where} is no JSON ({error}): it begins with {start!r}"
+        raise Transient("not_json", text) from error

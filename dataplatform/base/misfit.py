@@ -1,0 +1,114 @@
+"""What is wrong in JSON, and where: a decoder's words, with the keys of maps that it leaves out.
+
+msgspec names the place of what it refuses (`$.rates[...].value`), but for the key of a map it writes `[...]`. The key
+is found by decoding again with parts of the map alone: of the entries before the refused one none is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+from attrs import frozen
+
+__all__ = ["misfit", "require_json"]
+
+PLACE = re.compile(r"^(?P<what>.*) - at `(?P<path>\$[^`]*)`$", re.DOTALL)
+STEP = re.compile(r"\.(?P<name>[^.\[]+)|\[(?P<index>\d+)\]|\[\.\.\.\]")
+BEYOND_FLOAT = "Number out of range"
+LONGEST_KEY = 60
+Entries = dict[str, msgspec.Raw]
+
+
+def misfit(error: msgspec.ValidationError, raw: bytes, decode: Callable[[bytes], object]) -> str:
+    """Return what is wrong with `raw`, which `decode` has refused with this error, and where.
+
+    >>> raw, decode = b'{"usd": 1.5, "btc": null}', msgspec.json.Decoder(dict[str, float]).decode
+    >>> try:
+    ...     decode(raw)
+    ... except msgspec.ValidationError as error:
+    ...     misfit(error, raw, decode)
+    "Expected `float`, got `null` - at `$['btc']`"
+    """
+    said = str(error)
+    placed = PLACE.match(said)
+    what, path = placed.groups() if placed else (said, "")
+    if "[...]" in path:
+        path = _with_keys(path, raw, lambda part: _refusal(decode, part) == said)
+    what = "Too large a number" if what == BEYOND_FLOAT else what
+    return f"{what} - at `{path}`" if path else what
+
+
+def require_json(raw: bytes) -> None:
+    """Raise `msgspec.DecodeError`, `UnicodeDecodeError` or `RecursionError` for what is no JSON, or breaks off.
+
+    A decoder of a type may take fault before it comes to that: what breaks off can begin like anything.
+    """
+    raw.decode()
+    msgspec.json.decode(raw, type=msgspec.Raw)
+
+
+@frozen
+class Part:
+    """A part of a document, and how to make the document with something else in its place."""
+
+    raw: bytes
+    put: Callable[[Any], bytes]
+
+    def member(self, name: str) -> Part:
+        members = self.entries()
+        return Part(bytes(members[name]), lambda part: self.put({**members, name: part}))
+
+    def item(self, index: int) -> Part:
+        items = msgspec.json.decode(self.raw, type=list[msgspec.Raw])
+        return Part(bytes(items[index]), lambda part: self.put([*items[:index], part, *items[index + 1 :]]))
+
+    def entry(self, key: str) -> Part:
+        return Part(bytes(self.entries()[key]), lambda part: self.put({key: part}))
+
+    def entries(self) -> Entries:
+        return msgspec.json.decode(self.raw, type=Entries)
+
+
+def _with_keys(path: str, raw: bytes, refused: Callable[[bytes], bool]) -> str:
+    """Return the path with each `[...]` as the key it stands for; what cannot be found out stays as it is."""
+    part, found = Part(raw, msgspec.json.encode), "$"
+    for step in STEP.finditer(path):
+        try:
+            if step["name"] is not None:
+                part, named = part.member(step["name"]), step[0]
+            elif step["index"] is not None:
+                part, named = part.item(int(step["index"])), step[0]
+            else:
+                key = _refused_key(part, refused)
+                part, named = part.entry(key), f"[{key!r:.{LONGEST_KEY}}]"
+        except (msgspec.MsgspecError, LookupError, UnicodeDecodeError):
+            return found + path[step.start() :]
+        found += named
+    return found
+
+
+def _refused_key(part: Part, refused: Callable[[bytes], bool]) -> str:
+    """Return the first key whose entry is refused; raises `LookupError` where none is: it stands there twice."""
+    entries = part.entries()
+
+    def are_refused(keys: Sequence[str]) -> bool:
+        return refused(part.put({key: entries[key] for key in keys}))
+
+    keys = list(entries)
+    while len(keys) > 1:
+        half = keys[: len(keys) // 2]
+        keys = half if are_refused(half) else keys[len(half) :]
+    if not are_refused(keys):
+        raise LookupError
+    return keys[0]
+
+
+def _refusal(decode: Callable[[bytes], object], raw: bytes) -> str:
+    try:
+        decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        return str(error)
+    return ""
