@@ -1,6 +1,6 @@
 """The agent kernel: actors that are supervised, addressed by name, and die cleanly."""
 
-from pykka import Future, Timeout
+from pykka import Timeout
 
 from dataplatform.base.agent.agent import Agent
 from dataplatform.base.agent.backoff import Backoff, BackoffPolicy
@@ -9,8 +9,8 @@ from dataplatform.base.agent.clock import Clock, ManualClock, SystemClock
 from dataplatform.base.agent.context import Context, Runtime
 from dataplatform.base.agent.deferred import Answer, Deferred
 from dataplatform.base.agent.directory import Address, Directory, Entry
+from dataplatform.base.agent.futures import Future, later
 from dataplatform.base.agent.journal import Incident, Journal
-from dataplatform.base.agent.later import later
 from dataplatform.base.agent.messages import (
     Call,
     Drain,

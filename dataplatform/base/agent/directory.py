@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pykka
 from attrs import define, field, frozen
 
+from dataplatform.base.agent.futures import Future
 from dataplatform.base.agent.status import AgentStatus, State, Vitals
 from dataplatform.errors import Transient
 from dataplatform.result import Failure, Result, Success
@@ -126,29 +127,23 @@ class Address:
             return Failure(Transient("crashed", f"{self.name} crashed: {type(bug).__name__}: {bug}"))
         return answer
 
-    def future(self, request: Request[T]) -> pykka.Future[Result[T]]:
-        """Send a request and return Pykka's future of its answer.
+    def future(self, request: Request[T]) -> Future[Result[T]]:
+        """Send a request and return the future of its answer.
 
         An agent that is away, or dies before it handles the request, is a `Transient` failure; a bug of the agent and
-        `pykka.Timeout` are raised by `get`.
+        `Timeout` are raised by `get`.
         """
-        answer: pykka.ThreadingFuture[Result[T]] = pykka.ThreadingFuture()
-        if (ref := self._ref()) is None:
-            answer.set(self._absent())
-        else:
-            asked: pykka.Future[Result[T]] = ref.ask(request, block=False)
-            answer.set_get_hook(lambda timeout: self._got(asked, timeout))
+        ref = self._ref()
+        asked: Any = Future() if ref is None else ref.ask(request, block=False)
+        if ref is None:
+            asked.set(self._absent())
+        answer: Future[Result[T]] = asked  # as agents make them, which Pykka's types do not know
+        answer.if_dead = self._absent
         return answer
 
     def status(self) -> AgentStatus | None:
         """Return a look at the agent without asking it; `None` if it has never been started."""
         return self._directory.status(self.name)
-
-    def _got(self, asked: pykka.Future[Result[T]], timeout: float | None) -> Result[T]:
-        try:
-            return asked.get(timeout=timeout)
-        except pykka.ActorDeadError:
-            return self._absent()
 
     def _ref(self) -> pykka.ActorRef[Any] | None:
         entry = self._directory.entry(self.name)

@@ -15,6 +15,7 @@ from pykka.messages import ProxyCall
 from dataplatform.base.agent.context import Context
 from dataplatform.base.agent.deferred import Deferred, Outcome
 from dataplatform.base.agent.directory import Entry
+from dataplatform.base.agent.futures import Future
 from dataplatform.base.agent.mailbox import Mailbox
 from dataplatform.base.agent.messages import Call, Drained, Ready, Reply, Terminated
 from dataplatform.base.agent.scheduler import Timer
@@ -76,6 +77,10 @@ class MortalActor(pykka.ThreadingActor, ABC):
         self._vitals.state, self._vitals.since = state, self.clock.now()
 
     # Pykka's hooks
+
+    @staticmethod
+    def _create_future() -> Future[Any]:
+        return Future()
 
     def _create_actor_inbox(self) -> Mailbox:  # type: ignore[override]  # Pykka has a static method, called on `self`
         self._mailbox = Mailbox(self)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-import pykka
 import pytest
 from attrs import frozen
 
-from dataplatform.base.agent import later
+from dataplatform.base.agent import Future, later
 from dataplatform.base.database import Rows
 from dataplatform.dsl.queries import BatchPublishResult
 from dataplatform.errors import Permanent, Transient
@@ -90,13 +89,13 @@ def test_control_characters_in_data_do_not_reach_the_terminal() -> None:
 
 def test_a_future_shows_its_answer() -> None:
     with no_thread_left_behind():
-        answer: pykka.Future[Result[list[str]]] = later(lambda: Success(["bitcoin"]), "answering")
+        answer: Future[Result[list[str]]] = later(lambda: Success(["bitcoin"]), "answering")
         assert lines(answer) == ["bitcoin"]
 
 
 def test_a_future_without_an_answer_says_how_long_was_waited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shown, "PATIENCE", 0.01)
-    assert lines(pykka.ThreadingFuture[object]())[0] == "timeout: no answer in 0.01 s"
+    assert lines(Future[object]())[0] == "timeout: no answer in 0.01 s"
 
 
 def test_a_bug_of_the_agent_is_said_in_one_line() -> None:

@@ -1,0 +1,110 @@
+"""Futures: an answer that is there or will be, waited for by a thread or awaited by an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+from collections.abc import Callable, Generator
+from contextlib import suppress
+from typing import Any, TypeVar
+
+import pykka
+
+from dataplatform.result import Failure, Result, get_data
+
+__all__ = ["Future", "later"]
+
+T = TypeVar("T")
+D = TypeVar("D")
+
+
+class Future(pykka.ThreadingFuture[T]):
+    """Pykka's future, which an event loop can await without standing still, and which answers values.
+
+    `get` waits for the `Result`, `value` for the data in it, and `await` suspends the task until the `Result` is there.
+    A task that is cancelled while it awaits gives up the wait and nothing else: the question stays asked.
+
+    >>> from dataplatform.result import Success
+    >>> answer = later(lambda: Success(42), "answering")
+    >>> answer.get(5.0), answer.value(5.0)
+    (Success(data=42), 42)
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._when_done: list[Callable[[], None]] = []
+        self.if_dead: Callable[[], Failure] | None = None  # the answer in place of `ActorDeadError`
+
+    def get(self, timeout: float | None = None) -> T:
+        """Wait at most `timeout` seconds; raises `Timeout`, and what the agent raised that was asked."""
+        try:
+            answer: T = super().get(timeout=timeout)
+        except pykka.ActorDeadError:
+            if self.if_dead is None:
+                raise
+            return self.if_dead()  # type: ignore[return-value]  # set by those alone whose answer is a Result
+        return answer
+
+    def value(self: Future[Result[D]], timeout: float | None = None) -> D:
+        """Wait like `get` and return the data of a success; raises the error of a failure."""
+        return get_data(self.get(timeout))
+
+    def set(self, value: T | None = None) -> None:
+        super().set(value)
+        self._tell_done()
+
+    def set_exception(self, exc_info: Any = None) -> None:
+        super().set_exception(exc_info)
+        self._tell_done()
+
+    def when_done(self, call: Callable[[], None]) -> None:
+        """Run `call` when the answer is there, in the thread that gives it; at once where it is there already."""
+        with self._condition:
+            if self._result is None:
+                self._when_done.append(call)
+                return
+        call()
+
+    def __await__(self) -> Generator[Any, None, T]:
+        if self._get_hook is not None:  # of `map` and its like: nobody tells when it could be answered
+            return (yield from asyncio.to_thread(self.get).__await__())
+        loop = asyncio.get_running_loop()
+        waiting: asyncio.Future[None] = loop.create_future()
+
+        def wake() -> None:
+            with suppress(RuntimeError):  # the loop has ended, and nobody awaits any more
+                loop.call_soon_threadsafe(_wake, waiting)
+
+        self.when_done(wake)
+        yield from waiting.__await__()
+        return self.get(0)
+
+    def _tell_done(self) -> None:
+        with self._condition:
+            calls, self._when_done = self._when_done, []
+        for call in calls:
+            call()
+
+
+def _wake(waiting: asyncio.Future[None]) -> None:
+    if not waiting.done():
+        waiting.set_result(None)
+
+
+def later(work: Callable[[], T], name: str) -> Future[T]:
+    """Begin work that no agent does in a thread of that name; what it raises is raised by the future's `get`.
+
+    >>> later(lambda: 6 * 7, "multiplying").get(timeout=5)
+    42
+    """
+    answer: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            answer.set(work())
+        except BaseException:  # noqa: BLE001  the future carries it to whoever asks
+            answer.set_exception(sys.exc_info())
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return answer
