@@ -13,10 +13,11 @@ from attrs import field, frozen
 
 from dataplatform.base.database import TimescaleSettings
 from dataplatform.base.http import HttpSettings
-from dataplatform.base.mcp import McpSettings
+from dataplatform.base.mcp import McpSettings, ServerInfo
 from dataplatform.base.streaming import RedpandaSettings
 from dataplatform.dsl.proxy import ReaderProxy, WriterProxy
 from dataplatform.errors import Permanent
+from dataplatform.result import is_failure
 from dataplatform.sources.coingecko import CoinGeckoOptions, CoinGeckoSource
 from dataplatform.sources.mcp import McpSource, McpSourceOptions
 from dataplatform.sources.redpanda import RedpandaSource, RedpandaSourceOptions
@@ -48,6 +49,7 @@ LOCAL = McpSettings(
     transport="stdio",
     command="npx",
     args=("-y", "@coingecko/coingecko-mcp"),
+    env={"npm_config_fetch_retries": "0"},  # it would try a registry that it cannot reach for minutes, without a word
     connect_timeout=120.0,  # npx may have to install it first
     call_timeout=60.0,
 )
@@ -100,8 +102,9 @@ def create_coingecko_market_data_reader(
     """Start a reader of CoinGecko, keyless.
 
     It speaks to CoinGecko's hosted MCP server, or with `use_remote_server=False` to one that is started here by
-    Node.js; with `transport="rest"` to the REST API. A `client` of your own says all of that, and a key, instead:
-    `HttpSettings(base_url=…, api_key=…)`. Raises as `create_timescale_market_data_writer` does.
+    Node.js, and waited for; with `transport="rest"` to the REST API. A `client` of your own says all of that, and a
+    key, instead: `HttpSettings(base_url=…, api_key=…)`. Raises as `create_timescale_market_data_writer` does, and
+    `PlatformError` for a server here that does not start, with what it said.
     """
     if client is None:
         client = REST if transport == "rest" else HOSTED if use_remote_server else LOCAL
@@ -115,8 +118,8 @@ def create_mcp_market_data_reader(
     """Start a reader of another platform, through its MCP server.
 
     `client` says how that is reached: by HTTP, with a token in its header, or as a program that is started here.
-    `source` is the source to ask there, else the first that can answer. Raises as `create_timescale_market_data_writer`
-    does.
+    `source` is the source to ask there, else the first that can answer. Raises as
+    `create_coingecko_market_data_reader` does.
     """
     return _reader(name, ClientSpec("mcp", client), McpSource, McpSourceOptions(client=_client(name), source=source))
 
@@ -127,7 +130,7 @@ def create_mcp_market_data_writer(
     """Start a writer into another platform, through its MCP server, which has to offer writing (`allow_writes`).
 
     `client` is that of `create_mcp_market_data_reader`; `target` is the target to write to there, where it has several.
-    Raises as `create_timescale_market_data_writer` does.
+    Raises as `create_coingecko_market_data_reader` does.
     """
     return _writer(name, ClientSpec("mcp", client), McpTarget, McpTargetOptions(client=_client(name), target=target))
 
@@ -211,10 +214,20 @@ def _started(name: str, topology: Topology) -> Root:
     try:
         root.start(assembly.specs, assembly.links)
         root.require_ready(START_TIMEOUT)
+        for client, spec in topology.clients.items():
+            _require_program(root, client, spec)
     except BaseException:
         root.stop()
         raise
     return root
+
+
+def _require_program(root: Root, client: str, spec: ClientSpec) -> None:
+    """Start a client's server where that is a program here: one that cannot start is nothing to wait for."""
+    if isinstance(spec.settings, McpSettings) and spec.settings.command is not None:
+        connected = root.address(client).ask(ServerInfo(), timeout=spec.settings.longest)
+        if is_failure(connected):
+            raise connected.error
 
 
 def _client(name: str) -> str:

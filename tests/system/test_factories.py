@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 from attrs import evolve
 
 from dataplatform import (
     create_coingecko_market_data_reader,
+    create_mcp_market_data_reader,
+    create_mcp_market_data_writer,
     create_redpanda_market_data_reader,
     create_redpanda_market_data_writer,
     create_timescale_market_data_reader,
     create_timescale_market_data_writer,
 )
 from dataplatform.base.http import HttpSettings
+from dataplatform.base.mcp import McpSettings
 from dataplatform.dsl.proxy import Proxy
 from dataplatform.errors import Permanent, Transient
 from dataplatform.result import Failure, Success, get_data, is_failure
 from dataplatform.system.demo import DemoServers, demo_servers
 from dataplatform.system.factories import HOSTED, LOCAL, MarketDataReader
+from tests.base.mcp.driven_client import odd
 from tests.dsl.records import price
 from tests.support.agents import no_thread_left_behind
 
@@ -49,6 +56,14 @@ def servers() -> Iterator[DemoServers]:
 def reader(servers: DemoServers) -> Iterator[MarketDataReader]:
     with no_thread_left_behind(), create_coingecko_market_data_reader(client=servers.coingecko) as reader:
         yield reader
+
+
+@contextmanager
+def no_process_left_behind() -> Iterator[None]:
+    before = set(psutil.Process().children(recursive=True))
+    yield
+    _, alive = psutil.wait_procs(set(psutil.Process().children(recursive=True)) - before, timeout=60)
+    assert not alive
 
 
 def wait_until_it_answers(proxy: Proxy) -> int:
@@ -109,6 +124,29 @@ def test_an_unreachable_server_is_answered_as_an_outage() -> None:
 
     assert isinstance(answer, Failure)
     assert isinstance(answer.error, Transient)
+
+
+def test_a_server_here_that_does_not_start_is_told_at_once_with_what_it_said_and_leaves_nothing() -> None:
+    broken = McpSettings(**odd("complain", "exit"), env={"API_KEY": "CG-abcdef123456"}, connect_timeout=60.0)
+    for create in (create_coingecko_market_data_reader, create_mcp_market_data_reader, create_mcp_market_data_writer):
+        said = pytest.raises(Transient, match=r"status 5; it said: my key is \*\*\*$")
+        with no_thread_left_behind(), no_process_left_behind(), said:
+            create(client=broken)
+
+
+def test_a_server_here_whose_program_is_missing_is_told_as_that() -> None:
+    missing = McpSettings(transport="stdio", command="no-such-program-anywhere")
+    with no_thread_left_behind(), pytest.raises(Permanent, match=r"no_command: .*No such file"):
+        create_coingecko_market_data_reader(client=missing)
+
+
+@pytest.mark.skipif(shutil.which("npx") is None, reason="Node.js is not installed here")
+def test_a_server_that_npx_cannot_fetch_is_told_with_npms_reason_and_leaves_nothing(tmp_path: Path) -> None:
+    unreachable = {"npm_config_registry": "http://127.0.0.1:1", "npm_config_cache": str(tmp_path)}
+    local = evolve(LOCAL, env={**LOCAL.env, **unreachable})
+    said = pytest.raises(Transient, match=r"status 1; it said: npm error .*127\.0\.0\.1:1")
+    with no_thread_left_behind(), no_process_left_behind(), said:
+        create_coingecko_market_data_reader(client=local)
 
 
 def test_after_a_stop_an_operation_says_so_and_a_second_stop_changes_nothing(servers: DemoServers) -> None:

@@ -16,9 +16,9 @@ from urllib.parse import quote
 from dataplatform.base.agent import Context
 from dataplatform.base.embedded.account import Account, server_account
 from dataplatform.base.embedded.datadir import DataDirectory
-from dataplatform.base.embedded.guard import command_line
 from dataplatform.base.embedded.process import Program
 from dataplatform.base.embedded.server import Progress, ServerAgent
+from dataplatform.base.guard import command_line
 from dataplatform.errors import Permanent, Transient
 
 __all__ = ["EmbeddedPostgres", "postgres_dsn"]

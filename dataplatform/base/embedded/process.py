@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from attrs import define, field, frozen
 
-from dataplatform.base.embedded import guard
+from dataplatform.base import guard
 from dataplatform.base.embedded.account import Account
 from dataplatform.errors import Transient
 
@@ -23,6 +21,7 @@ __all__ = ["LOCK", "Program", "ServerProcess", "lock_is_held"]
 
 LOCK = "server.lock"  # held by the guard and all that it started; names the guard and the server
 ORDERLY, FORCED = 3.2, 0.6  # seconds for a server to stop by itself, and for its guard to end it: 4 s with the rest
+VARIABLES = {"PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH"}  # passed on: no secrets, nothing that configures a server
 WIDTH = 300  # characters of a log line in an error
 HARMLESS = "weak version"  # the loader's word on the light broker, which runs all the same
 COMPLAINT = re.compile(r"\b(FATAL|PANIC|ERROR|error|guard):")
@@ -40,7 +39,7 @@ class Program:
     command: tuple[str, ...]
     home: Path
     stop_signal: signal.Signals = signal.SIGTERM
-    environ: Mapping[str, str] = field(factory=dict)  # besides the few variables that the guard passes on
+    environ: Mapping[str, str] = field(factory=dict)  # besides the few variables of ours that are passed on
     account: Account | None = None
     grace: float = 10.0
     then: Callable[[], None] | None = None
@@ -73,11 +72,12 @@ class ServerProcess:
             guard.shorten_log(log)
             begin = os.fstat(log).st_size
             keeper = subprocess.Popen(  # noqa: S603
-                [sys.executable, "-I", "-S", guard.__file__, _spec(program)],
+                guard.guarded(_spec(program)),
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
                 cwd=program.home,
+                env={name: value for name, value in os.environ.items() if name in VARIABLES} | dict(program.environ),
                 start_new_session=True,
             )
         finally:
@@ -171,18 +171,15 @@ def lock_is_held(path: Path) -> bool:
     return False
 
 
-def _spec(program: Program) -> str:
+def _spec(program: Program) -> guard.Spec:
     account = program.account
-    return json.dumps(
-        {
-            "command": program.command,
-            "environ": dict(program.environ),
-            "lock": str(program.lock),
-            "mark": str(program.home),
-            "stop_signal": int(program.stop_signal),
-            "grace": program.grace,
-            "uid": account.uid if account else None,
-            "gid": account.gid if account else None,
-        },
-        ensure_ascii=False,  # the home is looked for in the guard's own command line, too
+    return guard.Spec(
+        command=program.command,
+        stop_signal=program.stop_signal,
+        grace=program.grace,
+        death_signal=program.stop_signal,
+        lock=str(program.lock),
+        mark=str(program.home),
+        uid=account.uid if account else None,
+        gid=account.gid if account else None,
     )

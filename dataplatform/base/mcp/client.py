@@ -19,8 +19,8 @@ __all__ = ["McpClient"]
 
 McpMessage: TypeAlias = ListTools | CallTool | CallAnyOf | ServerInfo
 
-CLOSING = 3.5  # seconds for taking leave of a server, a stubborn child process killed
-ENDING = 0.5  # seconds for the event loop to end
+REPLACING = 3.5  # seconds for a lost session to end, a stubborn child process killed, before there is another
+CLOSING, KILLING, ENDING = 0.5, 0.2, 0.15  # seconds for the session and the event loop: platforms give a client 0.9
 LASTING = {"unauthorized", "no_endpoint", "no_command"}  # what is shown until somebody has mended it
 
 
@@ -67,6 +67,7 @@ class McpClient(Agent):
             self._session.leave()
             if not self._session.gone(CLOSING):
                 self._session.kill()
+                self._session.gone(KILLING)
         if not self._loop.close(ENDING):
             self.log.warning("left a connection behind that does not end", server=self._server)
 
@@ -108,7 +109,7 @@ class McpClient(Agent):
         if last is not None:
             last.leave()
             try:
-                self._loop.wait([last.ended], CLOSING)
+                self._loop.wait([last.ended], REPLACING)
             except Interrupted:
                 return Failure(Transient("stopping", f"{self.name} is stopping"))
             except Overdue:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing, suppress
 from typing import TypeAlias
 
 import anyio
@@ -21,16 +20,17 @@ from mcp.client.stdio import get_default_environment
 from mcp.shared.message import SessionMessage
 from mcp.types import jsonrpc_message_adapter
 
+from dataplatform.base.mcp.child import GRACE, PATIENCE, Child
+from dataplatform.base.mcp.last_words import telling_line
 from dataplatform.base.mcp.settings import McpSettings
 from dataplatform.base.mcp.shown import shown_text
 
 __all__ = ["ServerProcess"]
 
 CHUNK = 64 * 1024
-WORDS_KEPT = 20  # lines of what the server has said besides its messages
-PATIENCE = 1.0  # seconds for a server to end when its input has ended
-INSISTENCE = 0.5  # seconds more for it and its children when they were asked to by SIGTERM
+WORDS_KEPT = 60  # lines of what the server has said besides its messages; an exception with a cause takes 30
 MOURNING = 1.0  # seconds for the system to take a killed process down
+LEAVING = 0.2  # seconds for a guard to end after its child
 GLANCE = 0.01  # seconds between looks at whether a process has ended
 
 Incoming: TypeAlias = MemoryObjectSendStream[SessionMessage | Exception]
@@ -41,10 +41,10 @@ Sent: TypeAlias = MemoryObjectSendStream[SessionMessage]
 
 @define(eq=False)
 class ServerProcess:
-    """The process, in a session and process group of its own, so that Ctrl-C passes it by and a kill takes it whole.
+    """The process and what it says.
 
     What it writes to its standard error, and whatever on its standard output is no message, is kept in `said`: the
-    latest 20 lines, each cut to 300 characters, without secrets. A message of more than `limit` bytes ends the
+    latest 60 lines, each cut to 300 characters, without secrets. A message of more than `limit` bytes ends the
     connection, and `too_large` tells why.
     """
 
@@ -52,64 +52,55 @@ class ServerProcess:
     limit: int
     too_large: bool = field(default=False, init=False)
     said: deque[str] = field(factory=lambda: deque(maxlen=WORDS_KEPT), init=False)
-    _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    _child: Child | None = field(default=None, init=False)
 
     @property
     def ended(self) -> bool:
-        return self._process is not None and self._process.poll() is not None
+        return self._child is not None and self._child.ended
 
     @property
     def last_words(self) -> str:
-        """How the process ended, if it has, and what it said last."""
-        status = self._process.poll() if self._process else None
+        """How the process ended, if it has, and what it said of the reason."""
+        status = self._child.status if self._child and self._child.ended else None
         end = "" if status is None else f"it exited with status {status}"
         if status is not None and status < 0:
             end = f"it was killed by {_signal_name(-status)}"
-        said = f"it said: {self.said[-1]}" if self.said else ""
+        said = f"it said: {line}" if (line := telling_line(list(self.said))) else ""
         return "; ".join(part for part in (end, said) if part)
 
     def kill(self) -> None:
         """Kill it with its children; from any thread."""
-        if self._process is not None and self._process.poll() is None:
-            _signal(self._process, signal.SIGKILL)
+        if self._child is not None:
+            self._child.kill()
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[tuple[Received, Sent]]:
-        """Start the process and give the streams of its messages; it is gone, with its children, when this ends."""
-        process = self._process = self._start()
-        assert process.stdin and process.stdout and process.stderr  # noqa: PT018  for the type checker
+        """Start the process and give the streams of its messages; it is gone, with its children, when this ends.
+
+        Raises `OSError` for a program that cannot be run.
+        """
+        assert self.settings.command is not None
+        environ = get_default_environment() | dict(self.settings.env)
+        child = self._child = Child.start([self.settings.command, *self.settings.args], environ)
+        for pipe in child.streams:
+            os.set_blocking(pipe, False)
+        writing, reading, complaining = child.streams
         incoming, received = anyio.create_memory_object_stream[SessionMessage | Exception](0)
         sent, outgoing = anyio.create_memory_object_stream[SessionMessage](0)
-        with process.stdin, process.stdout, process.stderr, incoming, received, sent, outgoing:
+        with closing(child), incoming, received, sent, outgoing:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._read, process.stdout.fileno(), incoming)
-                tasks.start_soon(self._write, process.stdin.fileno(), outgoing, incoming)
-                tasks.start_soon(self._listen, process.stderr.fileno())
+                tasks.start_soon(self._read, reading, incoming)
+                tasks.start_soon(self._write, writing, outgoing, incoming)
+                tasks.start_soon(self._listen, complaining)
                 try:
+                    await _begun(child)
                     yield received, sent
                 finally:
                     received.close()
                     sent.close()
                     with anyio.CancelScope(shield=True):
-                        await _end(process)
+                        await _end(child)
                     tasks.cancel_scope.cancel()
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        settings = self.settings
-        assert settings.command is not None
-        process = subprocess.Popen(  # noqa: S603  the command is the operator's own choice
-            [settings.command, *settings.args],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            env=get_default_environment() | dict(settings.env),
-            start_new_session=True,
-        )
-        for pipe in (process.stdin, process.stdout, process.stderr):
-            assert pipe
-            os.set_blocking(pipe.fileno(), False)
-        return process
 
     async def _read(self, pipe: int, incoming: Incoming) -> None:
         """Deliver its messages; the end of `incoming` tells the session that there will be no more."""
@@ -173,29 +164,30 @@ async def _send(pipe: int, data: bytes) -> None:
             left = left[os.write(pipe, left) :]
 
 
-async def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the process as the protocol has it: by the end of its input, else by SIGTERM, at last by SIGKILL."""
-    assert process.stdin
-    anyio.notify_closing(process.stdin)
-    process.stdin.close()
-    if not await _ended(process, PATIENCE):
-        _signal(process, signal.SIGTERM)
-        await _ended(process, INSISTENCE)
-    _signal(process, signal.SIGKILL)  # whoever of its group is left, when itself has ended too
-    await _ended(process, MOURNING)
+async def _begun(child: Child) -> None:
+    """Wait until the child runs; raise the `OSError` of a program that cannot be run."""
+    while not child.started:
+        await anyio.wait_readable(child.lifeline)
+    if child.failed is not None:
+        raise child.failed
 
 
-async def _ended(process: subprocess.Popen[bytes], seconds: float) -> bool:
+async def _end(child: Child) -> None:
+    """Close the child's input and have its guard end it; lend a hand where that takes too long."""
+    anyio.notify_closing(child.streams[0])
+    child.close_input()
+    child.let_go()
+    if not await _until(lambda: child.ended, PATIENCE + GRACE + MOURNING):
+        child.kill()
+        await _until(lambda: child.ended, MOURNING)
+    await _until(lambda: child.is_gone, LEAVING)
+
+
+async def _until(condition: Callable[[], bool], seconds: float) -> bool:
     with anyio.move_on_after(seconds):
-        while process.poll() is None:  # noqa: ASYNC110  nothing tells of a death of which pipes stay open
+        while not condition():  # noqa: ASYNC110  the guard tells of deaths in its own words, and of its own not at all
             await anyio.sleep(GLANCE)
-    return process.poll() is not None
-
-
-def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    """Signal the whole group; its number is the process's own and stays taken while any member lives."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, number)
+    return condition()
 
 
 def _signal_name(number: int) -> str:

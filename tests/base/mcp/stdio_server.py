@@ -38,6 +38,8 @@ def call(request: dict[str, Any], name: str, arguments: dict[str, Any]) -> None:
             os._exit(3)
         case "hang":
             wait_for_ever()
+        case "signal_group":
+            os.killpg(0, signal.SIGHUP)
         case "error":
             send({"id": request["id"], "error": {"code": arguments.get("code", -32603), "message": "out of order"}})
             return
@@ -83,12 +85,14 @@ def begin() -> None:
         sys.exit(5)
     if "silent" in sys.argv:
         wait_for_ever()
+    if "child" in sys.argv:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        wait_for_ever()
     if "stubborn" in sys.argv:  # neither the end of its input nor SIGTERM ends it, nor the child it has
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        if "child" not in sys.argv:
-            subprocess.Popen([sys.executable, *sys.argv, "child"])
-        else:
-            wait_for_ever()
+        subprocess.Popen([sys.executable, *sys.argv, "child"])
+    if "daemon" in sys.argv:  # what it starts leaves its session
+        subprocess.Popen([sys.executable, *sys.argv, "child"], start_new_session=True)
 
 
 begin()
