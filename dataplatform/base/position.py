@@ -9,7 +9,7 @@ from attrs import field, frozen
 
 from dataplatform.base.agent import Request
 
-__all__ = ["Member", "Position", "PositionKey", "ReadPositions"]
+__all__ = ["Member", "OffsetRange", "Position", "PositionKey", "ReadPositions"]
 
 PositionKey: TypeAlias = tuple[str, str, int, int]
 
@@ -22,6 +22,17 @@ class Member:
     generation: int
     id: str
     instance: str | None = None
+
+
+@frozen
+class OffsetRange:
+    """Offsets [first, next) of one partition, as one reader has them."""
+
+    reader: str
+    stream: str
+    partition: int
+    first: int
+    next: int
 
 
 @frozen

@@ -47,6 +47,7 @@ def make_report(
                 "target": route.target,
                 "records_read": route.read,
                 "records_written": route.written,
+                "records_already_stored": route.already_stored,
                 "records_dead_lettered": route.dead_lettered,
                 "batches_in_flight": route.batches_in_flight,
             }

@@ -134,7 +134,7 @@ def _no_room_for(agents: int) -> Text:
 
 def _route_table() -> Table:
     table = _table("route")
-    for name in ("read", "written", "dead letters", "in flight"):
+    for name in ("read", "written", "already stored", "dead letters", "in flight"):
         table.add_column(name, justify="right")
     return table
 
@@ -144,6 +144,7 @@ def _route(route: RouteAccount) -> list[str | Text]:
         f"{route.source} → {route.target}",
         f"{route.read:,}",
         f"{route.written:,}",
+        f"{route.already_stored:,}",
         Text(f"{route.dead_lettered:,}", style="red" if route.dead_lettered else ""),
         f"{route.in_flight:,}",
     ]

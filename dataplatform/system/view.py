@@ -80,6 +80,7 @@ def account(status: PlatformStatus) -> list[str]:
     """Say what was written on each route and is in each table."""
     routes = [
         f"{route.source} → {route.target} {route.written:,} of {amount(route.read, 'record')}"
+        + (f", {route.already_stored:,} already stored" if route.already_stored else "")
         + (f", {amount(route.dead_lettered, 'dead letter')}" if route.dead_lettered else "")
         for route in status.routes
     ]
@@ -135,6 +136,7 @@ def _route(route: RouteAccount) -> dict[str, Any]:
         "target": route.target,
         "read": route.read,
         "written": route.written,
+        "already_stored": route.already_stored,
         "dead_lettered": route.dead_lettered,
     }
 

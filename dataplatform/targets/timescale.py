@@ -10,7 +10,7 @@ from attrs import Attribute, evolve, field, frozen
 from dataplatform.base.agent import Context
 from dataplatform.base.database import RowsWritten, TableSpec, WriteRows, table_spec
 from dataplatform.base.position import Position, ReadPositions
-from dataplatform.dsl.flow import Batch, Rejection
+from dataplatform.dsl.flow import Batch, LeftOut, Rejection
 from dataplatform.dsl.kinds import DEAD_LETTERS, KINDS, Kind, kind_named
 from dataplatform.dsl.parts import TargetOptions
 from dataplatform.dsl.tables import TABLES
@@ -89,6 +89,10 @@ class TimescaleTarget(BaseWriter):
 
     def _is_abandoned(self, answer: Any) -> bool:
         return isinstance(answer, RowsWritten) and answer.behind
+
+    def _left_out(self, answer: Any) -> LeftOut:
+        assert isinstance(answer, RowsWritten)
+        return LeftOut(answer.already_stored, answer.left_out)
 
     def _rejections(self, answer: Any) -> list[Rejection]:
         assert isinstance(answer, RowsWritten)

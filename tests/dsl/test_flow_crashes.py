@@ -82,9 +82,10 @@ def test_a_crashed_source_that_can_read_again_reads_from_the_committed_position(
     flow.restart(SOURCE)
     flow.until(lambda: flow.account("table").in_flight == 4)
     stall.open()
-    flow.written(10)
+    flow.written(12)
     assert flow.store("table").coins == COINS[:2] + COINS
-    assert flow.account("table").read == 10
+    account = flow.account("table")
+    assert (account.read, account.written, account.in_flight) == (12, 12, 0), "two were read, and written, twice"
     assert log.readers == ["source-1-0", "source-2-0"]
 
 
@@ -137,7 +138,8 @@ def test_a_restarted_client_gives_the_target_no_more_than_its_credit(flow: Flow)
     assert flow.account("table").read == 0
     stall.open()
     flow.in_time(lambda: log.committed == 10)
-    assert flow.account("table").read == flow.account("table").written == 10
+    flow.in_time(lambda: flow.account("table").in_flight == 0)
+    assert flow.account("table").read == flow.account("table").written == len(flow.store("table").coins) == 14
 
 
 def test_a_crashed_client_of_a_target_is_given_the_batch_again(flow: Flow) -> None:

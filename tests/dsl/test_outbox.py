@@ -195,14 +195,35 @@ def test_dead_letters_that_were_read_as_records_count_as_written() -> None:
 
 def test_what_is_forgotten_is_not_counted_as_read_and_not_sent_any_more() -> None:
     box = outbox(credit=1)
-    (sending,) = offer(box, "a")
+    offer(box, "a")
     offer(box, "b")
     box.forget()
     assert counts(box) == (0, 0, 0, 0)
     assert (box.unsettled, box.undelivered(), box.take_positions()) == (0, [], [])
-    assert written(box, sending) == []
-    assert counts(box) == (0, 0, 0, 0)
     assert box.granted(Granted("table", 2, 1)) == []
+
+
+def test_what_was_written_of_a_forgotten_batch_counts_once_and_is_stored_already_when_it_is_read_again() -> None:
+    box = outbox()
+    (stale,) = offer(box, "a", "b", "c")
+    box.forget()
+    late = Rejected(stale.deliver.batch.id, "table", (Rejection(1, NO),), already_stored=1)
+    for _ in range(2):
+        box.settled(late)
+        assert counts(box) == (1, 1, 0, 0)
+    (again,) = offer(box, "a", "b", "c")
+    box.settled(Written(again.deliver.batch.id, "table", already_stored=2))
+    assert counts(box) == (4, 2, 0, 0)
+    assert account(box).already_stored == 2
+
+
+def test_what_a_lost_incarnation_had_in_hand_of_forgotten_batches_counts_for_nothing() -> None:
+    box = outbox()
+    (stale,) = offer(box, "a")
+    box.forget()
+    box.granted(Granted("table", 2, 5))
+    written(box, stale)
+    assert counts(box) == (0, 0, 0, 0)
 
 
 def test_what_is_forgotten_still_takes_up_credit_until_the_target_has_settled_it() -> None:
@@ -212,7 +233,7 @@ def test_what_is_forgotten_still_takes_up_credit_until_the_target_has_settled_it
     assert not box.has_credit()
     assert offer(box, "a") == []
     assert held(written(box, stale)) == [("table", ["a"])]
-    assert counts(box) == (1, 0, 0, 1)
+    assert counts(box) == (2, 1, 0, 1)
 
 
 def test_a_new_life_of_a_source_that_can_read_again_begins_with_nothing() -> None:
@@ -225,7 +246,7 @@ def test_a_new_life_of_a_source_that_can_read_again_begins_with_nothing() -> Non
     (new,) = offer(box, "a")
     assert new.deliver.batch.id != old.deliver.batch.id
     assert written(box, old) == []
-    assert counts(box) == (1, 0, 0, 1)
+    assert counts(box) == (2, 1, 0, 1), "what was in hand is written, and read again"
 
 
 def test_a_new_life_of_a_source_that_cannot_read_again_sends_what_was_unsettled_under_its_old_name() -> None:

@@ -51,6 +51,7 @@ class Tally:
 
     read: int = 0
     written: int = 0
+    already: int = 0
     dead: int = 0
 
 
@@ -66,6 +67,7 @@ class OutboxMachine(RuleBasedStateMachine):
         self.offers: list[int] = []  # numbers of the offers whose positions are still to be released
         self.released: list[int] = []
         self.settled_ids: list[tuple[str, str]] = []
+        self.forgotten_in_hand: dict[tuple[str, str], int] = {}  # of the target's present incarnation
         self.late: list[tuple[str, Batch]] = []  # what a target had in hand when it or the source began a new life
         self.numbers = count(1)
         self.outbox.reopen(replayable=replayable)
@@ -83,6 +85,7 @@ class OutboxMachine(RuleBasedStateMachine):
             return
         if reborn:
             side.incarnation += 1
+            self.forgotten_in_hand = {key: n for key, n in self.forgotten_in_hand.items() if key[0] != target_name}
         if reborn or not side.known:
             self.lose_hands(target_name)
         side.known, side.credit = True, credit
@@ -106,12 +109,14 @@ class OutboxMachine(RuleBasedStateMachine):
         sendings = self.outbox.offer(PRICES, made, (Position("s", 0, number, number + 1),), lost)
         self.expect(sendings, *self.sides)
 
-    @rule(target_name=targets, refused=st.sets(st.integers(0, 2)))
-    def a_target_settles(self, target_name: str, refused: set[int]) -> None:
+    @rule(target_name=targets, refused=st.sets(st.integers(0, 2)), already=st.integers(0, 3))
+    def a_target_settles(self, target_name: str, refused: set[int], already: int) -> None:
         side = self.sides.get(target_name)
         if side is not None and side.hand:
             batch = side.hand[next(iter(side.hand))]
-            self.settles(target_name, batch, {index for index in refused if index < len(batch.records)})
+            found = {index for index in refused if index < len(batch.records)}
+            already = 0 if batch.kind is DEAD_LETTERS else min(already, len(batch.records) - len(found))
+            self.settles(target_name, batch, found, already)
 
     @precondition(lambda self: self.late)
     @rule(data=st.data())
@@ -119,10 +124,10 @@ class OutboxMachine(RuleBasedStateMachine):
         target_name, batch = data.draw(st.sampled_from(self.late))
         self.settles(target_name, batch, set())
 
-    def settles(self, target_name: str, batch: Batch, refused: set[int]) -> None:
+    def settles(self, target_name: str, batch: Batch, refused: set[int], already: int = 0) -> None:
         side, batch_id = self.sides[target_name], batch.id
         side.hand.pop(batch_id, None)
-        answer = self.answer(target_name, batch_id, refused)
+        answer = self.answer(target_name, batch_id, refused, already)
         parcel = next((one for one in side.unsettled if one.content == ids(batch.records)), None)
         letters: list[DeadLetter] = []
         if isinstance(answer, Rejected):
@@ -131,8 +136,13 @@ class OutboxMachine(RuleBasedStateMachine):
             assert holds_letters == bool(parcel and parcel.dead)
             assert [record for record, _ in found] == [batch.records[index] for index in sorted(refused) if parcel]
             letters = [] if holds_letters else [letter(f"of-{ids([record])[0]}-{target_name}") for record, _ in found]
-        if parcel is not None:
-            self.settle(side, parcel, letters)
+        if parcel is None:
+            wrote = self.forgotten_in_hand.pop((target_name, batch_id), None)
+            if wrote is not None:
+                self.tallies[target_name].read += wrote - len(refused) - already
+                self.tallies[target_name].written += wrote - len(refused) - already
+        else:
+            self.settle(side, parcel, letters, already)
             self.settled_ids.append((target_name, batch_id))
         self.expect(self.outbox.settled(answer, letters), *self.sides)
 
@@ -165,11 +175,12 @@ class OutboxMachine(RuleBasedStateMachine):
         if not really:
             return
         self.outbox.reopen(replayable=self.replayable)
+        self.forgotten_in_hand.clear()
+        if self.replayable:
+            self.forgotten()
         for name, side in self.sides.items():
             side.known = False
             self.lose_hands(name)
-        if self.replayable:
-            self.forgotten()
 
     @precondition(lambda self: self.replayable)
     @rule()
@@ -185,9 +196,10 @@ class OutboxMachine(RuleBasedStateMachine):
             tally = self.tallies[account.target]
             parcels = [p for side in self.sides.values() for p in side.unsettled if account.target in p.routes]
             out = sum(len(parcel.content) for parcel in parcels)
-            assert (account.read, account.written, account.dead_lettered) == (tally.read, tally.written, tally.dead)
+            counts = (account.read, account.written, account.already_stored, account.dead_lettered)
+            assert counts == (tally.read, tally.written, tally.already, tally.dead)
             assert account.in_flight == out
-            assert account.read == account.written + account.dead_lettered + out
+            assert account.read == account.written + account.already_stored + account.dead_lettered + out
             assert account.batches_in_flight == len({parcel.offer for parcel in parcels})
 
     @invariant()
@@ -215,7 +227,7 @@ class OutboxMachine(RuleBasedStateMachine):
     def ship(self, name: str, parcel: Parcel) -> None:
         self.sides[name].unsettled.append(parcel)
 
-    def settle(self, side: Side, parcel: Parcel, letters: list[DeadLetter]) -> None:
+    def settle(self, side: Side, parcel: Parcel, letters: list[DeadLetter], already: int) -> None:
         side.unsettled.remove(parcel)
         if parcel in side.sent:
             side.sent.remove(parcel)
@@ -223,7 +235,8 @@ class OutboxMachine(RuleBasedStateMachine):
             if parcel.dead:
                 self.tallies[route].dead += len(parcel.content)
             else:
-                self.tallies[route].written += len(parcel.content) - len(letters)
+                self.tallies[route].already += already
+                self.tallies[route].written += len(parcel.content) - len(letters) - already
         if letters:
             self.ship(self.letters, Parcel(ids(letters), dead=True, offer=parcel.offer, routes=parcel.routes))
 
@@ -237,6 +250,11 @@ class OutboxMachine(RuleBasedStateMachine):
         for name, tally in self.tallies.items():
             parcels = [p for side in self.sides.values() for p in side.unsettled if name in p.routes]
             tally.read -= sum(len(parcel.content) for parcel in parcels)
+        for name, side in self.sides.items():
+            contents = [parcel.content for parcel in side.unsettled if not parcel.dead]
+            for batch in side.hand.values():
+                if ids(batch.records) in contents:
+                    self.forgotten_in_hand[name, batch.id] = len(batch.records)
         for side in self.sides.values():
             side.unsettled.clear()
             side.sent.clear()
@@ -263,10 +281,10 @@ class OutboxMachine(RuleBasedStateMachine):
         assert {sending.target for sending in sendings} <= set(names)
 
     @staticmethod
-    def answer(target: str, batch_id: str, refused: set[int]) -> Written | Rejected:
+    def answer(target: str, batch_id: str, refused: set[int], already: int = 0) -> Written | Rejected:
         if not refused:
-            return Written(batch_id, target)
-        return Rejected(batch_id, target, tuple(Rejection(index, NO) for index in sorted(refused)))
+            return Written(batch_id, target, already)
+        return Rejected(batch_id, target, tuple(Rejection(index, NO) for index in sorted(refused)), already)
 
 
 def ids(records: list[Record] | list[DeadLetter]) -> tuple[str, ...]:

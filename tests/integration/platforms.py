@@ -253,7 +253,8 @@ def unbalanced(report: dict[str, Any]) -> list[dict[str, Any]]:
     return [
         route
         for route in report["routes"]
-        if route["records_written"] + route["records_dead_lettered"] != route["records_read"]
+        if route["records_written"] + route["records_already_stored"] + route["records_dead_lettered"]
+        != route["records_read"]
         or route["batches_in_flight"]
     ]
 

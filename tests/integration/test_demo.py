@@ -103,6 +103,7 @@ def test_the_report_has_the_keys_that_were_promised(first: Run) -> None:
             "target",
             "records_read",
             "records_written",
+            "records_already_stored",
             "records_dead_lettered",
             "batches_in_flight",
         }

@@ -36,7 +36,7 @@ def agent(name: str, **changed: Any) -> AgentStatus:
 
 
 def status(phase: Phase = Phase.RUNNING, uptime: float = 12.0, **changed: Any) -> PlatformStatus:
-    route = RouteAccount("coingecko", "stream", read=1502, written=1500, dead_lettered=1)
+    route = RouteAccount("coingecko", "stream", read=1562, written=1500, already_stored=60, dead_lettered=1)
     route.batches_in_flight = 1
     books = Books({"crypto_prices": 1500, "market_analytics": 1}, {"crypto-prices": 1500}, PRICES)
     plain = PlatformStatus(phase, uptime, [agent(name) for name in NAMES], [route], books, [])
@@ -133,7 +133,7 @@ def test_dead_letters_records_in_flight_and_the_rate_are_in_the_table_of_routes(
     head = next(line for line in lines if line.startswith("route"))
     (line,) = [line for line in lines if line.startswith("coingecko → stream")]
     assert head.split("  ")[-1].strip() == "records/s"
-    assert line.split()[3:] == ["1,502", "2,500", "1", "-999", "100"]
+    assert line.split()[3:] == ["1,562", "2,500", "60", "1", "-999", "100"]
 
 
 def test_at_the_end_the_rate_is_the_average_since_all_were_ready() -> None:
@@ -195,7 +195,7 @@ def test_nothing_is_said_before_it_is_ready(written: io.StringIO) -> None:
 
 
 def test_a_run_says_ready_then_how_it_goes_and_at_last_what_became_of_it(written: io.StringIO) -> None:
-    route = "coingecko → stream 1,500 of 1,502 records, 1 dead letter"
+    route = "coingecko → stream 1,500 of 1,562 records, 60 already stored, 1 dead letter"
     tables = "crypto_prices 1,500 rows, market_analytics 1 row"
     stopped = [agent(name, state=State.STOPPED) for name in NAMES]
     assert lines_of(

@@ -9,7 +9,7 @@ from attrs import field, frozen, validators
 
 from dataplatform.base.agent import Request
 from dataplatform.base.database.tables import TableSpec
-from dataplatform.base.position import Position
+from dataplatform.base.position import OffsetRange, Position
 from dataplatform.errors import PlatformError
 
 __all__ = ["Probe", "Query", "Rows", "RowsWritten", "WriteRows"]
@@ -17,7 +17,11 @@ __all__ = ["Probe", "Query", "Rows", "RowsWritten", "WriteRows"]
 
 @frozen
 class RowsWritten:
-    """So many rows are committed; `refused` are those that no table could hold, by index, with their errors.
+    """So many rows were inserted or updated, and committed.
+
+    `already_stored` rows were left out, as their positions say that they were written before; `left_out` are the
+    offsets of each partition of which the batch had nothing new, up to where they are stored. `refused` are the rows
+    that no table could hold, by index, with their errors.
 
     A database that is `behind` has not stored what the positions say was read before, as it was put back to an earlier
     state; then nothing is committed, and reading has to go back.
@@ -27,6 +31,8 @@ class RowsWritten:
     rows: int
     refused: tuple[tuple[int, PlatformError], ...] = ()
     behind: bool = False
+    already_stored: int = 0
+    left_out: tuple[OffsetRange, ...] = ()
 
 
 @frozen
@@ -34,7 +40,7 @@ class WriteRows(Request[RowsWritten]):
     """Insert or update rows, given as COPY text, in one transaction.
 
     With `positions`, whose offsets are those of the rows, these are stored with the rows, and a row that its position
-    says is there already is counted and not written again.
+    says is there already is not written again. A row that updates another one with its key is written.
     """
 
     spec: TableSpec = field(repr=lambda spec: spec.name)

@@ -13,7 +13,7 @@ from itertools import chain
 from typing import Any
 
 import psycopg2
-from attrs import define, field
+from attrs import define, field, frozen
 from psycopg2.errors import UniqueViolation
 from psycopg2.extensions import connection
 
@@ -23,12 +23,25 @@ from dataplatform.base.database.making import ensure_positions, ensure_table
 from dataplatform.base.database.positions import POSITIONS_TABLE, Place, advance, lock
 from dataplatform.base.database.requests import RowsWritten, WriteRows
 from dataplatform.base.database.tables import TableSpec
-from dataplatform.base.position import PositionKey
+from dataplatform.base.position import OffsetRange, PositionKey
 from dataplatform.errors import Permanent, PlatformError
 
 __all__ = ["RowWriter"]
 
 BATCHES_BY_STAGING = 50  # after one with a row that was there already
+TRANSACTION = "SELECT txid_current()"
+COMMITTED = """
+SELECT CASE WHEN %(id)s < txid_snapshot_xmax(txid_current_snapshot()) THEN txid_status(%(id)s) = 'committed' END
+"""
+
+
+@frozen
+class Attempt:
+    """A request, the transaction it was written in, and what is to be answered if that was committed."""
+
+    request: WriteRows
+    transaction: int
+    answer: RowsWritten
 
 
 @define(eq=False)
@@ -41,6 +54,7 @@ class RowWriter:
     _strategy: str = "copy"
     _made: set[str] = field(factory=set)
     _by_staging: dict[str, int] = field(factory=dict)
+    _last: Attempt | None = None
 
     def write(self, conn: connection, request: WriteRows) -> RowsWritten:
         """Write the rows and the positions of where they came from in one transaction.
@@ -55,18 +69,37 @@ class RowWriter:
             if any(place.behind for place in places):
                 return RowsWritten(request.spec.name, 0, behind=True)
             lines = request.text.split("\n")[:-1]
-            wanted, refused = _untold(places, len(lines))
-            refused |= self._put(cursor, request.spec, lines, wanted)
+            wanted, refused_before = _untold(places, len(lines))
+            if not wanted and (answer := self._answer_of_last(cursor, request)):
+                return answer
+            refused_now = self._put(cursor, request.spec, lines, wanted)
+            refused = refused_before | refused_now
             if places:
                 advance(cursor, places, _by_place(places, refused))
+            answer = RowsWritten(
+                request.spec.name,
+                len(wanted) - len(refused_now),
+                tuple(sorted(refused.items())),
+                already_stored=len(lines) - len(wanted) - len(refused_before),
+                left_out=_left_out(places),
+            )
+            cursor.execute(TRANSACTION)
+            self._last = Attempt(request, cursor.fetchone()[0], answer)
         self._made.add(request.spec.name)
         if places:
             self._made.add(POSITIONS_TABLE)
-        return RowsWritten(request.spec.name, len(lines) - len(refused), tuple(sorted(refused.items())))
+        return answer
 
     def forget(self) -> None:
         """Forget what was made over a connection that is gone."""
         self._made.clear()
+
+    def _answer_of_last(self, cursor: Any, request: WriteRows) -> RowsWritten | None:
+        """Return the answer to a request that comes again because nobody was told that it was committed."""
+        if self._last is None or self._last.request is not request:
+            return None
+        cursor.execute(COMMITTED, {"id": self._last.transaction})
+        return self._last.answer if cursor.fetchone()[0] else None
 
     def _prepare(self, conn: connection, request: WriteRows) -> None:
         if request.positions and POSITIONS_TABLE not in self._made:
@@ -156,6 +189,15 @@ def _untold(places: Sequence[Place], count: int) -> tuple[Sequence[int], dict[in
         elif reason := place.refused.get(offset):
             refused[index] = Permanent("rejected", reason)
     return wanted, refused
+
+
+def _left_out(places: Sequence[Place]) -> tuple[OffsetRange, ...]:
+    """Return the offsets that are stored of each partition of which the batch brought nothing new."""
+    return tuple(
+        OffsetRange(one.reader, one.stream, one.partition, one.first, place.stored)
+        for place in places
+        if (one := place.position).offsets and one.next <= place.stored
+    )
 
 
 def _by_place(places: Sequence[Place], refused: dict[int, PlatformError]) -> dict[PositionKey, dict[int, str]]:

@@ -4,11 +4,13 @@ from dataplatform.dsl.flow.account import RouteAccount
 from dataplatform.dsl.flow.batch import Batch, Deliver, Granted, Position, Rejected, Rejection, Written
 from dataplatform.dsl.flow.letters import letter_for_input, letter_for_record
 from dataplatform.dsl.flow.outbox import Outbox, Sending
+from dataplatform.dsl.flow.target import LeftOut
 
 __all__ = [
     "Batch",
     "Deliver",
     "Granted",
+    "LeftOut",
     "Outbox",
     "Position",
     "Rejected",

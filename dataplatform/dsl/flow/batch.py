@@ -46,10 +46,11 @@ class Granted:
 
 @frozen
 class Written:
-    """All records of the batch are durable in the target."""
+    """All records of the batch are durable in the target; `already_stored` of them were so before."""
 
     batch_id: str
     target: str
+    already_stored: int = 0
 
 
 @frozen
@@ -79,3 +80,4 @@ class Rejected:
     batch_id: str
     target: str
     rejections: tuple[Rejection, ...]
+    already_stored: int = 0

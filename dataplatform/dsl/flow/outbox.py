@@ -92,6 +92,15 @@ class Shipment:
     dead: bool = False
 
 
+@frozen
+class Forgotten:
+    """A batch that its target's incarnation had in hand when the source forgot it, and will settle all the same."""
+
+    accounts: tuple[RouteAccount, ...]
+    records: int
+    incarnation: int | None
+
+
 @define(eq=False)
 class Outbox:
     """The unsettled batches of one source, the credit of its targets, and the accounts of its routes.
@@ -111,6 +120,7 @@ class Outbox:
     _lanes: dict[str, Lane] = field(init=False)
     _entries: list[Entry] = field(factory=list, init=False)
     _shipments: dict[tuple[str, str], Shipment] = field(factory=dict, init=False)
+    _forgotten: dict[tuple[str, str], Forgotten] = field(factory=dict, init=False)
     _life: int = field(default=0, init=False)
     _numbers: count[int] = field(factory=lambda: count(1), init=False)
 
@@ -124,17 +134,23 @@ class Outbox:
     def reopen(self, *, replayable: bool) -> None:
         """Begin a new life of the source: no target has granted anything to it yet."""
         self._life += 1
+        self._forgotten.clear()
+        if replayable:
+            self.forget()
         for lane in self._lanes.values():
             lane.incarnation = None
             lane.in_hand.clear()
-        if replayable:
-            self.forget()
 
     def forget(self) -> None:
         """Drop what is unsettled, because its input will be read again.
 
-        The targets still hold what they were sent; when they settle it, that gives back credit and counts nothing.
+        The targets still hold what they were sent; when they settle it, that gives back credit, and what they wrote of
+        it counts as read and written, as it will be stored already when it is read again.
         """
+        for key, shipment in self._shipments.items():
+            lane = self._lanes[shipment.target]
+            if shipment.batch.id in lane.in_hand and not shipment.dead:
+                self._forgotten[key] = Forgotten(shipment.accounts, len(shipment.batch.records), lane.incarnation)
         for lane in self._lanes.values():
             lane.waiting.clear()
             lane.held.clear()
@@ -165,6 +181,7 @@ class Outbox:
                 account.target,
                 batches_in_flight=len({id(s.entry) for s in shipments if account in s.accounts}),
                 written=account.written,
+                already_stored=account.already_stored,
                 dead_lettered=account.dead_lettered,
                 read=account.read,
             )
@@ -201,6 +218,11 @@ class Outbox:
         if lane.incarnation != message.incarnation:
             lane.incarnation = message.incarnation
             lane.in_hand.clear()
+            self._forgotten = {
+                key: one
+                for key, one in self._forgotten.items()
+                if key[1] != lane.target or one.incarnation == message.incarnation
+            }
             lane.waiting = {batch.id: batch for target, batch in self.undelivered() if target == lane.target}
         return lane.fill(self.source)
 
@@ -212,6 +234,7 @@ class Outbox:
         lane.in_hand.discard(message.batch_id)
         shipment = self._shipments.pop((message.batch_id, message.target), None)
         if shipment is None:
+            self._count_forgotten(lane, message)
             return lane.fill(self.source)
         lane.waiting.pop(message.batch_id, None)  # an earlier incarnation's answer came late
         shipment.entry.out -= 1
@@ -223,7 +246,8 @@ class Outbox:
             if shipment.dead:
                 account.dead_lettered += len(shipment.batch.records)
             else:
-                account.written += len(shipment.batch.records) - len(letters)
+                account.already_stored += message.already_stored
+                account.written += len(shipment.batch.records) - len(letters) - message.already_stored
         released = self._release(shipment.entry) if shipment.dead else []
         return released + lane.fill(self.source) + self._ship_letters(letters, shipment.entry, shipment.accounts)
 
@@ -282,6 +306,17 @@ class Outbox:
         for lane in freed:
             lane.held.discard(entry.held)
         return [sending for lane in freed for sending in lane.fill(self.source)]
+
+    def _count_forgotten(self, lane: Lane, message: Written | Rejected | Abandoned) -> None:
+        """Count what was written of a batch that was forgotten while its target had it in hand."""
+        forgotten = self._forgotten.pop((message.batch_id, message.target), None)
+        if forgotten is None or isinstance(message, Abandoned) or (lane.one_by_one and isinstance(message, Rejected)):
+            return
+        refused = len(message.rejections) if isinstance(message, Rejected) else 0
+        wrote = forgotten.records - refused - message.already_stored
+        for account in forgotten.accounts:
+            account.read += wrote
+            account.written += wrote
 
     def _number(self) -> str:
         """Return a batch's id, unique over all lives of the source."""

@@ -10,19 +10,32 @@ from typing import Any, ClassVar, TypeAlias, assert_never
 from attrs import define, field, frozen
 
 from dataplatform.base.agent import Address, Agent, Answer, Context, Request, State
-from dataplatform.base.position import Position, ReadPositions
+from dataplatform.base.position import OffsetRange, Position, ReadPositions
 from dataplatform.dsl.flow.batch import Abandoned, Batch, Deliver, Granted, Rejected, Rejection, Written
 from dataplatform.dsl.kinds import Kind
 from dataplatform.dsl.types import Record
 from dataplatform.errors import Permanent, PlatformError
 from dataplatform.result import Failure, Result, Success
 
-__all__ = ["FlowTarget"]
+__all__ = ["FlowTarget", "LeftOut"]
+
+REMEDY = (
+    "If rows are missing there: write them again with `replay --topic {one.stream}`,"
+    " or stop the group and let it read them anew after `positions forget {group} --topic {one.stream}`"
+)
 
 
 @frozen
 class WriteDue:
     """It is time to try the failed write again."""
+
+
+@frozen
+class LeftOut:
+    """So many records of a request were stored before; `ranges` are those of which nothing was new."""
+
+    records: int = 0
+    ranges: tuple[OffsetRange, ...] = ()
 
 
 @define(eq=False)
@@ -33,6 +46,7 @@ class Parcel:
     source: str
     pieces: int = 1
     rejections: list[Rejection] = field(factory=list)
+    already_stored: int = 0
 
 
 @define(eq=False)
@@ -66,6 +80,7 @@ class FlowTarget(Agent):
         self._queue: deque[Piece] = deque()
         self._writing = False
         self._waiting = False
+        self._said: dict[tuple[str, str, int], OffsetRange] = {}
 
     # Hooks
 
@@ -91,6 +106,11 @@ class FlowTarget(Agent):
         """Tell whether the client has written nothing, as what comes has to be read again; never by default."""
         del answer
         return False
+
+    def _left_out(self, answer: Any) -> LeftOut:
+        """Return what the client has left out because it is stored already; nothing by default."""
+        del answer
+        return LeftOut()
 
     def _rejections(self, answer: Any) -> list[Rejection]:
         """Return what the client's answer says of single records that can never be written; none by default.
@@ -161,9 +181,9 @@ class FlowTarget(Agent):
         if not isinstance(answer, Failure) and self._is_abandoned(answer.data):
             self._queue.popleft()
             self.address(piece.parcel.source).tell(Abandoned(piece.parcel.batch.id, self.name))
-        elif not isinstance(stored, Failure):
-            self._written(piece, stored.data)
-        elif self._is_about_records(stored.error):
+        elif not isinstance(answer, Failure) and not isinstance(stored, Failure):
+            self._written(piece, stored.data, self._left_out(answer.data))
+        elif isinstance(stored, Failure) and self._is_about_records(stored.error):
             self._refused(piece, stored.error)
         else:
             self.count("failed_writes")
@@ -184,7 +204,7 @@ class FlowTarget(Agent):
 
     def _refused(self, piece: Piece, error: PlatformError) -> None:
         if len(piece.records) == 1:
-            self._written(piece, [Rejection(0, error)])
+            self._written(piece, [Rejection(0, error)], LeftOut())
             return
         self._queue.popleft()
         piece.parcel.pieces += 1
@@ -196,20 +216,42 @@ class FlowTarget(Agent):
             request = self._request(piece.parcel.batch.kind, records)
             self._queue.appendleft(Piece(piece.parcel, records, offset, request))
 
-    def _written(self, piece: Piece, rejections: list[Rejection]) -> None:
+    def _written(self, piece: Piece, rejections: list[Rejection], left_out: LeftOut) -> None:
         self._queue.popleft()
         parcel = piece.parcel
         parcel.rejections += [Rejection(piece.offset + rejection.index, rejection.error) for rejection in rejections]
+        parcel.already_stored += left_out.records
         parcel.pieces -= 1
-        self.count("records", len(piece.records) - len(rejections))
+        self.count("records", len(piece.records) - len(rejections) - left_out.records)
+        if left_out.records:
+            self.count("already_stored", left_out.records)
+        for one in left_out.ranges:
+            self._say_left_out(one)
         if not parcel.pieces:
             self._settle(parcel)
 
     def _settle(self, parcel: Parcel) -> None:
         self.count("batches")
-        answer: Written | Rejected = Written(parcel.batch.id, self.name)
+        answer: Written | Rejected = Written(parcel.batch.id, self.name, parcel.already_stored)
         if parcel.rejections:
             self.count("rejected", len(parcel.rejections))
-            answer = Rejected(parcel.batch.id, self.name, tuple(parcel.rejections))
+            answer = Rejected(parcel.batch.id, self.name, tuple(parcel.rejections), parcel.already_stored)
         self.address(parcel.source).tell(answer)  # a source that is away asks again when it is back
         self._drained_when_empty()
+
+    def _say_left_out(self, one: OffsetRange) -> None:
+        """Say once of each range, however many batches it comes in, that it is stored already, and what to do."""
+        key = one.reader, one.stream, one.partition
+        said = self._said.get(key)
+        if said is not None and said.first < one.first and one.next <= said.next:
+            return
+        self._said[key] = one
+        where = f"{one.stream}/{one.partition} offsets {one.first} to {one.next - 1}"
+        self.log.warning(
+            "left out what is stored already",
+            line=f"{where} are left out: by its positions, {self.name} has stored them. {REMEDY.format(one=one)}",
+            stream=one.stream,
+            partition=one.partition,
+            first=one.first,
+            next=one.next,
+        )

@@ -70,6 +70,7 @@ class RouteView:
     target: str
     read: int
     written: int
+    already_stored: int
     dead_lettered: int
     in_flight: int
 
@@ -196,7 +197,15 @@ class Overview:
     def _routes(self) -> tuple[RouteView, ...]:
         accounts = [account for outbox in self.surroundings.outboxes.values() for account in outbox.routes()]
         return tuple(
-            RouteView(one.source, one.target, one.read, one.written, one.dead_lettered, one.in_flight)
+            RouteView(
+                one.source,
+                one.target,
+                one.read,
+                one.written,
+                one.already_stored,
+                one.dead_lettered,
+                one.in_flight,
+            )
             for one in accounts
         )
 

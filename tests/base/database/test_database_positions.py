@@ -9,7 +9,7 @@ import pytest
 from attrs import evolve
 
 from dataplatform.base.database import TableSpec, WriteRows, table_spec
-from dataplatform.base.position import Position, ReadPositions
+from dataplatform.base.position import OffsetRange, Position, ReadPositions
 from tests.base.database.clients import PATIENCE, Client, Clients, Reading
 from tests.base.database.cluster import Cluster
 
@@ -51,16 +51,62 @@ def of(offsets: Sequence[int], partition: int = 0, log: int = 0) -> list[str]:
     return [f"{partition}/{log}/{offset}" for offset in offsets]
 
 
-def test_what_is_delivered_again_is_counted_and_not_stored_again(client: Client, spec: TableSpec, read: Read) -> None:
-    for _ in range(2):
-        assert client.get(batch(spec, read(10, 20))).rows == 10
+def test_what_is_delivered_again_is_told_apart_from_what_is_written(
+    client: Client, spec: TableSpec, read: Read
+) -> None:
+    assert client.get(batch(spec, read(10, 20))).rows == 10
+    again = client.get(batch(spec, read(10, 20)))
+    assert (again.rows, again.already_stored) == (0, 10)
+    assert again.left_out == (OffsetRange(spec.name, "ticks", 0, 10, 20),)
     assert stored(client, spec) == of(range(10, 20))
 
 
 def test_of_what_overlaps_only_the_new_part_is_stored(client: Client, spec: TableSpec, read: Read) -> None:
     client.get(batch(spec, read(10, 20)))
-    client.get(batch(spec, read(5, 25)))
+    overlapping = client.get(batch(spec, read(5, 25)))
+    assert (overlapping.rows, overlapping.already_stored, overlapping.left_out) == (5, 15, ())
     assert stored(client, spec) == of(range(10, 25)), "what begins before the first position was never to be stored"
+
+
+def test_a_range_that_is_left_out_is_told_with_all_that_is_stored_of_it(
+    client: Client, spec: TableSpec, read: Read
+) -> None:
+    client.get(batch(spec, read(0, 50), read(0, 5, partition=1)))
+    answer = client.get(batch(spec, read(0, 10), read(3, 8, partition=1)))
+    assert answer.left_out == (OffsetRange(spec.name, "ticks", 0, 0, 50),), "of partition 1 there was something new"
+    assert (answer.rows, answer.already_stored) == (3, 12)
+
+
+def test_a_row_that_was_refused_before_is_neither_written_nor_stored_already(
+    client: Client, spec: TableSpec, read: Read
+) -> None:
+    first = client.get(batch(spec, read(0, 6), bad=[2, 4]))
+    again = client.get(batch(spec, read(0, 6), bad=[2, 4]))
+    assert (first.rows, first.already_stored, len(first.refused)) == (4, 0, 2)
+    assert (again.rows, again.already_stored, len(again.refused)) == (0, 4, 2)
+
+
+def test_a_request_that_comes_again_because_its_answer_was_lost_is_answered_as_it_was(
+    clients: Clients, server: Cluster, client: Client, spec: TableSpec, read: Read
+) -> None:
+    request, other = batch(spec, read(0, 6), bad=[2]), clients.start(server.dsn)
+    answer = client.get(request)
+    assert (answer.rows, answer.already_stored) == (5, 0)
+    assert client.get(request) == answer, "this client wrote it, whoever was told"
+    assert other.get(request).already_stored == 5
+    assert stored(client, spec) == of([0, 1, 3, 4, 5])
+
+
+def test_a_request_that_was_not_committed_is_not_taken_for_one_that_was(
+    client: Client, server: Cluster, spec: TableSpec, read: Read
+) -> None:
+    client.get(batch(spec, read(0, 3)))
+    request = batch(spec, read(3, 6))
+    with server.session() as session, session.cursor() as cursor:
+        cursor.execute(f"BEGIN; LOCK TABLE {spec.name}")
+        client.fail(request)
+    assert client.get(request).rows == 3
+    assert stored(client, spec) == of(range(6))
 
 
 def test_partitions_stand_for_themselves(client: Client, spec: TableSpec, read: Read) -> None:
@@ -122,7 +168,8 @@ def test_of_two_who_write_the_same_the_second_waits_and_leaves_out_what_the_firs
         late = other.ref.ask(batch(spec, read(3, 12)), block=False)
         cursor.execute("UPDATE stream_positions SET next = 9 WHERE reader = %s", (spec.name,))
         cursor.execute("COMMIT")
-    assert late.get(timeout=PATIENCE).data.rows == 9
+    answer = late.get(timeout=PATIENCE).data
+    assert (answer.rows, answer.already_stored) == (3, 6)
     assert stored(client, spec) == of([*range(5), *range(9, 12)])
 
 
