@@ -9,7 +9,7 @@ from attrs import field, frozen
 
 from dataplatform.base.agent import Request
 
-__all__ = ["Member", "OffsetRange", "Position", "PositionKey", "ReadPositions"]
+__all__ = ["ForgetPositions", "Member", "OffsetRange", "Position", "PositionKey", "ReadPositions"]
 
 PositionKey: TypeAlias = tuple[str, str, int, int]
 
@@ -26,9 +26,9 @@ class Member:
 
 @frozen
 class OffsetRange:
-    """Offsets [first, next) of one partition, as one reader has them."""
+    """Offsets [first, next) of one partition; `group` is whose reading it is about."""
 
-    reader: str
+    group: str
     stream: str
     partition: int
     first: int
@@ -72,3 +72,15 @@ class ReadPositions(Request[tuple[Position, ...]]):
     """
 
     reader: str
+
+
+@frozen
+class ForgetPositions(Request[tuple[Position, ...]]):
+    """Delete what is stored of one reader's positions in a stream, in one partition or all; answers what that was.
+
+    What is answered are the latest positions' ends. What is delivered of the reader next is stored, wherever it begins.
+    """
+
+    reader: str
+    stream: str
+    partition: int | None = None

@@ -39,6 +39,7 @@ COMMANDS = {
     "mcp": f"{HERE}.mcp:mcp_command",
     "migrate": f"{HERE}.migrate:migrate_command",
     "plugins": f"{HERE}.plugins:plugins_command",
+    "positions": f"{HERE}.commands.positions:positions_command",
     "replay": f"{HERE}.commands.replay:replay_command",
     "storage": f"{HERE}.storage:storage_command",
     **{

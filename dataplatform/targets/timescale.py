@@ -19,7 +19,7 @@ from dataplatform.dsl.validators import shown
 from dataplatform.dsl.writer import BaseWriter
 from dataplatform.result import Result
 
-__all__ = ["TimescaleOptions", "TimescaleTarget"]
+__all__ = ["TimescaleOptions", "TimescaleTarget", "reader_of"]
 
 POSITIONS_TIMEOUT = 4.0  # seconds; a consumer waits for the answer, and its group for the consumer
 LONGEST_NAME = 55  # bytes; PostgreSQL cuts longer names, those of staging tables and indexes included
@@ -60,6 +60,11 @@ class TimescaleOptions(TargetOptions):
         return table_spec(kind.type, name, () if append else kind.key, kind.time)
 
 
+def reader_of(reader: str, target: str) -> str:
+    """Name a reader for one target: others may write to the same database."""
+    return f"{reader} > {target}"
+
+
 class TimescaleTarget(BaseWriter):
     """Writes by COPY, together with the positions of what it writes, so that each record is written exactly once."""
 
@@ -84,8 +89,7 @@ class TimescaleTarget(BaseWriter):
         return self.client.ask(ReadPositions(self._reader(reader)), POSITIONS_TIMEOUT)
 
     def _reader(self, reader: str) -> str:
-        """Name the reader for this target: others may write to the same database."""
-        return f"{reader} > {self.name}"
+        return reader_of(reader, self.name)
 
     def _is_abandoned(self, answer: Any) -> bool:
         return isinstance(answer, RowsWritten) and answer.behind

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, ClassVar, TypeAlias, assert_never
 
@@ -20,7 +20,7 @@ from dataplatform.base.database.measuring import MeasureStorage, measured
 from dataplatform.base.database.requests import Probe, Query, Rows, RowsWritten, WriteRows
 from dataplatform.base.database.settings import TimescaleSettings
 from dataplatform.base.database.writing import RowWriter
-from dataplatform.base.position import Position, ReadPositions
+from dataplatform.base.position import ForgetPositions, Position, ReadPositions
 from dataplatform.errors import Permanent, PlatformError
 from dataplatform.result import Failure, Result, Success
 
@@ -32,7 +32,7 @@ class TryAgain:
     """It is time to see whether the outage is over: nobody else may ask for a while."""
 
 
-Message: TypeAlias = WriteRows | Query | MeasureStorage | ReadPositions | Probe
+Message: TypeAlias = WriteRows | Query | MeasureStorage | ReadPositions | ForgetPositions | Probe
 CURSOR = "query"
 SEVERAL = Permanent(  # several statements could end the read-only transaction
     "rejected", "there is a ';' within the query", remedy="one statement at a time; in a text, write chr(59)"
@@ -95,7 +95,9 @@ class TimescaleClient(Agent):
             case Query():
                 return self._read(conn, message)
             case ReadPositions(reader):
-                return self._positions(conn, reader)
+                return self._positions(conn, lambda cursor: positions.read(cursor, reader))
+            case ForgetPositions():
+                return self._positions(conn, lambda cursor: positions.forget(cursor, message))
             case MeasureStorage():
                 return measured(lambda query: self._read(conn, query))
             case Probe():
@@ -108,10 +110,10 @@ class TimescaleClient(Agent):
         self.count("rows", written.rows)
         return written
 
-    def _positions(self, conn: connection, reader: str) -> tuple[Position, ...]:
+    def _positions(self, conn: connection, use: Callable[[Any], tuple[Position, ...]]) -> tuple[Position, ...]:
         ensure_positions(conn)
         with conn, conn.cursor() as cursor:
-            return positions.read(cursor, reader)
+            return use(cursor)
 
     def _read(self, conn: connection, query: Query) -> Rows:
         if ";" in query.sql:

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from attrs import define, frozen
+from attrs import asdict, define, frozen
 from psycopg2.extras import Json
 
-from dataplatform.base.position import Position, PositionKey
+from dataplatform.base.position import ForgetPositions, Position, PositionKey
 
-__all__ = ["POSITIONS_DDL", "POSITIONS_TABLE", "Place", "advance", "lock", "read"]
+__all__ = ["POSITIONS_DDL", "POSITIONS_TABLE", "Place", "advance", "forget", "lock", "read"]
 
 POSITIONS_TABLE = "stream_positions"
 POSITIONS_DDL = f"""
@@ -45,6 +45,11 @@ ON CONFLICT DO NOTHING
 LATEST = f"""
 SELECT DISTINCT ON (stream, partition) stream, partition, next, log, parted, seal FROM {POSITIONS_TABLE}
 WHERE reader = %s ORDER BY stream, partition, log DESC
+"""  # noqa: S608
+FORGET = f"""
+DELETE FROM {POSITIONS_TABLE} WHERE reader = %(reader)s AND stream = %(stream)s
+AND (%(partition)s::integer IS NULL OR partition = %(partition)s)
+RETURNING stream, partition, next, log, parted, seal
 """  # noqa: S608
 ADVANCE = f"""
 UPDATE {POSITIONS_TABLE} SET next = %s, seal = %s, refused = %s, updated_at = now()
@@ -120,7 +125,15 @@ def _rows(cursor: Any, position: Position) -> dict[int, _Row]:
 def read(cursor: Any, reader: str) -> tuple[Position, ...]:
     """Return how far each partition is stored for a reader, in its latest log."""
     cursor.execute(LATEST, (reader,))
-    return tuple(
-        Position(stream, partition, next_, next_, reader, log=log, parted=parted, seal=seal)
-        for stream, partition, next_, log, parted, seal in cursor.fetchall()
-    )
+    return tuple(_position(reader, *row) for row in cursor.fetchall())
+
+
+def forget(cursor: Any, wanted: ForgetPositions) -> tuple[Position, ...]:
+    """Delete the positions, and return how far each partition was stored in its latest log."""
+    cursor.execute(FORGET, asdict(wanted))
+    found = sorted((_position(wanted.reader, *row) for row in cursor.fetchall()), key=lambda one: one.key)
+    return tuple({one.partition: one for one in found}.values())
+
+
+def _position(reader: str, stream: str, partition: int, next_: int, log: int, parted: int, seal: str) -> Position:
+    return Position(stream, partition, next_, next_, reader, log=log, parted=parted, seal=seal)

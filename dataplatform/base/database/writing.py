@@ -84,7 +84,7 @@ class RowWriter:
                 left_out=_left_out(places),
             )
             cursor.execute(TRANSACTION)
-            self._last = Attempt(request, cursor.fetchone()[0], answer)
+            self._last = Attempt(request, _value(cursor), answer)
         self._made.add(request.spec.name)
         if places:
             self._made.add(POSITIONS_TABLE)
@@ -99,7 +99,7 @@ class RowWriter:
         if self._last is None or self._last.request is not request:
             return None
         cursor.execute(COMMITTED, {"id": self._last.transaction})
-        return self._last.answer if cursor.fetchone()[0] else None
+        return self._last.answer if _value(cursor) else None
 
     def _prepare(self, conn: connection, request: WriteRows) -> None:
         if request.positions and POSITIONS_TABLE not in self._made:
@@ -150,6 +150,12 @@ class RowWriter:
             _merge(cursor, spec, encoded)
 
 
+def _value(cursor: Any) -> Any:
+    """Return the one value that was selected."""
+    ((value,),) = cursor.fetchall()
+    return value
+
+
 def _merge(cursor: Any, spec: TableSpec, encoded: bytes) -> None:
     with _savepoint(cursor):
         cursor.copy_expert(spec.copy, BytesIO(encoded))
@@ -194,7 +200,7 @@ def _untold(places: Sequence[Place], count: int) -> tuple[Sequence[int], dict[in
 def _left_out(places: Sequence[Place]) -> tuple[OffsetRange, ...]:
     """Return the offsets that are stored of each partition of which the batch brought nothing new."""
     return tuple(
-        OffsetRange(one.reader, one.stream, one.partition, one.first, place.stored)
+        OffsetRange(one.member.group if one.member else one.reader, one.stream, one.partition, one.first, place.stored)
         for place in places
         if (one := place.position).offsets and one.next <= place.stored
     )

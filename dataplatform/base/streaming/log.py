@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, ClassVar, TypeAlias, TypeVar, assert_never
 
@@ -14,11 +14,22 @@ from kafka.structs import OffsetAndMetadata
 from dataplatform.base.agent import Agent, Context, Request
 from dataplatform.base.streaming.connection import close_consumer, connect
 from dataplatform.base.streaming.errors import explain
+from dataplatform.base.streaming.membership import group_of
 from dataplatform.base.streaming.settings import RedpandaSettings
 from dataplatform.errors import Permanent, PlatformError, Transient
 from dataplatform.result import Failure, Result, Success
 
-__all__ = ["FindStretches", "LogMessage", "LogPiece", "NoteRead", "ReadStretch", "RedpandaLog", "Stretch"]
+__all__ = [
+    "FindStretches",
+    "GroupOffsets",
+    "LogMessage",
+    "LogPiece",
+    "NoteRead",
+    "ReadGroupOffsets",
+    "ReadStretch",
+    "RedpandaLog",
+    "Stretch",
+]
 
 T = TypeVar("T")
 
@@ -79,7 +90,24 @@ class NoteRead(Request[None]):
     offsets: tuple[tuple[int, int], ...]
 
 
-Message: TypeAlias = FindStretches | ReadStretch | NoteRead
+@frozen
+class GroupOffsets:
+    """The log's group: the reader that its members are, what it has committed, and the first offsets that there are."""
+
+    reader: str
+    committed: Mapping[int, int]
+    first: Mapping[int, int]
+
+
+@frozen
+class ReadGroupOffsets(Request[GroupOffsets]):
+    """Answers how far the log's group has committed a topic, by partition; where `idle`, fails while it has members."""
+
+    topic: str
+    idle: bool = False
+
+
+Message: TypeAlias = FindStretches | ReadStretch | NoteRead | ReadGroupOffsets
 
 
 class RedpandaLog(Agent):
@@ -103,7 +131,10 @@ class RedpandaLog(Agent):
             case ReadStretch(stretch, most):
                 return self._with_consumer(lambda consumer: self._read(consumer, stretch, most))
             case NoteRead(topic, offsets):
-                return self._with_consumer(lambda consumer: self._note(consumer, topic, dict(offsets)))
+                noted = {TopicPartition(topic, number): OffsetAndMetadata(offset, "", -1) for number, offset in offsets}
+                return self._with_consumer(lambda consumer: self._note(consumer, noted))
+            case ReadGroupOffsets(topic, idle):
+                return self._with_consumer(lambda consumer: self._group_offsets(consumer, topic, idle=idle))
             case _:
                 assert_never(message)
 
@@ -180,8 +211,23 @@ class RedpandaLog(Agent):
         self.count("messages", len(messages))
         return LogPiece(messages, min(position, stretch.end))
 
-    def _note(self, consumer: KafkaConsumer, topic: str, offsets: dict[int, int]) -> None:
-        noted = {TopicPartition(topic, number): OffsetAndMetadata(offset, "", -1) for number, offset in offsets.items()}
+    def _group_offsets(self, consumer: KafkaConsumer, topic: str, *, idle: bool) -> GroupOffsets:
+        """Find the offsets; what is committed once more the broker refuses while there are members."""
+        assert self._group is not None, "it is asked of a log with a group"
+        partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
+        limit = self._settings.milliseconds
+        found = {tp: consumer.committed(tp, metadata=True, timeout_ms=limit) for tp in partitions}
+        committed = {tp: one for tp, one in found.items() if one is not None}
+        if committed and idle:
+            self._note(consumer, committed)
+        first = consumer.beginning_offsets(partitions, timeout_ms=limit) if partitions else {}
+        return GroupOffsets(
+            group_of(consumer, self._group),
+            {tp.partition: one.offset for tp, one in committed.items()},
+            {tp.partition: offset for tp, offset in first.items()},
+        )
+
+    def _note(self, consumer: KafkaConsumer, noted: Mapping[TopicPartition, OffsetAndMetadata]) -> None:
         try:
             consumer.commit(noted, timeout_ms=self._settings.milliseconds)
         except CommitFailedError as error:

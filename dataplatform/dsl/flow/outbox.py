@@ -242,12 +242,13 @@ class Outbox:
             rest = self._rest(shipment, message)
             sendings = self._ship(rest, first=True, held=bool(letters))
             return sendings + self._ship_letters(letters, shipment.entry, shipment.accounts)
+        already = 0 if isinstance(message, Abandoned) else message.already_stored
         for account in shipment.accounts:
             if shipment.dead:
                 account.dead_lettered += len(shipment.batch.records)
             else:
-                account.already_stored += message.already_stored
-                account.written += len(shipment.batch.records) - len(letters) - message.already_stored
+                account.already_stored += already
+                account.written += len(shipment.batch.records) - len(letters) - already
         released = self._release(shipment.entry) if shipment.dead else []
         return released + lane.fill(self.source) + self._ship_letters(letters, shipment.entry, shipment.accounts)
 

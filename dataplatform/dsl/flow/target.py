@@ -19,9 +19,9 @@ from dataplatform.result import Failure, Result, Success
 
 __all__ = ["FlowTarget", "LeftOut"]
 
-REMEDY = (
+REMEDY = (  # to be formatted with the range
     "If rows are missing there: write them again with `replay --topic {one.stream}`,"
-    " or stop the group and let it read them anew after `positions forget {group} --topic {one.stream}`"
+    " or stop the group and have it read them again with `positions forget {one.group} --topic {one.stream} --reread`"
 )
 
 
@@ -181,9 +181,10 @@ class FlowTarget(Agent):
         if not isinstance(answer, Failure) and self._is_abandoned(answer.data):
             self._queue.popleft()
             self.address(piece.parcel.source).tell(Abandoned(piece.parcel.batch.id, self.name))
-        elif not isinstance(answer, Failure) and not isinstance(stored, Failure):
-            self._written(piece, stored.data, self._left_out(answer.data))
-        elif isinstance(stored, Failure) and self._is_about_records(stored.error):
+        elif not isinstance(stored, Failure):
+            left_out = LeftOut() if isinstance(answer, Failure) else self._left_out(answer.data)
+            self._written(piece, stored.data, left_out)
+        elif self._is_about_records(stored.error):
             self._refused(piece, stored.error)
         else:
             self.count("failed_writes")
@@ -241,15 +242,17 @@ class FlowTarget(Agent):
 
     def _say_left_out(self, one: OffsetRange) -> None:
         """Say once of each range, however many batches it comes in, that it is stored already, and what to do."""
-        key = one.reader, one.stream, one.partition
+        key = one.group, one.stream, one.partition
         said = self._said.get(key)
         if said is not None and said.first < one.first and one.next <= said.next:
             return
         self._said[key] = one
         where = f"{one.stream}/{one.partition} offsets {one.first} to {one.next - 1}"
+        remedy = REMEDY.format(one=one)
         self.log.warning(
             "left out what is stored already",
-            line=f"{where} are left out: by its positions, {self.name} has stored them. {REMEDY.format(one=one)}",
+            line=f"{where} are left out: by its positions, {self.name} has stored them. {remedy}",
+            remedy=remedy,
             stream=one.stream,
             partition=one.partition,
             first=one.first,
