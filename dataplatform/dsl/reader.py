@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
@@ -27,12 +27,12 @@ from dataplatform.dsl.operations import (
 from dataplatform.dsl.parts import Connection, Part, SourceOptions
 from dataplatform.dsl.plan import Plan
 from dataplatform.dsl.queries import CurrentPricesOptions, DateRangeOHLCVQuery, Level1Query, OHLCVSeries
-from dataplatform.dsl.timeframes import series
+from dataplatform.dsl.timeframes import length, series
 from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoOHLCVData, CryptoPriceData, Level1Data
 from dataplatform.errors import Permanent, PlatformError
 from dataplatform.result import Failure, Result, Success
 
-__all__ = ["BaseReader", "unknown_coin", "unsupported"]
+__all__ = ["BaseReader", "no_candles", "unknown_coin", "unsupported"]
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -312,3 +312,16 @@ def _named(coin_ids: Sequence[str]) -> str:
 def unknown_coin(coin: str, source: str) -> Permanent:
     """Return the error of a coin that a source has never heard of."""
     return Permanent("not_found", f"{source} knows no coin {coin!r}", remedy="see get_available_tickers")
+
+
+def no_candles(source: str, interval: str, coins: Sequence[str], others: Iterable[str]) -> Permanent:
+    """Return the error of known coins that have no candles of an interval, which names the intervals that they have.
+
+    >>> str(no_candles("history", "15m", ["bitcoin"], {"4d", "30m", "4h"}))
+    "not_found: history has no candles of 15m of 'bitcoin'; there are 30m, 4h, 4d; ask for one of those"
+    """
+    there = sorted(set(others) - {interval}, key=length)
+    text = f"{source} has no candles of {interval} of {_named(coins)}"
+    if there:
+        return Permanent("not_found", f"{text}; there are {', '.join(there)}", remedy="ask for one of those")
+    return Permanent("not_found", f"{text}, nor of any other interval")

@@ -11,6 +11,7 @@ from dataplatform.base.streaming import Digest, Item, Seen
 from dataplatform.dsl.codec import codec
 from dataplatform.dsl.kinds import OHLCV, Kind
 from dataplatform.dsl.queries import DateRangeOHLCVQuery, Level1Query
+from dataplatform.dsl.reader import no_candles
 from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoOHLCVData, CryptoPriceData, Level1Data
 from dataplatform.errors import Permanent
 
@@ -57,15 +58,12 @@ def analytics(seen: Seen) -> CryptoMarketAnalytics:
 
 def latest_candles(seen: Seen, coin_ids: Sequence[str], timeframe: str) -> list[CryptoOHLCVData]:
     """Return the latest candle of each coin."""
-    fitting = [candle for candle in seen.values if candle.timeframe == timeframe]
-    what = [f"{coin_id} {timeframe}" for coin_id in coin_ids]
-    return _latest_of_each(fitting, attrgetter("timestamp")) or _nothing(seen, *what)
+    return _latest_of_each(_of_interval(seen, coin_ids, timeframe), attrgetter("timestamp"))
 
 
 def candles(seen: Seen, query: DateRangeOHLCVQuery) -> list[CryptoOHLCVData]:
     """Return all candles of the query's coin and timeframe."""
-    fitting = [candle for candle in seen.values if candle.timeframe == query.interval]
-    return fitting or _nothing(seen, f"{query.ticker} {query.interval}")
+    return _of_interval(seen, [query.ticker], query.interval)
 
 
 def level1(seen: Seen, query: Level1Query) -> Level1Data:
@@ -78,6 +76,15 @@ def level1(seen: Seen, query: Level1Query) -> Level1Data:
     what = " ".join(filter(None, (query.ticker, query.exchange, query.market)))
     found: Level1Data = _latest(seen, fitting, what)
     return found
+
+
+def _of_interval(seen: Seen, coin_ids: Sequence[str], timeframe: str) -> list[CryptoOHLCVData]:
+    """Return the candles of the interval; where the coins have only others, the error says of which."""
+    fitting = [candle for candle in seen.values if candle.timeframe == timeframe]
+    if not fitting and seen.values:
+        coins = dict.fromkeys(candle.coin_id for candle in seen.values)
+        raise no_candles(f"topic {seen.topic}", timeframe, [*coins], {candle.timeframe for candle in seen.values})
+    return fitting or _nothing(seen, *[f"{coin_id} {timeframe}" for coin_id in coin_ids])
 
 
 def _latest_of_each(records: Iterable[OfCoin], time: attrgetter[datetime]) -> list[OfCoin]:

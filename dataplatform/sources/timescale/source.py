@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from operator import attrgetter
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
@@ -14,19 +15,22 @@ from dataplatform.dsl.kinds import ANALYTICS, LEVEL1, OHLCV, PRICES, Kind
 from dataplatform.dsl.parts import SourceOptions
 from dataplatform.dsl.plan import Plan
 from dataplatform.dsl.queries import CurrentPricesOptions, DateRangeOHLCVQuery, Level1Query
-from dataplatform.dsl.reader import BaseReader, unknown_coin
+from dataplatform.dsl.reader import BaseReader
 from dataplatform.dsl.tables import TABLES
 from dataplatform.dsl.timeframes import floor, length
 from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoOHLCVData, CryptoPriceData, Level1Data
 from dataplatform.errors import Permanent
 from dataplatform.result import Result, Success
 from dataplatform.sources.timescale import statements
+from dataplatform.sources.timescale.absence import Absence, hidden_note, only_hidden, read_there_is
 
 __all__ = ["TimescaleSource", "TimescaleSourceOptions"]
 
 T = TypeVar("T")
+OfCoin = TypeVar("OfCoin", CryptoPriceData, CryptoOHLCVData)
 Choice: TypeAlias = Callable[[statements.Select], statements.Select]
 MOST_ROWS = 1_000_000
+MOST_LOOKED_AFTER = 5  # coins of which nothing was found
 LOOK_BACK = timedelta(hours=1)  # in which the latest short candle is looked for: a source may pause for some of them
 
 
@@ -54,19 +58,25 @@ class TimescaleSource(BaseReader):
         self, coin_ids: Sequence[str], options: CurrentPricesOptions
     ) -> Result[Plan[list[CryptoPriceData]]]:
         del options  # a row holds all that was stored
-        return self._select(PRICES, statements.latest_prices(coin_ids, simulated=self.options.simulated))
+        return self._select_prices(coin_ids, statements.latest_prices(coin_ids, simulated=self.options.simulated))
 
     def _available_tickers(self, limit: int | None) -> Result[Plan[list[str]]]:
         asked = statements.coins_by_market_cap(limit, self.clock.now(), simulated=self.options.simulated)
-        return Success(Plan(self.client, [_query(asked)], lambda answers: [row[0] for row in answers[0].rows]))
+
+        def transform(answers: list[Any]) -> list[str] | Success[list[str]]:
+            if not answers[0].rows and answers[1].rows:
+                return Success([], (hidden_note(self.name, "prices", simulated=self.options.simulated),))
+            return [row[0] for row in answers[0].rows]
+
+        return Success(self._or_hidden(PRICES, None, asked, transform))
 
     def _market_analytics(self) -> Result[Plan[CryptoMarketAnalytics]]:
         asked = statements.latest_analytics(simulated=self.options.simulated)
-        return Success(Plan(self.client, [_query(asked)], lambda answers: _only(ANALYTICS, answers[0], "analytics")))
+        return Success(self._or_hidden(ANALYTICS, None, asked, partial(self._only, ANALYTICS, "analytics")))
 
     def _price_history(self, coin_id: str, days: int) -> Result[Plan[list[CryptoPriceData]]]:
         since = self.clock.now() - timedelta(days=days)
-        return self._select(PRICES, statements.history(coin_id, since, simulated=self.options.simulated))
+        return self._select_prices([coin_id], statements.history(coin_id, since, simulated=self.options.simulated))
 
     def _latest_ohlcv(self, coin_ids: Sequence[str], timeframe: str) -> Result[Plan[list[CryptoOHLCVData]]]:
         now, step = self.clock.now(), length(timeframe)
@@ -75,25 +85,28 @@ class TimescaleSource(BaseReader):
         made = self._made(coin_ids, timeframe, end - max(1, LOOK_BACK // step) * step, end, statements.latest)
 
         def transform(answers: list[Any]) -> list[CryptoOHLCVData]:
-            found = [candle for answer in reversed(answers) for candle in _records(OHLCV, answer)]
+            found = [candle for answer in reversed(answers[:2]) for candle in _records(OHLCV, answer)]
             return list({candle.coin_id: candle for candle in sorted(found, key=attrgetter("timestamp"))}.values())
 
-        return Success(Plan(self.client, [_query(stored), made], transform))
+        return Success(
+            self._or_absent(coin_ids, [_query(stored), made], transform, lambda one: one.of_candles(timeframe))
+        )
 
     def _ohlcv_by_date_range(self, query: DateRangeOHLCVQuery) -> Result[Plan[list[CryptoOHLCVData]]]:
         coin_id, timeframe, start, end = query.ticker, query.interval, query.date_start, query.date_end
         stored = statements.stored_candles(coin_id, timeframe, start, end, simulated=self.options.simulated)
         last = min(_next(end, timeframe), floor(self.clock.now(), timeframe))
         made = self._made([coin_id], timeframe, _next(start, timeframe), last, statements.in_order)
-        known = _query(statements.known(coin_id, simulated=self.options.simulated))
 
         def transform(answers: list[Any]) -> list[CryptoOHLCVData]:
-            found = _records(OHLCV, answers[0]) or _records(OHLCV, answers[1])
-            if not found and answers[2].rows != [(True,)]:
-                raise unknown_coin(coin_id, self.name)
-            return found
+            return _records(OHLCV, answers[0]) or _records(OHLCV, answers[1])
 
-        return Success(Plan(self.client, [_query(statements.in_order(stored)), made, known], transform))
+        def reason(absence: Absence) -> Permanent | None:
+            known = absence.prices or timeframe in absence.timeframes
+            return None if known else absence.of_candles(timeframe)  # a known interval has gaps
+
+        asked = [_query(statements.in_order(stored)), made]
+        return Success(self._or_absent([coin_id], asked, transform, reason))
 
     def _made(self, coin_ids: Sequence[str], timeframe: str, start: datetime, end: datetime, chosen: Choice) -> Query:
         """Return the query of the chosen candles among those TimescaleDB keeps; without it, of those made of prices."""
@@ -104,13 +117,63 @@ class TimescaleSource(BaseReader):
 
     def _level1(self, query: Level1Query) -> Result[Plan[Level1Data]]:
         asked = statements.latest_level1(query, simulated=self.options.simulated)
-        return Success(
-            Plan(self.client, [_query(asked)], lambda answers: _only(LEVEL1, answers[0], repr(query.ticker)))
+        return Success(self._or_hidden(LEVEL1, query.ticker, asked, partial(self._only, LEVEL1, repr(query.ticker))))
+
+    # What is answered where there is nothing
+
+    def _select_prices(
+        self, coin_ids: Sequence[str], statement: statements.Select
+    ) -> Result[Plan[list[CryptoPriceData]]]:
+        def transform(answers: list[Any]) -> list[CryptoPriceData]:
+            return _records(PRICES, answers[0])
+
+        return Success(self._or_absent(coin_ids, [_query(statement)], transform, Absence.of_prices))
+
+    def _or_absent(
+        self,
+        coin_ids: Sequence[str],
+        asked: Sequence[Query],
+        transform: Callable[[list[Any]], list[OfCoin]],
+        reason: Callable[[Absence], Permanent | None],
+    ) -> Plan[list[OfCoin]]:
+        """Plan queries, and one more where a coin is missing in the answers: what there is of it."""
+        simulated = self.options.simulated
+
+        def missing(answers: list[Any]) -> list[str]:
+            found = {coin_id for answer in answers[: len(asked)] for coin_id in _column("coin_id", answer)}
+            return [coin_id for coin_id in coin_ids if coin_id not in found][:MOST_LOOKED_AFTER]
+
+        def more(answers: list[Any]) -> list[Query]:
+            coins = missing(answers)
+            return [_query(statements.there_is(coins, simulated=simulated))] if coins else []
+
+        def answered(answers: list[Any]) -> list[OfCoin] | Success[list[OfCoin]]:
+            found = transform(answers)
+            if len(answers) == len(asked):
+                return found
+            absence = read_there_is(answers[-1], self.name, missing(answers), simulated=simulated)
+            if not found and (error := reason(absence)):
+                raise error
+            return Success(found, absence.note())
+
+        return Plan(self.client, asked, answered, more=more)
+
+    def _or_hidden(
+        self, kind: Kind, of: str | None, statement: statements.Select, transform: Callable[[list[Any]], T | Success[T]]
+    ) -> Plan[T]:
+        """Plan a query, and where it finds nothing another one: whether there are rows with the other label."""
+        hidden = _query(statements.hidden(kind, of, simulated=self.options.simulated))
+        return Plan(
+            self.client, [_query(statement)], transform, more=lambda answers: [] if answers[0].rows else [hidden]
         )
 
-    def _select(self, kind: Kind, statement: statements.Select) -> Result[Plan[list[T]]]:
-        query = _query(statement)
-        return Success(Plan(self.client, [query], lambda answers: _records(kind, answers[0])))
+    def _only(self, kind: Kind, what: str, answers: list[Any]) -> Any:
+        if found := _records(kind, answers[0]):
+            return found[0]
+        if answers[1].rows:
+            raise only_hidden(self.name, what, simulated=self.options.simulated)
+        text = f"the table {kind.table} holds no {what}"
+        raise Permanent("not_found", text, remedy="write some, or ask its source")
 
 
 def _query(statement: statements.Select, instead: Query | None = None) -> Query:
@@ -122,16 +185,14 @@ def _next(moment: datetime, timeframe: str) -> datetime:
     return floor(moment + length(timeframe) - timedelta.resolution, timeframe)
 
 
+def _column(name: str, rows: Rows) -> list[Any]:
+    place = rows.columns.index(name)
+    return [row[place] for row in rows.rows]
+
+
 def _records(kind: Kind, rows: Rows) -> list[Any]:
     """Return the rows as records; what the table holds was validated when it was written, and is again."""
     try:
         return [kind.type(**dict(zip(rows.columns, row, strict=True))) for row in rows.rows]
     except (ValueError, TypeError) as error:
         raise Permanent("invalid", f"the table {kind.table} holds a row that is no record: {error}") from error
-
-
-def _only(kind: Kind, rows: Rows, what: str) -> Any:
-    found = _records(kind, rows)
-    if not found:
-        raise Permanent("not_found", f"the table {kind.table} holds no {what}", remedy="write some, or ask its source")
-    return found[0]

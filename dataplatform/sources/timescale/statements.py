@@ -15,8 +15,9 @@ from dataplatform.dsl.storage import STORAGE
 from dataplatform.dsl.tables import TABLES
 from dataplatform.dsl.timeframes import EPOCH, length
 
-__all__ = ["candles_of_prices", "coins_by_market_cap", "history", "in_order", "kept_candles", "known", "latest",
-           "latest_analytics", "latest_level1", "latest_prices", "latest_stored_candles", "stored_candles"]  # fmt: skip
+__all__ = ["candles_of_prices", "coins_by_market_cap", "hidden", "history", "in_order", "kept_candles", "latest",
+           "latest_analytics", "latest_level1", "latest_prices", "latest_stored_candles", "stored_candles",
+           "there_is"]  # fmt: skip
 
 SIMULATOR = "simulator"
 AGGREGATE = "aggregate"
@@ -56,9 +57,28 @@ def history(coin_id: str, since: datetime, *, simulated: bool) -> Select:
     )
 
 
-def known(coin_id: str, *, simulated: bool) -> Select:
-    """Select whether there is any price or candle of a coin."""
-    return sa.select(sa.or_(*[_has(_table(kind), coin_id, simulated=simulated) for kind in (PRICES, OHLCV)]))
+def there_is(coin_ids: Sequence[str], *, simulated: bool) -> Select:
+    """Select what there is of coins: those with prices, the timeframes of their candles, those with hidden rows.
+
+    Hidden are the simulated rows where real ones are wanted, or the real ones. All but the timeframes are coins' ids.
+    """
+    candles = _table(OHLCV)
+    timeframes = sa.select(sa.func.array_agg(sa.distinct(candles.c.timeframe))).where(
+        _any_of(candles.c.coin_id, coin_ids), _made(candles, simulated=simulated)
+    )
+    return sa.select(
+        _with_rows(PRICES, coin_ids, simulated=simulated),
+        timeframes.scalar_subquery(),
+        sa.func.array_cat(*[_with_rows(kind, coin_ids, simulated=not simulated) for kind in (PRICES, OHLCV)]),
+    )
+
+
+def hidden(kind: Kind, of: str | None, *, simulated: bool) -> Select:
+    """Select what of a kind is hidden as simulated, or as real: the coin asked for, or anybody's where none is."""
+    if of is not None:
+        return sa.select(sa.func.unnest(_with_rows(kind, [of], simulated=not simulated)))
+    table = _table(kind)
+    return sa.select(table.c[kind.key[0]]).where(_made(table, simulated=not simulated)).limit(1)
 
 
 def stored_candles(coin_id: str, timeframe: str, start: datetime, end: datetime, *, simulated: bool) -> Select:
@@ -159,8 +179,12 @@ def _latest_of_each(
     return sa.select(*latest.c).select_from(coins.join(latest, sa.true())).where(_any(table, *rows))
 
 
-def _has(table: sa.Table, coin_id: str, *, simulated: bool) -> sa.ColumnElement[Any]:
-    return sa.func.coalesce(_any(table, table.c.coin_id == coin_id, _made(table, simulated=simulated)), sa.false())
+def _with_rows(kind: Kind, coin_ids: Sequence[str], *, simulated: bool) -> sa.ScalarSelect[Any]:
+    """Return those of the coins that have rows, by a look at the key for each: EXISTS may read the whole table."""
+    table, coins = _table(kind), _those(coin_ids)
+    rows = sa.select(sa.true()).where(table.c[kind.key[0]] == coins.c.coin_id, _made(table, simulated=simulated))
+    look = rows.order_by(table.c[kind.key[1]]).limit(1).lateral()
+    return sa.select(sa.func.array_agg(coins.c.coin_id)).select_from(coins.join(look, sa.true())).scalar_subquery()
 
 
 def _any(table: sa.Table, *conditions: sa.ColumnElement[bool]) -> Any:

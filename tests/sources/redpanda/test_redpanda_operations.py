@@ -150,13 +150,23 @@ def test_the_latest_candle_is_the_one_that_opened_last_in_the_timeframe(topics: 
     assert answer == Success([candle("other", NOON), latest])
 
 
-def test_a_timeframe_of_which_no_candle_was_seen_is_not_found(topics: Topics) -> None:
-    topics.write(candle("framed", NOON))
-    error = get_error(topics.reader.get_current_ohlcv("framed", "5m").get(timeout=PATIENCE))
-    assert error is not None
-    assert error.message.startswith("Redpanda has not seen 'framed 5m' on topic crypto-ohlcv since ")
+def test_an_interval_of_which_no_candle_was_seen_is_told_with_those_that_were(topics: Topics) -> None:
+    topics.write(candle("framed", NOON), candle("framed", NOON, "30m"), candle("framed", NOON, "4d"))
     query = DateRangeOHLCVQuery("framed", NOON, NOON + HOUR, "5m")
-    assert failure(topics.reader.get_ohlcv_by_date_range(query).get(timeout=PATIENCE)) == "not_found"
+    for answer in (topics.reader.get_current_ohlcv("framed", "5m"), topics.reader.get_ohlcv_by_date_range(query)):
+        error = get_error(answer.get(timeout=PATIENCE))
+        assert error is not None
+        assert (error.code, error.message) == (
+            "not_found",
+            "topic crypto-ohlcv has no candles of 5m of 'framed'; there are 30m, 1h, 4d",
+        )
+
+
+def test_a_coin_of_which_no_candle_was_seen_at_all_is_told_since_when(topics: Topics) -> None:
+    topics.write(candle("seen", NOON))
+    error = get_error(topics.reader.get_current_ohlcv("unseen", "5m").get(timeout=PATIENCE))
+    assert error is not None
+    assert error.message.startswith("Redpanda has not seen 'unseen 5m' on topic crypto-ohlcv since ")
 
 
 def test_candles_of_a_range_come_with_the_gaps_among_them(topics: Topics) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attrs import evolve, frozen
@@ -13,11 +15,21 @@ from attrs import evolve, frozen
 from dataplatform.base.agent import Ready, SystemClock
 from dataplatform.base.database import TimescaleClient, TimescaleSettings
 from dataplatform.base.embedded import EmbeddedPostgres, postgres_dsn
+from dataplatform.dsl.operations import (
+    GetAvailableTickers,
+    GetCurrentOHLCV,
+    GetCurrentPrice,
+    GetLevel1Data,
+    GetMarketAnalytics,
+    GetOHLCVByDateRange,
+    GetPriceHistory,
+)
 from dataplatform.dsl.proxy import ReaderProxy, WriterProxy
 from dataplatform.dsl.queries import CurrentPricesOptions, DateRangeOHLCVQuery, Gap, Level1Query
 from dataplatform.dsl.timeframes import floor
 from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoOHLCVData, CryptoPriceData, Level1Data
-from dataplatform.result import Success, get_data
+from dataplatform.errors import PlatformError
+from dataplatform.result import Failure, Success, get_data
 from dataplatform.sources.timescale import TimescaleSource, TimescaleSourceOptions
 from dataplatform.targets.timescale import TimescaleOptions, TimescaleTarget
 from tests.support.solo import PATIENCE, failure, solo
@@ -41,6 +53,12 @@ class Database:
 
 @pytest.fixture(scope="module")
 def database() -> Iterator[Database]:
+    with new_database() as database:
+        yield database
+
+
+@contextmanager
+def new_database() -> Iterator[Database]:
     with tempfile.TemporaryDirectory(prefix="dp-", dir="/tmp") as folder, solo() as agents:
         data = Path(folder)
         agents.start("postgres", EmbeddedPostgres, data)
@@ -226,3 +244,114 @@ def test_hostile_text_is_a_value_and_never_sql(database: Database) -> None:
 
     assert failure(database.reader.get_current_price(hostile).get(timeout=PATIENCE)) == "not_found"
     assert failure(database.reader.get_price_history(hostile, 1).get(timeout=PATIENCE)) == "not_found"
+
+
+# What is answered where there is nothing
+
+
+def error_of(reader: ReaderProxy, request: Any) -> PlatformError:
+    answer = reader.ask(request, PATIENCE)
+    assert isinstance(answer, Failure), answer
+    return answer.error
+
+
+def day_of(coin_id: str, interval: str) -> DateRangeOHLCVQuery:
+    return DateRangeOHLCVQuery(coin_id, MIDNIGHT - timedelta(days=1), MIDNIGHT, interval)
+
+
+def test_an_interval_that_a_coin_has_no_candles_of_is_told_with_those_that_it_has(database: Database) -> None:
+    opened = MIDNIGHT - timedelta(days=8)
+    database.write(*[candle("stored-only", opened, timeframe) for timeframe in ("4d", "30m", "4h")])
+
+    for request in (GetCurrentOHLCV("stored-only", "15m"), GetOHLCVByDateRange(day_of("stored-only", "15m"))):
+        error = error_of(database.reader, request)
+        assert (error.code, error.message, error.remedy) == (
+            "not_found",
+            "reader has no candles of 15m of 'stored-only'; there are 30m, 4h, 4d",
+            "ask for one of those",
+        )
+    assert "reader has no such price of 'stored-only'; there are candles of 30m, 4h, 4d" in str(
+        error_of(database.reader, GetCurrentPrice("stored-only"))
+    )
+
+
+def test_a_coin_with_too_few_prices_for_a_candle_is_no_unknown_coin(database: Database) -> None:
+    database.write(price("young"))
+    error = error_of(database.reader, GetCurrentOHLCV("young", "1d"))
+    assert (error.code, error.message) == (
+        "not_found",
+        "reader has no complete candle of 1d of 'young': its prices are too few or old",
+    )
+    history = get_data(database.reader.ask(GetOHLCVByDateRange(day_of("young", "1h")), PATIENCE))
+    assert (history.candles, [gap.missing for gap in history.gaps]) == ([], [24])
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        GetCurrentPrice("absent"),
+        GetPriceHistory("absent", 5),
+        GetCurrentOHLCV("absent", "1h"),
+        GetOHLCVByDateRange(day_of("absent", "1h")),
+    ],
+    ids=lambda one: type(one).__name__,
+)
+def test_a_coin_that_is_nowhere_is_unknown(database: Database, request_: Any) -> None:
+    assert error_of(database.reader, request_).message == "reader knows no coin 'absent'"
+
+
+@pytest.fixture(scope="module")
+def mislabelled() -> Iterator[Database]:
+    """A database with simulated rows alone."""
+    at = MIDNIGHT - timedelta(hours=2)
+    with new_database() as database:
+        level1 = Level1Data(
+            ticker="hidden", timestamp=at, best_bid=1, best_ask=2, spread=1, spread_percent=66.7, exchange="x",
+            market="A/B", source="simulator",
+        )  # fmt: skip
+        analytics = CryptoMarketAnalytics(
+            timestamp=at, total_market_cap=1, total_volume=1, btc_dominance=50, active_cryptocurrencies=1, markets=1,
+            market_cap_change_24h=0, source="simulator",
+        )  # fmt: skip
+        prices = [evolve(price("hidden", NOW - timedelta(minutes=5 * age)), source="simulator") for age in range(40)]
+        database.write(*prices, evolve(candle("hidden", at), source="simulator"), level1, analytics)
+        yield database
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        GetCurrentPrice("hidden"),
+        GetPriceHistory("hidden", 5),
+        GetCurrentOHLCV("hidden", "1h"),
+        GetOHLCVByDateRange(day_of("hidden", "1h")),
+        GetLevel1Data(Level1Query("hidden")),
+        GetMarketAnalytics(),
+    ],
+    ids=lambda one: type(one).__name__,
+)
+def test_rows_that_are_hidden_because_they_are_simulated_are_told(mislabelled: Database, request_: Any) -> None:
+    error = error_of(mislabelled.reader, request_)
+    assert error.code == "not_found"
+    assert error.message.startswith("reader has only simulated rows of ")
+    assert error.remedy == "set simulated = true under [sources.reader] to read them"
+    assert isinstance(mislabelled.simulated.ask(request_, PATIENCE), Success)
+
+
+def test_an_empty_list_tells_what_is_hidden_too(mislabelled: Database) -> None:
+    answer = mislabelled.reader.ask(GetAvailableTickers(), PATIENCE)
+    assert isinstance(answer, Success)
+    assert answer == Success([])
+    assert answer.notes == (
+        "reader has only simulated rows of prices; set simulated = true under [sources.reader] to read them",
+    )
+
+
+def test_hidden_coins_among_others_are_named_in_a_note(mislabelled: Database) -> None:
+    mislabelled.write(price("real"))
+    answer = mislabelled.reader.get_current_prices(["real", "hidden", "absent"]).get(timeout=PATIENCE)
+    assert isinstance(answer, Success)
+    assert [one.coin_id for one in answer.data] == ["real"]
+    assert answer.notes == (
+        "reader has only simulated rows of 'hidden'; set simulated = true under [sources.reader] to read them",
+    )
