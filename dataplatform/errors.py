@@ -11,17 +11,20 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
+from dataplatform.redaction import redacted
+
 __all__ = ["Permanent", "PlatformError", "Transient", "of_status"]
 
 
 class PlatformError(Exception):
-    """An expected failure: a short code, a sentence, and the remedy where one is known.
+    """An expected failure: a short code, a sentence without secrets, and the remedy where one is known.
 
     >>> str(Permanent("not_found", "coin 'bitcoinn' is unknown", remedy="see get_available_tickers"))
     "not_found: coin 'bitcoinn' is unknown; see get_available_tickers"
     """
 
     def __init__(self, code: str, message: str, *, remedy: str = "") -> None:
+        message = redacted(message)
         super().__init__(code, message)
         self.code = code
         self.message = message

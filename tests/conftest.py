@@ -10,10 +10,18 @@ from contextlib import suppress
 import psutil
 import pytest
 
+from dataplatform.redaction import REDACTOR
+
 REQUIRE_ALL = os.environ.get("DATAPLATFORM_REQUIRE_ALL") == "1"
 MARK = "DATAPLATFORM_TEST_RUN"  # inherited by every process that a test starts, orphans included
 GRACE = 3.0  # seconds for processes that are just ending
 LEFT_BEHIND = pytest.StashKey[list[str]]()
+
+
+@pytest.fixture(autouse=True)
+def _no_secret_of_another_test() -> None:
+    """Mask nothing that only another test has for a secret."""
+    REDACTOR.forget()
 
 
 @pytest.hookimpl(wrapper=True)

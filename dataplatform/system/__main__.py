@@ -14,12 +14,13 @@ import click
 from rich.console import Console
 
 from dataplatform.errors import PlatformError
+from dataplatform.redaction import redact_tracebacks, redacted
 from dataplatform.system.check import unreachable, wiring
 from dataplatform.system.commands.frame import Duration
 from dataplatform.system.control.logfile import LogFile
 from dataplatform.system.control.repl import PromptView, open_prompt
 from dataplatform.system.control.shell import require_ipython
-from dataplatform.system.logs import Redactor, configure_logs, secrets_of
+from dataplatform.system.logs import configure_logs
 from dataplatform.system.platform import Platform, default_data_dir
 from dataplatform.system.running import Run, Signals
 from dataplatform.system.servers import require_installed
@@ -71,6 +72,13 @@ class Commands(click.Group):
             return super().get_command(ctx, cmd_name)
         command: click.Command = EntryPoint(cmd_name, COMMANDS[cmd_name], "").load()
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except click.ClickException as error:
+            vars(error)["message"] = redacted(error.message)  # it may repeat an argument
+            raise
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         names = {*self.commands, *COMMANDS}
@@ -159,9 +167,8 @@ def run(
         return
     if report is not None:
         _require_folder(report)
-    secrets = secrets_of(loaded)
     log = _log_file(data_dir or default_data_dir(demo=demo)) if repl else None
-    view = _view(log_format, log_level, secrets, log)
+    view = _view(log_format, log_level, log)
     with Signals.watch() as signals:
         try:
             platform = Platform.start(loaded, demo=demo, data_dir=data_dir, wait=False)
@@ -170,7 +177,7 @@ def run(
         prompt = (
             None if log is None else partial(open_prompt, platform, log.path, click.echo, lambda: bool(signals.numbers))
         )
-        status = Run(platform, view, signals, Redactor(secrets), run_for, report, prompt).run()
+        status = Run(platform, view, signals, run_for, report, prompt).run()
         if repl and platform.reason:
             click.echo(f"gave up: {platform.reason}", err=True)  # the promised last line; its log is in a file
     sys.exit(status)
@@ -191,10 +198,9 @@ def _check(topology: Topology, file: Path, *, connect: bool, demo: bool) -> None
     except PlatformError as error:
         _refuse([str(error)])
     if connect:
-        secrets = secrets_of(topology)
-        configure_logs("console", "error", secrets)
+        configure_logs("console", "error")
         if problems := unreachable(topology, demo=demo):
-            _refuse(map(Redactor(secrets).clean, locate(file, problems)))
+            _refuse(locate(file, problems))
     click.echo(f"{file}: ok")
 
 
@@ -218,17 +224,17 @@ def _log_file(data_dir: Path) -> LogFile:
         _refuse([f"--repl: no log can be kept in {data_dir}: {error.strerror}; choose another with --data-dir"])
 
 
-def _view(log_format: str, log_level: str, secrets: set[str], log: LogFile | None) -> View:
+def _view(log_format: str, log_level: str, log: LogFile | None) -> View:
     """Return the live table on a terminal, else lines; and send the log where it does not disturb either."""
     if log is not None:
-        configure_logs(log_format, log_level, secrets, log)
+        configure_logs(log_format, log_level, stream=log)
         return PromptView(click.echo)
     console = Console()
     if log_format == "console" and console.is_terminal and not console.is_dumb_terminal:
         table = TableView(console)
-        configure_logs(log_format, log_level, secrets, table if sys.stderr.isatty() else None)
+        configure_logs(log_format, log_level, stream=table if sys.stderr.isatty() else None)
         return table
-    configure_logs(log_format, log_level, secrets)
+    configure_logs(log_format, log_level)
     return LineView()
 
 
@@ -240,4 +246,5 @@ def _refuse(lines: Any) -> NoReturn:
 
 
 if __name__ == "__main__":
+    redact_tracebacks()
     main(prog_name="python -m dataplatform.system")

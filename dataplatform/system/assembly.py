@@ -17,8 +17,10 @@ from dataplatform.dsl.flow import Outbox
 from dataplatform.dsl.kinds import DEAD_LETTERS, KINDS
 from dataplatform.dsl.parts import Connection, Part
 from dataplatform.dsl.storage import STORAGE
+from dataplatform.redaction import REDACTOR
 from dataplatform.services.parts import SourceInPlace, Surroundings, TargetInPlace
 from dataplatform.system.bookkeeper import Bookkeeper, Books
+from dataplatform.system.secrets import secrets_of
 from dataplatform.system.servers import Servers
 from dataplatform.system.topology import ClientSpec, Topology
 
@@ -92,6 +94,7 @@ def assemble_parts(topology: Topology) -> Assembly:
 
 
 def _add_parts(topology: Topology, assembly: Assembly) -> dict[str, Connection]:
+    REDACTOR.learn(secrets_of(topology))
     connections = {name: _connect(name, spec, topology, assembly) for name, spec in topology.clients.items()}
     assembly.connections = connections
     _add_migrators(topology, assembly)

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import logging
-import re
 import sys
 from collections.abc import Iterable, MutableMapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Protocol, TextIO, cast
-from urllib.parse import parse_qs, unquote, urlsplit
 
 import structlog
 from attrs import define, field
 
-from dataplatform.system.topology import Topology
+from dataplatform.redaction import REDACTOR
 
-__all__ = ["LogStream", "Redactor", "configure_logs", "secrets_of"]
+__all__ = ["LogStream", "configure_logs"]
 
-SHORTEST_SECRET = 4
 LIBRARIES_SILENCED = (  # their agents report what went wrong
     *("kafka", "pykka", "urllib3", "uvicorn", "asyncio"),
     *("mcp", "client", "httpx2", "httpcore2", "sse_starlette"),
 )
-PASSWORD = re.compile(r"\b(?:ssl)?password\s*=\s*(?:'((?:\\.|[^'\\])*)'|(\S+))", re.IGNORECASE)
 SENTENCES = ("reason", "error", "message", "meaning", "remedy")  # fields that go on where the event's name ends
 COLOURS = {"warning": "\x1b[33m", "error": "\x1b[31m", "critical": "\x1b[31m"}
 PLAIN = "\x1b[0m"
@@ -45,8 +41,10 @@ def configure_logs(format_: str, level: str, secrets: Iterable[str] = (), stream
     """Send every log line of the platform to `stream`, standard error by default.
 
     `console` is for people: on a terminal with the time of day, elsewhere with the date, always UTC. `json` is an
-    object a line. A field `line` is the whole line for people, and is not in the JSON.
+    object a line. A field `line` is the whole line for people, and is not in the JSON. `secrets` are hidden besides
+    those of topologies, of which the process knows as soon as it has read them.
     """
+    REDACTOR.learn(secrets)
     for name in LIBRARIES_SILENCED:
         logger = logging.getLogger(name)  # by its handlers: uvicorn sets the levels of its own loggers anew
         logger.handlers, logger.propagate = [logging.NullHandler()], False
@@ -62,7 +60,7 @@ def configure_logs(format_: str, level: str, secrets: Iterable[str] = (), stream
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
-            Redactor(secrets),
+            _redacted,
             *renderers,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
@@ -71,52 +69,10 @@ def configure_logs(format_: str, level: str, secrets: Iterable[str] = (), stream
     )
 
 
-def secrets_of(topology: Topology) -> set[str]:
-    """Return the passwords and keys of a topology's clients, also as they stand inside of URLs."""
-    found: set[str] = set()
-    for spec in topology.clients.values():
-        settings = spec.settings
-        found |= {getattr(settings, name, None) or "" for name in ("password", "api_key")}
-        found.update(getattr(settings, "secrets", ()))
-        found |= _passwords_in(getattr(settings, "dsn", ""))
-    return {secret for secret in found if len(secret) >= SHORTEST_SECRET}
-
-
-def _passwords_in(dsn: str) -> set[str]:
-    """Return the passwords of a DSN, which is a URI or a text of key=value pairs."""
-    if "://" not in dsn:
-        return {word for match in PASSWORD.finditer(dsn) for word in match.groups(default="")}
-    parts = urlsplit(dsn)
-    query = parse_qs(parts.query)
-    given = [parts.password or "", *query.get("password", ()), *query.get("sslpassword", ())]
-    return {*given, *map(unquote, given)}
-
-
-class Redactor:
-    """Replaces known secrets in every text of a log line; the clients mask them already, this is the second lock.
-
-    >>> Redactor(["hunter2"]).clean("password=hunter2")
-    'password=***'
-    """
-
-    def __init__(self, secrets: Iterable[str]) -> None:
-        self._secrets = sorted(secrets, key=len, reverse=True)  # one may be part of another
-
-    def __call__(self, _logger: Any, _method: str, event: Event) -> Event:
-        if self._secrets:
-            for key, value in event.items():
-                event[key] = self.clean(value)
-        return event
-
-    def clean(self, value: Any) -> Any:
-        if isinstance(value, str):
-            for secret in self._secrets:
-                value = value.replace(secret, "***")
-        elif isinstance(value, dict):
-            return {key: self.clean(one) for key, one in value.items()}
-        elif isinstance(value, (list, tuple)):
-            return [self.clean(one) for one in value]
-        return value
+def _redacted(_logger: Any, _method: str, event: Event) -> Event:
+    for key, value in event.items():
+        event[key] = REDACTOR.clean(value)
+    return event
 
 
 def _with_agent(_logger: Any, _method: str, event: Event) -> Event:

@@ -16,7 +16,7 @@ from dataplatform.errors import PlatformError
 from dataplatform.services.mcp_server import McpServerOptions, McpService
 from dataplatform.services.mcp_server.listening import listen
 from dataplatform.services.mcp_server.options import RIGHTS, digest
-from dataplatform.system.logs import Redactor, configure_logs, secrets_of
+from dataplatform.system.logs import configure_logs
 from dataplatform.system.platform import Platform
 from dataplatform.system.running import Run, Signals
 from dataplatform.system.specs import ServiceSpec, Topology
@@ -107,15 +107,14 @@ def serve_command(
         _refuse(error.lines)
     except (ValueError, PlatformError) as error:
         _refuse([str(error)])
-    hidden = secrets_of(loaded)
-    configure_logs(log_format, log_level, hidden)
+    configure_logs(log_format, log_level)
     with Signals.watch() as signals:
         try:
             platform = Platform.start(loaded, demo=demo, data_dir=data_dir, wait=False)
         except PlatformError as error:
             _refuse([str(error)])
         until = partial(_while_served, platform, name, signals)
-        status = Run(platform, LineView(), signals, Redactor(hidden), prompt=until).run()
+        status = Run(platform, LineView(), signals, prompt=until).run()
     sys.exit(status)
 
 

@@ -18,7 +18,7 @@ from dataplatform.base.embedded import DataDirectory, EmbeddedPostgres, postgres
 from dataplatform.dsl.storage import STORAGE
 from dataplatform.errors import PlatformError, Transient
 from dataplatform.result import Failure
-from dataplatform.system.logs import Redactor, configure_logs, secrets_of
+from dataplatform.system.logs import configure_logs
 from dataplatform.system.platform import default_data_dir
 from dataplatform.system.servers import is_embedded, require_installed
 from dataplatform.system.topology import DEFAULT, ConfigurationError, Topology, load_topology
@@ -62,21 +62,20 @@ def migrate_command(topology: Path | None, *, data_dir: Path | None, demo: bool)
         _exit(USAGE, *error.lines)
     except PlatformError as error:
         _exit(USAGE, str(error))
-    secrets = secrets_of(loaded)
-    configure_logs("console", "warning", secrets)
+    configure_logs("console", "warning")
     try:
         with _databases(loaded, data_dir or default_data_dir(demo=demo)) as databases:
-            failed = [name for name, settings in databases.items() if not _migrate(name, settings, Redactor(secrets))]
+            failed = [name for name, settings in databases.items() if not _migrate(name, settings)]
     except PlatformError as error:
         _exit(NOT_MIGRATED if isinstance(error, Transient) else USAGE, str(error))
     sys.exit(NOT_MIGRATED if failed else 0)
 
 
-def _migrate(name: str, settings: TimescaleSettings, redactor: Redactor) -> bool:
+def _migrate(name: str, settings: TimescaleSettings) -> bool:
     """Migrate one database, print how that went, and return whether it went well."""
     answer = migrate(settings, STORAGE)
     if isinstance(answer, Failure):
-        click.echo(f"{name}: not migrated: {redactor.clean(str(answer.error))}", err=True)
+        click.echo(f"{name}: not migrated: {answer.error}", err=True)
         return False
     for line in answer.data.done or ("all was up to date",):
         click.echo(f"{name}: {line}")

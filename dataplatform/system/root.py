@@ -25,6 +25,7 @@ from dataplatform.base.agent import (
 )
 from dataplatform.base.agent.supervisor import root_entry
 from dataplatform.errors import Transient
+from dataplatform.redaction import redacted
 from dataplatform.result import is_success
 
 __all__ = ["ROOT", "Root"]
@@ -126,7 +127,7 @@ class Root:
     def reason(self) -> str | None:
         """Why the supervisor gave up, None while it did not."""
         ended = self._parent.ended
-        return str(ended.failure) if ended and ended.failure else None
+        return redacted(str(ended.failure)) if ended and ended.failure else None
 
     def stop(self) -> None:
         """Drain and stop everything, in reverse, within 10 s; safe to call twice, and from any thread."""

@@ -15,7 +15,7 @@ from typing import NoReturn
 import structlog
 from attrs import define, field
 
-from dataplatform.system.logs import Redactor
+from dataplatform.redaction import REDACTOR
 from dataplatform.system.platform import Platform
 from dataplatform.system.report import Outcome
 from dataplatform.system.view import View
@@ -70,7 +70,6 @@ class Run:
     platform: Platform
     view: View
     signals: Signals
-    redactor: Redactor
     run_for: float | None = None
     report: Path | None = None
     prompt: Callable[[], None] | None = None
@@ -137,7 +136,7 @@ class Run:
         """Write the report, whole or not at all; say so when that fails."""
         if self.report is None:
             return True
-        account = self.redactor.clean(self.platform.report(outcome, reason))
+        account = REDACTOR.clean(self.platform.report(outcome, reason))
         partial = self.report.with_name(f"{self.report.name}.partial")
         try:
             partial.write_text(json.dumps(account, indent=2) + "\n", encoding="utf-8")

@@ -11,10 +11,12 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import attrs
 import msgspec
 
+from dataplatform.redaction import REDACTOR
 from dataplatform.system.environment import Expansion, expand
 from dataplatform.system.places import Path
 from dataplatform.system.quantities import parse_duration, parse_size
 from dataplatform.system.refusals import refusal
+from dataplatform.system.secrets import secrets_of_option
 
 __all__ = ["Problem", "Problems", "key_of", "structure", "suggestion"]
 
@@ -95,6 +97,7 @@ class _Structurer:
         for key, option in self._options.items():
             if key in table:
                 self._given[key] = expansion = expand(table[key], self.environ)
+                REDACTOR.learn(secrets_of_option(option, expansion.value))
                 self._convert(key, option, hints[option.name], expansion, values)
             elif option.default is attrs.NOTHING:
                 help_ = option.metadata.get("help", "it is required")

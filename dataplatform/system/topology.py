@@ -14,7 +14,9 @@ from typing import Any
 from attrs import define, field, frozen, validators
 
 from dataplatform.dsl.registry import Plugin, Side, plugins
+from dataplatform.redaction import REDACTOR, redacted
 from dataplatform.system.places import Path, line_of
+from dataplatform.system.secrets import secrets_of
 from dataplatform.system.specs import (
     CLIENT_KINDS,
     ClientSpec,
@@ -54,8 +56,8 @@ class ConfigurationError(Exception):
     """All that is wrong with a topology, a line each."""
 
     def __init__(self, lines: list[str]) -> None:
-        super().__init__("\n".join(lines))
-        self.lines = lines
+        self.lines = list(map(redacted, lines))
+        super().__init__("\n".join(self.lines))
 
 
 @frozen(kw_only=True)
@@ -87,6 +89,7 @@ def parse_topology(text: str, name: str = "topology", environ: Mapping[str, str]
         raise ConfigurationError([f"{name}:{line}: is not valid TOML: {message[:1].lower()}{message[1:]}"]) from error
     parser = _Parser(environ)
     topology = parser.topology(document)
+    REDACTOR.learn(secrets_of(topology))
     problems = [*parser.problems, *topology.check(parser.broken)]
     if problems:
         raise ConfigurationError(_located(text, name, problems))

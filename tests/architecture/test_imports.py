@@ -10,6 +10,7 @@ import pytest
 from tests.architecture.package import NAME, Module, modules, within
 
 LAYERS = (
+    ("redaction",),
     ("errors",),
     ("result",),
     ("base",),

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import structlog
 
-from dataplatform.system.logs import configure_logs, secrets_of
+from dataplatform.system.logs import configure_logs
+from dataplatform.system.secrets import secrets_of
 from dataplatform.system.topology import parse_topology
 
 DATABASES = """
@@ -28,6 +29,9 @@ headers = {{ authorization = "Bearer abcdefgh123" }}
 [clients.kafka]
 kind = "redpanda"
 brokers = "a:1"
+security_protocol = "SASL_SSL"
+sasl_mechanism = "PLAIN"
+username = "ada"
 password = "sasl-password"
 """
 
@@ -107,7 +111,8 @@ def test_secrets_are_masked_in_texts_lists_tables_and_tracebacks(format_: str) -
     [
         ("postgresql://ada:hunter2@db/market", {"hunter2"}),
         ("postgresql://ada:hunt%2Fer2@db/market", {"hunt%2Fer2", "hunt/er2"}),
-        ("postgresql://ada@db/market?password=hunter2&sslpassword=open%20it", {"hunter2", "open it"}),
+        ("postgresql://ada:p[HUSHHUSH]x@db/market", {"p[HUSHHUSH]x"}),
+        ("postgresql://ada@db/market?password=hunter2&sslpassword=open%20it", {"hunter2", "open it", "open%20it"}),
         ("host=db password=hunter2 user=ada", {"hunter2"}),
         ("host=db password = 'hunter 2' user=ada", {"hunter 2"}),
         ("host=db sslpassword='open'", {"open"}),

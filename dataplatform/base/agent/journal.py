@@ -8,6 +8,8 @@ from datetime import datetime
 
 from attrs import define, field, frozen
 
+from dataplatform.redaction import redacted
+
 __all__ = ["Incident", "Journal"]
 
 KEPT = 1_000
@@ -24,7 +26,7 @@ class Incident:
     partition: int
     first: int
     next: int
-    message: str
+    message: str = field(converter=redacted)
 
     @property
     def records(self) -> int:

@@ -6,7 +6,9 @@ from collections import Counter
 from datetime import datetime
 from enum import StrEnum
 
-from attrs import define, field, frozen
+from attrs import converters, define, field, frozen, setters
+
+from dataplatform.redaction import redacted
 
 __all__ = ["AgentStatus", "Degraded", "State", "Vitals"]
 
@@ -26,7 +28,7 @@ class State(StrEnum):
 class Degraded:
     """An outage being waited out: why, since when, and when the next try is due (UTC)."""
 
-    reason: str
+    reason: str = field(converter=redacted)
     since: datetime
     next_try: datetime | None = None
 
@@ -62,5 +64,5 @@ class Vitals:
     handled: int = 0
     busy_since: float | None = None
     degraded: Degraded | None = None
-    last_error: str | None = None
+    last_error: str | None = field(default=None, on_setattr=setters.convert, converter=converters.optional(redacted))
     counters: Counter[str] = field(factory=Counter)

@@ -28,17 +28,31 @@ OTHER_SHAPE = dict.fromkeys(
     ("42703", "42P10", "42804", "42809"),  # column, key, type, not a table
     "the table was made by another program or version: migrate or rename it, or use another database",
 )
-AT_CONNECT = {  # libpq tells no SQLSTATE of a refused connection
-    "password authentication failed": SET_UP["28P01"],
-    "no password supplied": SET_UP["28P01"],
-    "pg_hba.conf": SET_UP["28000"],
-    "is not permitted to log in": SET_UP["28000"],
-    "permission denied for database": SET_UP["42501"],
-    "SSL": "check sslmode and the certificates in the DSN",
+TLS_REFUSED = re.compile(  # of what libpq says with SSL in it, all else is a connection that broke
+    r"""
+    SSL\ error:\ .*(
+        certificate\ verify\ failed | wrong\ version\ number | unsupported\ protocol | no\ protocols\ available
+        | no\ shared\ cipher
+        | alert\ (certificate|bad\ certificate|unsupported\ certificate|unknown\ ca|access\ denied|handshake\ failure
+            |protocol\ version|insufficient\ security|unrecognized\ name|no\ application\ protocol)
+    )
+    | does\ not\ support\ SSL | invalid\ response\ to\ SSL\ negotiation | channel\ binding\ (is\ )?required
+    | SSL\ (connection\ is\ )?required | connection\ is\ insecure | valid\ client\ certificate
+    | does\ not\ match\ host\ name | server's\ host\ name\ from | host\ name\ must\ be\ specified
+    | (certificate|private\ key)\ file | certificate\ present | locate\ root\ certificate
+    """,
+    re.VERBOSE,
+)
+AT_CONNECT = {  # libpq tells no SQLSTATE of a refused connection, only what the server, or a proxy, said
+    re.compile(r"password authentication failed|no password supplied"): SET_UP["28P01"],
+    re.compile(r'pg_hba\.conf|role ".*" (does not exist|is not permitted)|no such user'): SET_UP["28000"],
+    re.compile(r'FATAL: +database ".*" does not exist|no such database'): SET_UP["3D000"],
+    re.compile(r"permission denied for database"): SET_UP["42501"],
+    TLS_REFUSED: "check sslmode and the certificates in the DSN",
 }
-UNKNOWN_NAME = re.compile(r'FATAL: +(role|database) ".*" does not exist')
-UNREADABLE = re.compile(r"(invalid|missing|unexpected|unterminated|end of string)\b")  # what libpq says of a DSN
-QUOTED = re.compile(r'"[^"]*"')
+ATTEMPT = re.compile(r"(?=connection to server (?:at|on) )")
+WITHOUT_TLS = re.compile(r"no encryption|SSL off")
+UNUSABLE = re.compile(r"invalid (port number|integer value|\w+ value)|could not match \d+ |definition of service ")
 
 
 def explain(error: psycopg2.Error, *, writing: bool) -> PlatformError:
@@ -49,10 +63,10 @@ def explain(error: psycopg2.Error, *, writing: bool) -> PlatformError:
     is an outage.
     """
     state = error.pgcode or ""
-    message = _message(error)
+    said = _said(error)
     if not state:
-        return _without_state(error, message, writing=writing)
-    message = f"{message} ({state})"
+        return _without_state(error, said, writing=writing)
+    message = f"{said[:LONGEST]} ({state})"
     if state in SET_UP:
         return Permanent("database", message, remedy=SET_UP[state])
     if state == UNDEFINED_TABLE:
@@ -68,11 +82,10 @@ def explain(error: psycopg2.Error, *, writing: bool) -> PlatformError:
     return Permanent("database", message, remedy=OTHER_SHAPE.get(state, ""))
 
 
-def _without_state(error: psycopg2.Error, message: str, *, writing: bool) -> PlatformError:
+def _without_state(error: psycopg2.Error, said: str, *, writing: bool) -> PlatformError:
     """Explain what libpq or psycopg2 found out for itself."""
-    if UNREADABLE.match(message.removeprefix("invalid dsn: ")):
-        return Permanent("database", message, remedy="check the DSN; special characters in it are written as %XX")
-    if isinstance(error, psycopg2.OperationalError) and (remedy := _refused_at_connect(message)):
+    message = said[:LONGEST]
+    if isinstance(error, psycopg2.OperationalError) and (remedy := _refused_at_connect(said)):
         return Permanent("database", message, remedy=remedy)
     if isinstance(error, psycopg2.DataError | psycopg2.IntegrityError) or (
         isinstance(error, psycopg2.ProgrammingError) and not writing
@@ -86,21 +99,21 @@ def _without_state(error: psycopg2.Error, message: str, *, writing: bool) -> Pla
     return Permanent("database", message)
 
 
-def _refused_at_connect(message: str) -> str:
-    """Return the remedy where the server itself refused the connection, "" where it could not be reached."""
-    if unknown := UNKNOWN_NAME.search(message):
-        return SET_UP["28000" if unknown[1] == "role" else "3D000"]
-    return next((remedy for words, remedy in AT_CONNECT.items() if words in message), "")
+def _refused_at_connect(said: str) -> str:
+    """Return the remedy where a server, or a check of ours on it, refused the connection, "" for an outage.
 
-
-def _message(error: psycopg2.Error) -> str:
-    """Return the message in one line, without any part of the DSN that may be a password.
-
-    libpq never shows the password, but quotes what it cannot read of a DSN, or takes for the host's name.
+    libpq tries one address after the other, and tells of all; the last one is where it stopped. Where it had broken
+    off with TLS, and the server lets nobody in without, the last but one is of the same address and tells more.
     """
+    if UNUSABLE.match(said):
+        return "check the DSN, and the variables PG… in the environment"
+    *before, last = [attempt for attempt in ATTEMPT.split(said) if attempt]
+    if before and WITHOUT_TLS.search(last) and before[-1].startswith(last.partition(" failed: ")[0]):
+        last = before[-1]
+    return next((remedy for words, remedy in AT_CONNECT.items() if words.search(last)), "")
+
+
+def _said(error: psycopg2.Error) -> str:
+    """Return what was said in one line; libpq never shows the password."""
     primary = error.diag.message_primary if error.pgcode else None
-    text = " ".join((primary or str(error) or type(error).__name__).split())
-    if not error.pgcode:
-        unreadable = UNREADABLE.match(text.removeprefix("invalid dsn: "))
-        text = QUOTED.sub(lambda quoted: '"…"' if unreadable or "@" in quoted[0] else quoted[0], text)
-    return text[:LONGEST]
+    return " ".join((primary or str(error) or type(error).__name__).split())

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from attrs import field, frozen, validators
+from typing import Any
+
+from attrs import Attribute, field, frozen, validators
+
+from dataplatform.base.database.dsn import check_dsn, secrets_in
 
 __all__ = ["TimescaleSettings"]
 
 positive = validators.gt(0.0)
+
+
+def _is_dsn(_settings: TimescaleSettings, _option: Attribute[str], dsn: Any) -> None:
+    if not isinstance(dsn, str):
+        raise TypeError("dsn: expected text")
+    check_dsn(dsn)
 
 
 @frozen
@@ -17,7 +27,11 @@ class TimescaleSettings:
     shown. `pool` is how many connections, and so agents, there are.
     """
 
-    dsn: str = field(repr=False, metadata={"help": "libpq connection string or URI, or 'embedded'"})
+    dsn: str = field(
+        repr=False,
+        validator=_is_dsn,
+        metadata={"help": "libpq connection string or URI, or 'embedded'", "secrets": secrets_in},
+    )
     pool: int = field(default=2, validator=[validators.ge(1), validators.le(32)])
     connect_timeout: float = field(default=3.0, validator=positive)
     statement_timeout: float = field(default=4.0, validator=positive)

@@ -12,7 +12,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from dataplatform.errors import PlatformError, Transient
-from dataplatform.system.logs import Redactor, configure_logs, secrets_of
+from dataplatform.system.logs import configure_logs
 from dataplatform.system.quantities import parse_duration
 from dataplatform.system.servers import require_installed
 from dataplatform.system.topology import DEFAULT, ConfigurationError, Topology, load_topology
@@ -94,12 +94,11 @@ def framed(path: Path | None, level: str = "warning") -> Iterator[Topology]:
         leave(USAGE, *error.lines)
     except PlatformError as error:
         leave(USAGE, str(error))
-    secrets = secrets_of(topology)
-    configure_logs("console", level, secrets)
+    configure_logs("console", level)
     try:
         yield topology
     except PlatformError as error:
-        leave(LEFT_OVER if isinstance(error, Transient) else USAGE, Redactor(secrets).clean(str(error)))
+        leave(LEFT_OVER if isinstance(error, Transient) else USAGE, str(error))
 
 
 def leave(status: int, *lines: str) -> NoReturn:

@@ -89,6 +89,79 @@ def test_some_states_of_other_classes_are_outages(state: str, code: str) -> None
     assert (type(error), error.code) == (Transient, code)
 
 
+REFUSED = 'connection to server at "localhost" (::1), port 5432 failed: Connection refused Is the server running there?'
+FAILED = 'connection to server at "db" (10.0.0.1), port 5432 failed: '
+NO_ENTRY = 'FATAL:  no pg_hba.conf entry for host "10.0.0.2", user "ada", database "market", no encryption'
+TLS = "check sslmode and the certificates in the DSN"
+USER = "check the user in the DSN and the server's pg_hba.conf"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "SSL SYSCALL error: EOF detected",
+        "SSL SYSCALL error: Connection reset by peer",
+        "SSL SYSCALL error: Connection timed out",
+        "SSL SYSCALL error: No route to host",
+        "SSL connection has been closed unexpectedly",
+        "SSL error: unexpected eof while reading",
+        "SSL error: decryption failed or bad record mac",
+        "SSL error: ssl/tls alert bad record mac",
+        "SSL error: tlsv1 alert internal error",
+        "could not send SSL negotiation packet: Broken pipe",
+        "could not establish SSL connection: out of memory",
+        "server sent an error response during SSL exchange",
+        "server closed the connection unexpectedly",
+        "unexpected message from server during startup",
+        "invalid connection state, probably indicative of memory corruption",
+        REFUSED,
+        f"{REFUSED}\n{FAILED}timeout expired",
+        f"{FAILED}SSL SYSCALL error: EOF detected\n{FAILED}{NO_ENTRY}",  # sslmode=prefer, while the server restarts
+        f"{FAILED}FATAL:  the database system is starting up",
+        f"{FAILED}FATAL:  sorry, too many clients already",
+    ],
+)
+def test_a_connection_that_broke_is_an_outage_whether_or_not_it_was_encrypted(said: str) -> None:
+    assert type(explain(psycopg2.OperationalError(said), writing=True)) is Transient
+
+
+@pytest.mark.parametrize(
+    ("said", "remedy"),
+    [
+        ("server does not support SSL, but SSL was required", TLS),
+        ("SSL error: certificate verify failed", TLS),
+        ("SSL error: sslv3 alert handshake failure", TLS),
+        ("SSL error: ssl/tls alert handshake failure", TLS),
+        ("SSL error: tlsv1 alert unknown ca", TLS),
+        ("SSL error: tlsv13 alert certificate required", TLS),
+        ("SSL error: tlsv1 alert protocol version", TLS),
+        ("SSL error: unsupported protocol", TLS),
+        ('server certificate for "db.example" (and 1 other name) does not match host name "db"', TLS),
+        ('root certificate file "/nowhere/ca.pem" does not exist Either provide the file or change sslmode', TLS),
+        ('private key file "/key.pem" has group or world access; file must have permissions u=rw (0600) or less', TLS),
+        ('certificate present, but not private key file "/key.pem"', TLS),
+        ("channel binding required but not supported by server's authentication request", TLS),
+        ("FATAL:  connection requires a valid client certificate", TLS),
+        ("ERROR:  connection is insecure (try using `sslmode=require`)", TLS),
+        ("FATAL:  SSL required", TLS),
+        (NO_ENTRY, USER),
+        ('FATAL:  role "ada" does not exist', USER),
+        ('FATAL:  database "market" does not exist', "create the database, or check its name in the DSN"),
+        ('FATAL:  password authentication failed for user "ada"', "check the password in the DSN"),
+        ("fe_sendauth: no password supplied", "check the password in the DSN"),
+    ],
+)
+def test_what_was_refused_at_connecting_is_for_somebody_to_mend(said: str, remedy: str) -> None:
+    for text in (f"{FAILED}{said}", f"{REFUSED}\n{FAILED}{said}"):
+        error = explain(psycopg2.OperationalError(text), writing=True)
+        assert (type(error), error.code, error.remedy) == (Permanent, "database", remedy)
+
+
+def test_a_long_list_of_addresses_is_read_to_its_end() -> None:
+    said = "\n".join([REFUSED] * 10 + [f"{FAILED}SSL error: certificate verify failed"])
+    assert explain(psycopg2.OperationalError(said), writing=True).remedy == TLS
+
+
 def test_a_message_is_one_line_of_bounded_length() -> None:
     error = explain(psycopg2.OperationalError("a\n\tb " + 1_000 * "c"), writing=True)
     assert error.message.startswith("a b ccc")

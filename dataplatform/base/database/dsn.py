@@ -1,0 +1,95 @@
+"""libpq's connection strings, read and checked by libpq itself, before anything connects."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import parse_qs
+
+import psycopg2
+from psycopg2.extensions import make_dsn, parse_dsn
+
+__all__ = ["check_dsn", "secrets_in"]
+
+EMBEDDED = "embedded"
+QUOTED = re.compile(r'"[^"]*"')
+NOWHERE = "/dev/null"  # a folder of sockets that cannot be: libpq checks every option before it looks there
+CONNECTING = "connection to server"  # what libpq says begins with, when it has found nothing wrong with the options
+SECRET_OPTIONS = ("password", "sslpassword")
+FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
+SYSTEM = "system"  # as sslrootcert: the certificates that this machine trusts
+ESCAPE = "in a URI write special characters of the password as %XX (@ as %40, / as %2F), elsewhere put it in quotes"
+
+
+def check_dsn(dsn: str) -> None:
+    """Raise `ValueError` for a connection string that libpq would refuse, without any part that may be a password."""
+    if dsn == EMBEDDED:
+        return
+    options = _parsed(dsn)
+    if any("@" in options.get(name, "") for name in ("host", "hostaddr", "port", "dbname")):
+        raise ValueError(f"dsn: libpq takes a part of the password for the host; {ESCAPE}")
+    if problem := _refused_options(options):
+        raise ValueError(f"dsn: {problem}")
+    for name in FILES:
+        _check_file(name, options.get(name, ""))
+
+
+def secrets_in(dsn: str) -> set[str]:
+    """Return the passwords of a connection string, as they are and as they are written there; all of an unreadable one.
+
+    >>> sorted(secrets_in("postgresql://ada:hunt%2Fer2@db/market"))
+    ['hunt%2Fer2', 'hunt/er2']
+    """
+    if dsn == EMBEDDED:
+        return set()
+    try:
+        options = _parsed(dsn)
+    except ValueError:
+        return {dsn}
+    return {options[name] for name in SECRET_OPTIONS if name in options} | set(_as_written(dsn))
+
+
+def _as_written(dsn: str) -> Iterator[str]:
+    """Yield the passwords of a URI with their escapes."""
+    _, is_uri, rest = dsn.partition("://")
+    if is_uri:
+        user, at, _ = rest.partition("@")
+        if at and "/" not in user and ":" in user:
+            yield user.partition(":")[2]
+        for name in SECRET_OPTIONS:
+            yield from parse_qs(rest.partition("?")[2].replace("%", "%25")).get(name, ())
+
+
+def _parsed(dsn: str) -> dict[str, str]:
+    try:
+        if "\0" in dsn:
+            raise ValueError("it holds a null character")
+        options: dict[str, str] = parse_dsn(dsn)
+    except (psycopg2.Error, ValueError) as error:
+        said = QUOTED.sub('"…"', str(error).strip().removeprefix("invalid dsn: "))  # it may be a part of the password
+        raise ValueError(f"dsn: libpq cannot read it: {said}; {ESCAPE}") from None
+    return options
+
+
+def _refused_options(options: dict[str, str]) -> str:
+    """Return what libpq says of an option's value, "" if nothing, by having it connect to where no server can be."""
+    hosts = options.get("hostaddr") or options.get("host") or ""
+    nowhere = {"host": ",".join([NOWHERE] * (hosts.count(",") + 1))}
+    kept = {name: value for name, value in options.items() if name not in {"hostaddr", "host", *SECRET_OPTIONS}}
+    try:
+        psycopg2.connect(make_dsn(**kept, **nowhere)).close()
+    except psycopg2.Error as error:
+        said = " ".join(str(error).split())
+        return "" if said.startswith(CONNECTING) else said
+    return ""
+
+
+def _check_file(name: str, path: str) -> None:
+    if not path or (name == "sslrootcert" and path == SYSTEM):
+        return
+    if not Path(path).is_file():
+        raise ValueError(f"dsn: {name}: there is no file {path}")
+    if not os.access(path, os.R_OK):
+        raise ValueError(f"dsn: {name}: this user may not read {path}")
