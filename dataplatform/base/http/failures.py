@@ -7,6 +7,7 @@ The codes of a `Transient` are timeout, unreachable, cut, server_error, rate_lim
 from __future__ import annotations
 
 import math
+import ssl
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -23,6 +24,7 @@ from dataplatform.errors import Permanent, PlatformError, Transient, of_status
 __all__ = ["EXPECTED", "Answer", "of_answer", "of_exception", "retry_after"]
 
 EXPECTED = (high.RequestException, low.HTTPError, low.ProxySchemeUnsupported, OSError)
+NO_TLS = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"}  # as OpenSSL calls it
 LONGEST_PAUSE = 3600.0  # seconds; a server that asks for more is asked again after an hour all the same
 
 Classes: TypeAlias = tuple[type[BaseException], ...]
@@ -52,16 +54,19 @@ class Answer:
 
 def of_exception(error: BaseException, settings: HttpSettings) -> PlatformError:
     """Turn an exception of `requests`, or of what it stands on, into an error that shows no secret."""
-    host, reason = origin(settings.base_url), shown_text(_reason(error), settings.secrets)
+    *_, root = _causes(error)
+    host, reason = origin(settings.base_url), shown_text(_reason(root), settings.secrets)
     if isinstance(error, low.NewConnectionError):  # a kind of time-out to urllib3
         return Transient("unreachable", f"cannot reach {host}: {reason}")
     if isinstance(error, (high.ConnectTimeout, low.ConnectTimeoutError)):
         return Transient("timeout", f"no connection to {host} in {settings.connect_timeout:g} s")
     if isinstance(error, TIMEOUT):
         return Transient("timeout", f"{host} gave no complete answer in {settings.timeout:g} s")
-    if isinstance(error, high.SSLError):
+    if isinstance(root, ssl.SSLCertVerificationError):
         remedy = "check its certificate, this machine's clock and the proxies"
         return Transient("unreachable", f"cannot trust {host}: {reason}", remedy=remedy)
+    if isinstance(root, ssl.SSLError) and getattr(root, "reason", "") in NO_TLS:
+        return Transient("unreachable", f"{host} speaks no TLS: {reason}", remedy="check base_url: http or https")
     if isinstance(error, UNREACHABLE):
         return Transient("unreachable", f"cannot reach {host}: {reason}")
     if isinstance(error, CUT):
@@ -110,9 +115,8 @@ def _is_cloudflare_page(answer: Answer) -> bool:
     return is_html and (server == "cloudflare" or "cf-ray" in answer.headers or b"cloudflare" in answer.body.lower())
 
 
-def _reason(error: BaseException) -> str:
+def _reason(root: BaseException) -> str:
     """Say what lies at the bottom of an exception; the upper ones repeat the URL, with whatever is in it."""
-    *_, root = _causes(error)
     if isinstance(root, OSError) and root.strerror:
         return root.strerror
     return f"{type(root).__name__}: {root}" if str(root) else type(root).__name__

@@ -116,10 +116,11 @@ def test_a_name_that_does_not_exist_is_unreachable(start: Start, monkeypatch: py
     )
 
 
-def test_a_tls_handshake_that_fails_is_unreachable_and_says_what_to_check(server: ScriptedServer, start: Start) -> None:
+def test_a_server_that_speaks_no_tls_is_unreachable_and_told_as_that(server: ScriptedServer, start: Start) -> None:
     failure = start(base_url=server.url.replace("http:", "https:")).fail()
     assert failure.code == "unreachable"
-    assert "clock" in failure.remedy
+    assert f"{server.url.replace('http:', 'https:')} speaks no TLS" in failure.message
+    assert failure.remedy == "check base_url: http or https"
 
 
 def test_an_error_quotes_what_the_server_said(server: ScriptedServer, start: Start) -> None:

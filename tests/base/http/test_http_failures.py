@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -154,3 +155,14 @@ def test_what_an_api_says_is_in_the_error_whatever_its_shape(body: str) -> None:
 def test_a_refused_key_comes_with_what_to_check() -> None:
     error = of_answer(Answer("https://api.example/v3", 401, {}, b""), SETTINGS, NOW)
     assert error.remedy == "check that the API key (header x-cg-demo-api-key) is valid for https://api.example"
+
+
+def test_a_broken_connection_is_not_told_as_a_certificate_that_is_not_trusted() -> None:
+    for reason, words in [
+        (ssl.SSLEOFError(8, "EOF occurred in violation of protocol"), "cannot reach https://api.example: EOF"),
+        (ConnectionResetError(104, "Connection reset by peer"), "cannot reach https://api.example: Connection reset"),
+        (ssl.SSLCertVerificationError(1, "certificate verify failed"), "cannot trust https://api.example: certificate"),
+    ]:
+        error = of_exception(requests.exceptions.SSLError(urllib3.exceptions.SSLError(reason)), SETTINGS)
+        assert isinstance(error, Transient)
+        assert error.message.startswith(words)
