@@ -1,11 +1,21 @@
-"""Two rules for every run: no process is left behind, and with DATAPLATFORM_REQUIRE_ALL=1 nothing is skipped."""
+"""Rules for every run, whatever is installed and set on the machine.
+
+No process is left behind, and with DATAPLATFORM_REQUIRE_ALL=1 nothing is skipped. `scripts/test` has pytest-xdist run
+whole files in several processes, those that take longest first. Each process has data directories of its own, no
+settings of the machine's databases, and none of the plugins that other packages have brought.
+"""
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
+import shutil
+import tempfile
 import uuid
 from collections.abc import Generator
 from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -15,6 +25,10 @@ from dataplatform.redaction import REDACTOR
 REQUIRE_ALL = os.environ.get("DATAPLATFORM_REQUIRE_ALL") == "1"
 MARK = "DATAPLATFORM_TEST_RUN"  # inherited by every process that a test starts, orphans included
 GRACE = 3.0  # seconds for processes that are just ending
+WORKERS = 2, 8  # processes for each processor, as most of the time is waiting; and at most
+SLOW = ("faults", "integration", "base/embedded", "base/streaming", "base/database", "contract", "services", "sources")
+OWN_FOLDERS = ("XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME", "IPYTHONDIR")
+SETTINGS = ("PG", "COINGECKO_", "DATABASE_URL")  # beginnings of variables that mean something to us or to libpq
 LEFT_BEHIND = pytest.StashKey[list[str]]()
 
 
@@ -44,9 +58,26 @@ def pytest_make_collect_report(
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    _leave_out_the_machine_s_settings(config)
     config.stash[LEFT_BEHIND] = []
     if not hasattr(config, "workerinput"):  # a worker of pytest-xdist belongs to the run that started it
         os.environ[MARK] = f"{os.environ.get(MARK, '')}/{uuid.uuid4().hex}"  # a run inside a run sees only its own
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Return how many processes share the tests; those of paths that somebody names are run in one."""
+    if config.args_source != pytest.Config.ArgsSource.TESTPATHS:
+        return 0
+    each, most = WORKERS
+    return min(each * (psutil.cpu_count() or 1), most)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Have processes that share the tests begin with the slow ones, so that none is left alone with them at the end."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=_turn)
 
 
 @pytest.hookimpl(trylast=True)
@@ -68,6 +99,32 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.section("processes left behind", red=True)
         for process in config.stash[LEFT_BEHIND]:
             terminalreporter.line(process)
+
+
+def _leave_out_the_machine_s_settings(config: pytest.Config) -> None:
+    for name in [name for name in os.environ if name.startswith(SETTINGS)]:
+        del os.environ[name]
+    folder = tempfile.mkdtemp(prefix="dp-home-")
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+    os.environ.update({name: f"{folder}/{name.lower()}" for name in OWN_FOLDERS})
+
+
+def _own_entry_points(**selection: Any) -> Any:
+    """Return entry points without the plugins of other packages, which no test is about."""
+    found: Any = _all_entry_points(**selection)
+    if not selection.get("group", "").startswith("dataplatform."):
+        return found
+    return type(found)(point for point in found if point.dist is None or point.dist.name == "dataplatform")
+
+
+_all_entry_points = importlib.metadata.entry_points
+importlib.metadata.entry_points = _own_entry_points  # before any module of the package takes it by its name
+
+
+def _turn(item: pytest.Item) -> int:
+    folder = item.path.parent.relative_to(Path(__file__).parent).as_posix()
+    turns = [turn for turn, slow in enumerate(SLOW) if folder.startswith(slow)]
+    return turns[0] if turns else len(SLOW)
 
 
 def _require(report: pytest.TestReport | pytest.CollectReport, name: str) -> None:

@@ -4,6 +4,7 @@
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 VENV=$ROOT/.venv
 PYTHON=$VENV/bin/python
+UV=$VENV/bin/uv
 STAMP=$VENV/installed  # what the installation was made from, and then the extras in it, a line each
 IS_RECENT='import sys; sys.exit(sys.version_info < (3, 11))'
 
@@ -11,7 +12,7 @@ say() {
     printf '%s: %s\n' "$(basename "$0")" "$*"
 }
 
-# environment EXTRA...: make .venv ready with these extras; without a call of pip when it already is.
+# environment EXTRA...: make .venv ready with these extras; nothing is installed when it already is.
 environment() {
     local extras stamp begin=$SECONDS
     extras=$({ installed_extras && printf '%s\n' "$@"; } | sort -u)
@@ -21,12 +22,31 @@ environment() {
     else
         make_venv
     fi
-    extras=${extras//$'\n'/,}
-    say "installing the package with its extras $extras into $VENV; that takes about a minute, once"
     rm -f "$STAMP"
-    "$PYTHON" -m pip install --quiet --disable-pip-version-check --no-input --editable "${ROOT}[$extras]"
+    install "${extras//$'\n'/,}"
     printf '%s\n' "$stamp" >"$STAMP"
     say "installed in $((SECONDS - begin)) s"
+}
+
+# install EXTRA,...: put the package and what it needs into .venv: by uv where that can be had, else by pip.
+install() {
+    local what="the package with its extras $1 into $VENV"
+    if has_uv; then
+        say "installing $what with uv; that takes some seconds, once"
+        "$UV" pip install --quiet --python "$PYTHON" --editable "${ROOT}[$1]" && return
+        say "uv failed; trying pip"
+    fi
+    say "installing $what with pip; that takes about a minute, once"
+    run_pip --editable "${ROOT}[$1]"
+}
+
+has_uv() {
+    [[ -x $UV ]] || run_pip --retries 1 --only-binary uv uv 2>/dev/null || say "uv cannot be had here"
+    [[ -x $UV ]]
+}
+
+run_pip() {
+    "$PYTHON" -m pip install --quiet --disable-pip-version-check --no-input "$@"
 }
 
 installed_extras() {
