@@ -27,7 +27,8 @@ SCRIPTS = [
 ]
 VISIBLE = {"LICENSE", "README.md", "compose", "dataplatform", "pyproject.toml", "scripts", "setup.cfg", "tests"}
 
-# A Python that makes environments of copies of itself, and otherwise only notes what it was asked.
+# A Python that makes environments of copies of itself, puts a uv into them that ends with the status UV_ENDS if that is
+# set, and otherwise only notes what it was asked.
 STUB = """\
 #!/usr/bin/env bash
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -41,7 +42,13 @@ case "$1 $2" in
         cp "${BASH_SOURCE[0]}" "${@: -1}/bin/python" ;;
     *) echo "$PWD> $*" >>"$CALLS" ;;
 esac
+if [[ "$*" == *"--only-binary uv uv" && -n $UV_ENDS ]]; then
+    printf '#!/bin/bash\necho "$PWD> uv $*" >>"$CALLS"; exit %s' "$UV_ENDS" >"$here/uv"
+    chmod +x "$here/uv"
+fi
 """
+PIP = "-m pip install --quiet --disable-pip-version-check --no-input"
+TESTING = "-m pytest -n auto --dist loadfile --no-loadscope-reorder --durations=5 --durations-min=1"
 
 
 def test_nothing_but_the_known_is_visible_at_the_top() -> None:
@@ -87,8 +94,10 @@ class Checkout:
             (self._bin / name).write_text(STUB)
             (self._bin / name).chmod(0o755)
 
-    def run(self, script: str, *arguments: str, path: str | None = None) -> subprocess.CompletedProcess[str]:
-        env = {"PATH": path or f"{self._bin}:{os.environ['PATH']}", "CALLS": str(self._calls)}
+    def run(
+        self, script: str, *arguments: str, path: str | None = None, uv: str = "0"
+    ) -> subprocess.CompletedProcess[str]:
+        env = {"PATH": path or f"{self._bin}:{os.environ['PATH']}", "CALLS": str(self._calls), "UV_ENDS": uv}
         command = ["bash", str(self.root / script), *arguments]
         return subprocess.run(command, check=False, cwd="/", env=env, capture_output=True, text=True, timeout=60)
 
@@ -106,11 +115,13 @@ def checkout(tmp_path: Path) -> Checkout:
 
 def test_the_first_demo_installs_and_the_second_only_starts(checkout: Checkout) -> None:
     first = checkout.run("scripts/demo", "--run-for", "5")
-    pip = "-m pip install --quiet --disable-pip-version-check --no-input --editable"
+    python = checkout.root / ".venv" / "bin" / "python"
     assert checkout.calls() == [
-        f"/> {pip} {checkout.root}[embedded,repl]",
+        f"/> {PIP} --retries 1 --only-binary uv uv",
+        f"/> uv pip install --quiet --python {python} --editable {checkout.root}[embedded,repl]",
         "/> -m dataplatform.system --demo --run-for 5",
     ]
+    assert "with uv" in first.stdout
     assert re.search(r"demo: installed in \d+ s", first.stdout)
     assert checkout.run("scripts/demo").stdout == ""
     assert checkout.calls() == ["/> -m dataplatform.system --demo"]
@@ -119,8 +130,18 @@ def test_the_first_demo_installs_and_the_second_only_starts(checkout: Checkout) 
 def test_the_scripts_share_one_environment_and_extras_are_added(checkout: Checkout) -> None:
     for script in ("scripts/demo", "scripts/test", "scripts/demo"):
         checkout.run(script)
-    installs = [call.rpartition("[")[2] for call in checkout.calls() if "pip install" in call]
+    installs = [call.rpartition("[")[2] for call in checkout.calls() if "--editable" in call]
     assert installs == ["embedded,repl]", "embedded,repl,test]"]
+
+
+@pytest.mark.parametrize(("uv", "why"), [("", "uv cannot be had here"), ("2", "uv failed; trying pip")])
+def test_where_uv_cannot_be_had_or_fails_pip_installs(checkout: Checkout, uv: str, why: str) -> None:
+    done = checkout.run("scripts/demo", uv=uv)
+    assert f"demo: {why}" in done.stdout
+    assert "with pip; that takes about a minute, once" in done.stdout
+    *_, install, run = checkout.calls()
+    assert install == f"/> {PIP} --editable {checkout.root}[embedded,repl]"
+    assert run == "/> -m dataplatform.system --demo"
 
 
 @pytest.mark.parametrize("name", ["setup.cfg", "pyproject.toml"])
@@ -130,7 +151,8 @@ def test_changed_metadata_are_installed_anew(checkout: Checkout, name: str) -> N
         metadata.write("\n# changed\n")
     checkout.calls()
     checkout.run("scripts/demo")
-    assert len(checkout.calls()) == 2
+    install, _ = checkout.calls()
+    assert "--editable" in install
 
 
 def test_an_installation_that_failed_is_tried_again(checkout: Checkout) -> None:
@@ -138,15 +160,24 @@ def test_an_installation_that_failed_is_tried_again(checkout: Checkout) -> None:
     (checkout.root / ".venv" / "bin" / "python").unlink()
     checkout.calls()
     assert "making" in checkout.run("scripts/demo").stdout
-    assert len(checkout.calls()) == 2
+    _, install, _ = checkout.calls()
+    assert "--editable" in install
 
 
 def test_the_tests_leave_out_the_long_ones_unless_all_are_wanted(checkout: Checkout) -> None:
     checkout.run("scripts/test", "-k", "a b")
     checkout.run("scripts/test", "--all", "tests/base")
     short, whole = [call for call in checkout.calls() if "-m pytest" in call]
-    assert short == f"{checkout.root}> -m pytest -m not long --durations=5 --durations-min=1 -k a b"
-    assert whole == f"{checkout.root}> -m pytest --durations=5 --durations-min=1 tests/base"
+    assert short == f"{checkout.root}> {TESTING} -m not long -k a b"
+    assert whole == f"{checkout.root}> {TESTING} tests/base"
+
+
+def test_the_tests_run_in_random_order_where_that_is_wanted(checkout: Checkout) -> None:
+    checkout.run("scripts/test", "--random", "tests/base")
+    checkout.run("scripts/test", "--random", "7", "--all")
+    any_order, one_order = [call for call in checkout.calls() if "-m pytest" in call]
+    assert any_order == f"{checkout.root}> {TESTING} -m not long -p randomly tests/base"
+    assert one_order == f"{checkout.root}> {TESTING} -p randomly --randomly-seed=7"
 
 
 def test_a_machine_without_a_recent_python_is_told_so(checkout: Checkout, tmp_path: Path) -> None:
@@ -189,9 +220,9 @@ class Run:
         (folder / "test_it.py").write_text(tests)
         self._folder = folder
 
-    def __call__(self, *, require_all: str) -> subprocess.CompletedProcess[str]:
+    def __call__(self, *options: str, require_all: str = "0") -> subprocess.CompletedProcess[str]:
         env = {**os.environ, "DATAPLATFORM_REQUIRE_ALL": require_all, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--rootdir", ".", "test_it.py"]
+        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--rootdir", ".", *options, "test_it.py"]
         return subprocess.run(
             command, check=False, cwd=self._folder, env=env, capture_output=True, text=True, timeout=60
         )
@@ -206,11 +237,17 @@ SKIPS = {
 }
 
 
+PROCESSES = {"in this process": (), "in others": ("-p", "xdist", "-n", "2")}
+
+
+@pytest.mark.parametrize("options", PROCESSES.values(), ids=PROCESSES.keys())
 @pytest.mark.parametrize("tests", SKIPS.values(), ids=SKIPS.keys())
-def test_a_skip_fails_where_everything_is_required_and_its_reason_is_shown(tmp_path: Path, tests: str) -> None:
+def test_a_skip_fails_where_everything_is_required_and_its_reason_is_shown(
+    tmp_path: Path, tests: str, options: tuple[str, ...]
+) -> None:
     run = Run(tmp_path, tests)
-    assert run(require_all="0").returncode in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}
-    required = run(require_all="1")
+    assert run(*options).returncode in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}
+    required = run(*options, require_all="1")
     assert required.returncode in {pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED}
     assert "no broker here" in required.stdout
 
@@ -220,7 +257,8 @@ def test_an_expected_failure_is_no_skip(tmp_path: Path) -> None:
     assert run(require_all="1").returncode == pytest.ExitCode.OK
 
 
-def test_a_run_that_leaves_a_process_behind_fails_and_ends_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", PROCESSES.values(), ids=PROCESSES.keys())
+def test_a_run_that_leaves_a_process_behind_fails_and_ends_it(tmp_path: Path, options: tuple[str, ...]) -> None:
     orphan = tmp_path / "pid"
     run = Run(
         tmp_path,
@@ -228,7 +266,7 @@ def test_a_run_that_leaves_a_process_behind_fails_and_ends_it(tmp_path: Path) ->
         "def test_it():\n"
         f"    subprocess.run(['bash', '-c', 'sleep 600 >/dev/null 2>&1 & echo $! > {orphan}'], check=True)\n",
     )
-    done = run(require_all="0")
+    done = run(*options)
     assert done.returncode == pytest.ExitCode.TESTS_FAILED
     assert re.search(r"processes left behind.*\n\d+ sleep 600", done.stdout)
     assert not psutil.pid_exists(int(orphan.read_text())) or _is_zombie(int(orphan.read_text()))

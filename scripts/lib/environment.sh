@@ -41,8 +41,8 @@ install() {
 }
 
 has_uv() {
-    [[ -x $UV ]] || run_pip --retries 1 --only-binary uv uv 2>/dev/null || say "uv cannot be had here"
-    [[ -x $UV ]]
+    [[ -x $UV ]] || run_pip --retries 1 --only-binary uv uv 2>/dev/null || true
+    [[ -x $UV ]] || { say "uv cannot be had here" && return 1; }
 }
 
 run_pip() {

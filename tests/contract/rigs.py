@@ -33,6 +33,7 @@ from dataplatform.system.demo import DemoServers, demo_servers
 from tests.contract.questions import TIMEFRAME, past
 from tests.support.mcp_platforms import Offering, as_program, offered
 from tests.support.timescaledb import new_server
+from tests.support.waiting import DEADLINE
 
 __all__ = [
     "PATIENCE",
@@ -46,7 +47,7 @@ __all__ = [
     "new_world",
 ]
 
-PATIENCE = 60.0  # seconds
+PATIENCE = DEADLINE
 COINS = ["bitcoin", "ethereum"]
 
 

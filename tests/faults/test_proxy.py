@@ -14,7 +14,7 @@ import pytest
 from tests.faults.batches import checksummed
 from tests.faults.proxy import Proxy
 
-SOON, LATER = 5.0, 0.3  # seconds: for what must come, and for what must not
+SOON, LATER = 60.0, 0.3  # seconds: for what must come, and for what must not
 
 
 @pytest.fixture

@@ -22,13 +22,14 @@ from attrs import define, field
 
 from dataplatform.base.embedded import broker_address, postgres_dsn
 from dataplatform.dsl.tables import TABLES
+from tests.support import waiting
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # kafka-python reads its schemas by a deprecated function
     import kafka
 
+DEADLINE = waiting.DEADLINE
 COMMAND = (sys.executable, "-m", "dataplatform.system")
-DEADLINE = 20.0  # seconds for anything that takes one or two
 
 
 @define(eq=False)

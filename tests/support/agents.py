@@ -35,9 +35,9 @@ from dataplatform.base.agent.lifecycle import Phase
 from dataplatform.base.agent.scheduler import Recipient
 from dataplatform.base.agent.supervisor import Overdue, StartDue, root_entry
 from dataplatform.result import Result, Success
+from tests.support import waiting
 
-DEADLINE = 5.0  # seconds of real time, after which a test fails; nothing waits that long when all is well
-
+DEADLINE = waiting.DEADLINE
 M = TypeVar("M")
 
 

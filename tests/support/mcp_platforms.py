@@ -15,11 +15,11 @@ from dataplatform.base.mcp import McpSettings
 from dataplatform.services.mcp_server.options import digest
 from dataplatform.system.platform import Platform
 from dataplatform.system.topology import parse_topology
+from tests.support.waiting import DEADLINE
 
 __all__ = ["Offering", "as_program", "offered", "server_table", "settings_for"]
 
-CALL = 20.0  # seconds
-START = 30.0  # seconds in which a program is to be up
+CALL = DEADLINE
 TOPOLOGY = """
 [clients.gecko]
 kind = "http"
@@ -92,6 +92,4 @@ def as_program(offering: Offering, folder: Path) -> McpSettings:
     topology.write_text(offering.topology, encoding="utf-8")
     arguments = ["mcp", "--transport", "stdio", "--allow-writes", "--data-dir", str(folder / "data"), str(topology)]
     command = (sys.executable, "-m", "dataplatform.system", *arguments)
-    return McpSettings(
-        transport="stdio", command=command[0], args=command[1:], connect_timeout=START, call_timeout=CALL
-    )
+    return McpSettings(transport="stdio", command=command[0], args=command[1:], connect_timeout=CALL, call_timeout=CALL)

@@ -11,10 +11,11 @@ from attrs import define, field
 
 from dataplatform.base.agent import Address, Agent, Clock, Context, Entry, Runtime
 from dataplatform.result import Failure, Result
+from tests.support.waiting import DEADLINE
 
 __all__ = ["Solo", "failure", "solo"]
 
-PATIENCE = 15.0  # seconds of real time
+PATIENCE = DEADLINE
 
 
 class Ear:

@@ -33,13 +33,15 @@ from dataplatform.system.factories import HOSTED, LOCAL, MarketDataReader
 from tests.base.mcp.driven_client import odd
 from tests.dsl.records import price
 from tests.support.agents import no_thread_left_behind
+from tests.support.waiting import DEADLINE
 
-PATIENCE = 15.0  # seconds
+PATIENCE = DEADLINE
 NOWHERE = "postgresql://127.0.0.1:1/nowhere"
 SCRIPT = Path(__file__).parents[2] / "scripts" / "topologies" / "pipeline.py"
 STOP_ALL = f"""
 import pykka
 from dataplatform import create_coingecko_market_data_reader, create_timescale_market_data_writer
+from tests.support.waiting import DEADLINE
 reader, writer = create_coingecko_market_data_reader(), create_timescale_market_data_writer("db", {NOWHERE!r})
 pykka.ActorRegistry.stop_all()
 print(writer.flush().get(timeout=5).error.code, len(pykka.ActorRegistry.get_all()))

@@ -14,8 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.waiting import DEADLINE
+
 PACKAGE = Path(__file__).parent / "spot"
-PATIENCE = 60.0  # seconds
+PATIENCE = DEADLINE
 TOPOLOGY = """
 [clients.market]
 kind = "http"
@@ -37,6 +39,7 @@ client = "redpanda"
 
 [[routes]]
 from = "spot"
+from tests.support.waiting import DEADLINE
 to = ["stream"]
 """
 

@@ -15,9 +15,10 @@ from dataplatform.base.database import Query, TableSpec, TimescaleClient, Timesc
 from dataplatform.errors import PlatformError
 from dataplatform.result import Failure, Result, Success
 from tests.support.agents import Stage
+from tests.support.waiting import DEADLINE
 
 T = TypeVar("T")
-PATIENCE = 20.0  # seconds; nothing takes that long when all is well
+PATIENCE = DEADLINE
 SERVER = "postgres"
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

@@ -14,8 +14,9 @@ import psycopg2
 
 from dataplatform.base.embedded.account import server_account
 from dataplatform.base.embedded.postgres import postgres_binaries
+from tests.support.waiting import DEADLINE
 
-GRACE = 20.0  # seconds
+GRACE = DEADLINE
 INITDB = ("--username=postgres", "--auth-local=trust", "--auth-host=scram-sha-256", "--encoding=UTF8", "--locale=C")
 SETTINGS = {"listen_addresses": "127.0.0.1", "fsync": "off", "shared_buffers": "16MB", "max_connections": "20"}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import socket
@@ -15,15 +16,20 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from dataplatform.base.embedded.broker import light_binary
 from dataplatform.base.embedded.probe import broker_serves
 from dataplatform.base.streaming import RedpandaSettings
+from tests.support.waiting import DEADLINE
 
 HOST = "127.0.0.1"
-GRACE = 10.0  # seconds
+GRACE = DEADLINE
 
 
 class Broker:
-    """A running light broker, without replicas, log or mercy."""
+    """A running light broker, without replicas, log or mercy.
 
-    def __init__(self, folder: Path) -> None:
+    Its clients wait `patience` seconds for an answer: a test that takes the broker away waits as long, each time.
+    """
+
+    def __init__(self, folder: Path, patience: float = DEADLINE / 2) -> None:
+        self._patience = patience
         self._data, self._saved = folder / "light", folder / "saved"
         self._port = _free_port()
         self._process = self._started()
@@ -34,8 +40,8 @@ class Broker:
 
     @property
     def settings(self) -> RedpandaSettings:
-        """Settings with time-outs that suit a test."""
-        return RedpandaSettings((self.address,), request_timeout=0.6, delivery_timeout=0.8, light=True)
+        waits = self._patience
+        return RedpandaSettings((self.address,), request_timeout=waits, delivery_timeout=1.5 * waits, light=True)
 
     def start(self) -> None:
         self._process = self._started()
@@ -50,7 +56,9 @@ class Broker:
         self._process.wait(GRACE)
 
     def freeze(self) -> None:
+        """Stop its threads; on return they all have stopped."""
         self._process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)
 
     def thaw(self) -> None:
         self._process.send_signal(signal.SIGCONT)

@@ -23,10 +23,12 @@ from dataplatform.base.streaming import (
 from dataplatform.errors import PlatformError
 from dataplatform.result import Failure, Result, Success
 from tests.support.agents import Stage
+from tests.support.waiting import DEADLINE
 
 T = TypeVar("T")
 C = TypeVar("C", bound="Client")
-PATIENCE = 15.0  # seconds; nothing takes that long when all is well
+PATIENCE = DEADLINE
+FETCHES = 20  # enough to bring anything that is there
 SERVER = "broker"
 
 
@@ -106,7 +108,7 @@ class Consumer(Client):
 
     def read_nothing(self) -> None:
         """Assert that nothing comes, in fetches enough for anything that is there to come."""
-        for _ in range(20):
+        for _ in range(FETCHES):
             assert self.fetch() == []
 
     def until_it_fails(self) -> PlatformError:

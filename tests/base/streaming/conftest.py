@@ -32,7 +32,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[Broker]:
     """A broker that the test may kill."""
-    broker = Broker(tmp_path)
+    broker = Broker(tmp_path, patience=3.0)
     yield broker
     broker.kill()
 

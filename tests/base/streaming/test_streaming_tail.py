@@ -49,7 +49,7 @@ def test_a_missing_topic_is_not_made_and_those_there_are_named(broker: Broker, t
 
 
 def test_a_broker_that_is_away_is_an_outage(broker: Broker, topic: str) -> None:
-    away = evolve(broker.settings, brokers=("127.0.0.1:9",))
+    away = evolve(broker.settings, brokers=("127.0.0.1:9",), request_timeout=0.5)
     error = get_error(tail(away, topic, 1))
     assert error is not None
     assert error.code == "broker"

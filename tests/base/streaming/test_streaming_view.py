@@ -23,6 +23,7 @@ from dataplatform.result import Failure
 from tests.base.streaming.broker import GRACE, HOST, Broker, _free_port
 from tests.base.streaming.clients import PATIENCE, Client, Clients
 from tests.support.kafka import kafka_home
+from tests.support.waiting import DEADLINE
 
 TOPIC = "prices"
 
@@ -278,7 +279,7 @@ class Kafka(Broker):
     def __init__(self, folder: Path) -> None:
         found = find_kafka(os.environ | {"KAFKA_HOME": str(kafka_home())})
         assert found is not None
-        self._kafka, self._folder, self._port = found, folder, _free_port()
+        self._kafka, self._folder, self._port, self._patience = found, folder, _free_port(), DEADLINE / 2
         found.write_settings(folder, self._port)
         subprocess.run(found.format_command(folder), cwd=folder, check=True, capture_output=True, timeout=GRACE)
         self._process = self._started()

@@ -18,8 +18,9 @@ from mcp.types import CallToolResult, TextContent, Tool
 from dataplatform.base.agent import Address
 from dataplatform.services.mcp_server.failures import ERROR
 from dataplatform.system.platform import Platform
+from tests.support.waiting import DEADLINE
 
-PATIENCE = 20.0  # seconds
+PATIENCE = DEADLINE
 TOKENS = {"everything": ["read", "write", "operate"], "reader": ["read"], "writer": ["write"], "seldom": ["read"]}
 TOPOLOGY = """
 [clients.gecko]
@@ -56,6 +57,7 @@ tokens = [
 
 [[routes]]
 from = "coingecko"
+from tests.support.waiting import DEADLINE
 to = ["database"]
 """
 

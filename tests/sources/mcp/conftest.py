@@ -16,10 +16,11 @@ from dataplatform.system.ports import free_port
 from dataplatform.system.topology import parse_topology
 from tests.integration.conftest import copied, data_dir, template
 from tests.support.mcp_platforms import Offering, server_table, settings_for
+from tests.support.waiting import DEADLINE
 
 __all__ = ["data_dir", "template"]
 
-PATIENCE = 20.0  # seconds
+PATIENCE = DEADLINE
 OFFERING = Offering("https://api.coingecko.com/api/v3", "embedded")
 
 

@@ -22,6 +22,7 @@ from dataplatform.system.logs import configure_logs
 from dataplatform.system.platform import Platform
 from dataplatform.system.topology import parse_topology
 from tests.support.storage import query
+from tests.support.waiting import DEADLINE
 from tests.system.commands.topologies import WRONG
 from tests.system.logs import restored
 
@@ -29,7 +30,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # kafka-python reads its schemas by a deprecated function
     import kafka
 
-PATIENCE = 20.0  # seconds
+PATIENCE = DEADLINE
 
 
 @pytest.fixture(scope="module")

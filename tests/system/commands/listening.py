@@ -10,9 +10,11 @@ from typing import Any
 
 import psycopg2
 
+from tests.support.waiting import DEADLINE
+
 __all__ = ["hears", "listening"]
 
-PATIENCE = 30.0  # seconds
+PATIENCE = DEADLINE
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from dataplatform.system.platform import Platform
 from tests.dsl.records import NOON, price
 from tests.support.agents import no_thread_left_behind
 from tests.support.storage import run
+from tests.support.waiting import DEADLINE
 from tests.system.commands.listening import hears, listening
 from tests.system.commands.processes import beside
 from tests.system.commands.topologies import TABLES_ONLY
@@ -28,7 +29,7 @@ pytestmark = [pytest.mark.timeout(60), pytest.mark.long]
 Command = Callable[..., Result]
 Rows = Callable[..., list[tuple[Any, ...]]]
 COUNT = 1_200  # three batches
-PATIENCE = 30.0  # seconds
+PATIENCE = DEADLINE
 LOCK = 77
 # The first says that rows are committed; the second makes whoever marks letters wait for the test's lock.
 TRIGGERS = """
