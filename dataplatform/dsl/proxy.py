@@ -6,7 +6,8 @@ not fit raise `TypeError` right there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from attrs import frozen
@@ -23,7 +24,9 @@ from dataplatform.dsl.queries import (
     OHLCVSeries,
     PublishResult,
 )
+from dataplatform.dsl.reader import BaseReader
 from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoOHLCVData, CryptoPriceData, Level1Data, Record
+from dataplatform.dsl.writer import BaseWriter
 from dataplatform.errors import Permanent
 from dataplatform.result import Failure, Result
 
@@ -31,6 +34,20 @@ __all__ = ["AgentProxy", "Askable", "Proxy", "ReaderProxy", "WriterProxy"]
 
 
 T = TypeVar("T")
+P = TypeVar("P")
+
+
+def _documented_by(base: type[Any]) -> Callable[[type[P]], type[P]]:
+    """Have a proxy's operations say what those of the base say."""
+
+    def document(proxy: type[P]) -> type[P]:
+        for name, method in vars(proxy).items():
+            operation = getattr(base, name, None)
+            if inspect.isfunction(method) and not method.__doc__ and operation is not None:
+                method.__doc__ = operation.__doc__
+        return proxy
+
+    return document
 
 
 class Askable(Protocol):
@@ -53,6 +70,7 @@ class Proxy:
     address: Askable
 
     def get_status(self) -> Future[Result[AgentStatus]]:
+        """Answer the agent's state, since when, what degrades it, and its counters."""
         return self.address.future(GetStatus())
 
     def _put(self, request: Request[T], timeout: float) -> Result[T]:
@@ -74,6 +92,7 @@ class AgentProxy(Proxy):
         return self._put(request, timeout)
 
 
+@_documented_by(BaseReader)
 @frozen
 class ReaderProxy(Proxy):
     """A source: `platform["coingecko"].get_current_prices(["bitcoin"]).get(timeout=10)`."""
@@ -99,36 +118,34 @@ class ReaderProxy(Proxy):
         return self.address.future(ops.GetMarketAnalytics())
 
     def get_current_ohlcv(self, coin_id: str, interval: str = "30m") -> Future[Result[CryptoOHLCVData]]:
-        """Ask for `BaseReader.get_current_ohlcv`."""
         return self.address.future(ops.GetCurrentOHLCV(coin_id, interval))
 
     def get_latest_ohlcv(
         self, coin_ids: Sequence[str], timeframe: str = "30m"
     ) -> Future[Result[list[CryptoOHLCVData]]]:
-        """Ask for `BaseReader.get_latest_ohlcv`."""
         return self.address.future(ops.GetLatestOHLCV(coin_ids, timeframe))
 
     def get_price_history(
         self, coin_id: str, days: int, vs_currency: str = "usd"
     ) -> Future[Result[list[CryptoPriceData]]]:
-        """Ask for `BaseReader.get_price_history`."""
         return self.address.future(ops.GetPriceHistory(coin_id, days, vs_currency))
 
     def get_ohlcv_by_date_range(self, query: DateRangeOHLCVQuery) -> Future[Result[OHLCVSeries]]:
-        """Ask for `BaseReader.get_ohlcv_by_date_range`."""
         return self.address.future(ops.GetOHLCVByDateRange(query))
 
     def get_level1_data(self, query: Level1Query) -> Future[Result[Level1Data]]:
-        """Ask for `BaseReader.get_level1_data`."""
         return self.address.future(ops.GetLevel1Data(query))
 
     def pause(self) -> Future[Result[None]]:
+        """Have the source read nothing until `resume`; what is in flight settles."""
         return self.address.future(Pause())
 
     def resume(self) -> Future[Result[None]]:
+        """Have a paused source read on."""
         return self.address.future(Resume())
 
 
+@_documented_by(BaseWriter)
 @frozen
 class WriterProxy(Proxy):
     """A target: `platform["timescale"].publish_prices(prices).get(timeout=10)`."""
@@ -149,23 +166,18 @@ class WriterProxy(Proxy):
         return self.address.future(ops.PublishAnalytics(analytics))
 
     def publish_ohlcv(self, candle: CryptoOHLCVData) -> Future[Result[PublishResult]]:
-        """Ask for `BaseWriter.publish_ohlcv`."""
         return self.address.future(ops.PublishOHLCV(candle))
 
     def publish_ohlcv_batch(self, candles: Sequence[CryptoOHLCVData]) -> Future[Result[BatchPublishResult]]:
-        """Ask for `BaseWriter.publish_ohlcv_batch`."""
         return self.address.future(ops.PublishOHLCVBatch(candles))
 
     def publish_level1(self, level1: Level1Data) -> Future[Result[PublishResult]]:
-        """Ask for `BaseWriter.publish_level1`."""
         return self.address.future(ops.PublishLevel1(level1))
 
     def publish_level1_batch(self, level1s: Sequence[Level1Data]) -> Future[Result[BatchPublishResult]]:
-        """Ask for `BaseWriter.publish_level1_batch`."""
         return self.address.future(ops.PublishLevel1Batch(level1s))
 
     def publish_batch(self, records: Sequence[Record]) -> Future[Result[BatchPublishResult]]:
-        """Ask for `BaseWriter.publish_batch`."""
         return self.address.future(ops.PublishBatch(records))
 
     def flush(self) -> Future[Result[None]]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,7 +28,7 @@ from dataplatform.system.report import Outcome, make_report
 from dataplatform.system.root import Root
 from dataplatform.system.status import Phase, PlatformStatus
 from dataplatform.system.structure import suggestion
-from dataplatform.system.topology import Topology, default_topology
+from dataplatform.system.topology import Topology, default_topology, load_topology
 
 __all__ = ["Phase", "Platform", "PlatformStatus", "default_data_dir"]
 
@@ -60,19 +62,23 @@ class Platform:
     @classmethod
     def start(
         cls,
-        topology: Topology | None = None,
+        topology: Topology | str | Path | None = None,
         *,
         demo: bool = False,
         data_dir: str | Path | None = None,
         wait: bool = True,
     ) -> Self:
-        """Start every agent of the topology, the default one if none is given.
+        """Start every agent of the topology, or of that in a TOML file; the default one if none is given.
 
         With `wait` it returns when all are ready and raises `Transient` if they are not within 60 s. Raises
         `Permanent` for a topology that does not fit together, a data directory that is in use or cannot be written,
-        a port that is in use, and extras that are not installed. When it raises, nothing is left behind.
+        a port that is in use, and extras that are not installed; `ConfigurationError` for what is wrong in the file.
+        When it raises, nothing is left behind.
         """
-        topology = topology or default_topology()
+        if topology is None:
+            topology = default_topology()
+        elif not isinstance(topology, Topology):
+            topology = load_topology(topology)
         if problems := topology.check():
             raise Permanent("topology", "; ".join(problem.message for problem in problems))
         data = DataDirectory(Path(data_dir or default_data_dir(demo=demo))).open()
@@ -87,11 +93,34 @@ class Platform:
         try:
             platform._start_root()
             if wait:
-                platform._root.require_ready(START_TIMEOUT)
+                platform.require_ready(START_TIMEOUT)
         except BaseException:
             platform.stop()
             raise
         return platform
+
+    @classmethod
+    @asynccontextmanager
+    async def start_async(
+        cls,
+        topology: Topology | str | Path | None = None,
+        *,
+        demo: bool = False,
+        data_dir: str | Path | None = None,
+    ) -> AsyncIterator[Self]:
+        """Start like `start`, and stop at the end, without holding up the event loop; cancelled, nothing stays behind.
+
+        `async with Platform.start_async(demo=True) as platform: await platform.source("coingecko").get_status()`
+        """
+        starting = asyncio.ensure_future(
+            asyncio.to_thread(cls.start, topology, demo=demo, data_dir=data_dir, wait=False)
+        )
+        try:
+            platform = await asyncio.shield(starting)
+            await asyncio.to_thread(platform.require_ready, START_TIMEOUT)
+            yield platform
+        finally:
+            await asyncio.shield(_stopped(starting))
 
     def __enter__(self) -> Self:
         return self
@@ -113,6 +142,18 @@ class Platform:
         if name in self.topology.targets:
             return WriterProxy(address)
         return AgentProxy(address)
+
+    def source(self, name: str) -> ReaderProxy:
+        """Return the proxy of a source; raises `KeyError` for a name that no source has."""
+        return ReaderProxy(self.address(_known(name, "source", self.topology.sources)))
+
+    def target(self, name: str) -> WriterProxy:
+        """Return the proxy of a target; raises `KeyError` for a name that no target has."""
+        return WriterProxy(self.address(_known(name, "target", self.topology.targets)))
+
+    def service(self, name: str) -> AgentProxy:
+        """Return the proxy of a service; raises `KeyError` for a name that no service has."""
+        return AgentProxy(self.address(_known(name, "service", self.topology.services)))
 
     @property
     def runtime(self) -> Runtime:
@@ -159,6 +200,10 @@ class Platform:
             outcome, reason, status.uptime, status.agents, status.routes, books.tables, books.topics, status.incidents
         )
 
+    def require_ready(self, timeout: float) -> None:
+        """Wait until every agent is ready; raise `Transient` when that takes longer, or the platform gave up."""
+        self._root.require_ready(timeout)
+
     def wait_ready(self, timeout: float) -> bool:
         """Wait until every agent is ready; False when that takes longer, or the platform ended."""
         return self._root.wait_ready(timeout)
@@ -195,3 +240,16 @@ class Platform:
     def _start_root(self) -> None:
         system = self.topology.system
         self._root.start(self._assembly.specs, self._assembly.links, Intensity(system.restarts, system.within))
+
+
+def _known(name: str, what: str, names: Collection[str]) -> str:
+    if name not in names:
+        raise KeyError(f"no {what} is called {name!r}{suggestion(name, names)}")
+    return name
+
+
+async def _stopped(starting: asyncio.Future[Any]) -> None:
+    """Stop the platform that is starting, unless its start has failed, which leaves nothing behind."""
+    with suppress(Exception):
+        platform = await starting
+        await asyncio.to_thread(platform.stop)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import io
 import os
@@ -26,7 +27,7 @@ from dataplatform.system.__main__ import main
 from dataplatform.system.bookkeeper import Bookkeeper
 from dataplatform.system.logs import configure_logs
 from dataplatform.system.platform import Phase, Platform
-from dataplatform.system.topology import SystemOptions, Topology, load_topology
+from dataplatform.system.topology import ConfigurationError, SystemOptions, Topology, load_topology
 from tests.integration.topologies import main_job
 from tests.support.agents import no_thread_left_behind
 from tests.system.logs import restored
@@ -143,6 +144,16 @@ def test_a_target_is_written_to_by_its_name(platform: Platform) -> None:
     assert (written.data.published, written.data.refused) == (1, ())
 
 
+def test_sources_and_targets_are_had_by_their_kind_and_names_that_are_none_are_put_right(platform: Platform) -> None:
+    prices = platform.source("coingecko").get_current_prices(["bitcoin"]).value(timeout=30)
+    assert platform.target("database").publish_prices(prices).value(timeout=30).published == 1
+    for ask in (platform.source, platform.target, platform.service):
+        with pytest.raises(KeyError, match="is called 'coingeko'"):
+            ask("coingeko")
+    with pytest.raises(KeyError, match="did you mean 'coingecko'"):
+        platform.source("coingeko")
+
+
 def test_any_agent_tells_its_status(platform: Platform) -> None:
     answer = platform["redpanda.producer"].get_status().get(timeout=10)
     assert isinstance(answer, Success)
@@ -181,6 +192,56 @@ def assert_free(data_dir: Path) -> None:
     with (data_dir / "lock").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     assert children() == []
+
+
+def test_a_topology_may_be_given_by_its_file(tmp_path: Path, data_dir: Path) -> None:
+    file = main_job(tmp_path)
+    with Platform.start(str(file), demo=True, data_dir=data_dir) as platform:
+        assert platform.topology == load_topology(file)
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        Platform.start(tmp_path / "missing.toml", demo=True, data_dir=data_dir)
+
+
+def test_an_event_loop_goes_on_while_a_platform_starts_answers_and_stops(data_dir: Path) -> None:
+    async def run() -> tuple[str, int]:
+        ticks = 0
+        done = asyncio.Event()
+
+        async def tick() -> None:
+            nonlocal ticks
+            while not done.is_set():
+                await asyncio.sleep(0)
+                ticks += 1
+
+        ticking = asyncio.ensure_future(tick())
+        async with Platform.start_async(demo=True, data_dir=data_dir) as platform:
+            answer = await platform.source("coingecko").get_current_price("bitcoin")
+        done.set()
+        await ticking
+        return get_data(answer).coin_id, ticks
+
+    with no_thread_left_behind():
+        coin_id, ticks = asyncio.run(run())
+    assert coin_id == "bitcoin"
+    assert ticks > 10
+    assert not children()
+
+
+def test_a_start_in_an_event_loop_that_is_cancelled_leaves_nothing_behind(data_dir: Path) -> None:
+    async def run() -> None:
+        async def start() -> None:
+            async with Platform.start_async(demo=True, data_dir=data_dir):
+                raise AssertionError("it was cancelled before")
+
+        starting = asyncio.ensure_future(start())
+        await asyncio.sleep(0)
+        starting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+
+    asyncio.run(run())
+    assert not children()
+    DataDirectory(data_dir).open().close()
 
 
 def test_a_topology_that_does_not_fit_together_is_refused(data_dir: Path) -> None:

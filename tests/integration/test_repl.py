@@ -72,9 +72,24 @@ def test_an_error_that_is_raised_prints_its_remedy_and_no_traceback(typist: Typi
     assert "Traceback" not in shown
 
 
-def test_a_script_gets_the_future(typist: Typist) -> None:
-    shown = typist.type('print(type(coingecko.get_available_tickers(3).get(timeout=10).data).__name__, "of ids")')
+def test_an_assignment_gives_the_answer(typist: Typist) -> None:
+    typist.type("p = coingecko.get_available_tickers(3)")
+    assert "Success: list of 3" in typist.type('print(f"{type(p).__name__}: {type(p.data).__name__} of {len(p.data)}")')
+
+
+def test_the_platform_gives_the_proxies_of_scripts_which_answer_futures(typist: Typist) -> None:
+    shown = typist.type(
+        'print(type(platform["coingecko"].get_available_tickers(3).get(timeout=10).data).__name__, "of ids")'
+    )
     assert "list of ids" in shown
+
+
+def test_help_helps(typist: Typist) -> None:
+    functions = typist.type("help()")
+    assert "pause(name)" in functions
+    assert "Have a source read nothing, until `resume`" in functions
+    operation = typist.type("help(coingecko.get_current_price)")
+    assert "Answer the latest price of one coin." in operation
 
 
 def test_arguments_that_do_not_fit_are_refused_in_one_line(typist: Typist) -> None:
@@ -121,7 +136,7 @@ def test_a_source_is_paused_resumed_and_restarted(typist: Typist) -> None:
 
 
 def test_what_is_written_is_found_in_its_topic_and_its_table(typist: Typist) -> None:
-    typist.type('bitcoin = coingecko.get_current_prices(["bitcoin"]).get(timeout=10).data')
+    typist.type('bitcoin = coingecko.get_current_prices(["bitcoin"]).data')
     for target in ("stream", "database"):
         assert re.search(r"^published +1$", typist.type(f"{target}.publish_prices(bitcoin)"), re.MULTILINE)
     shown = typist.type('tail("crypto-prices", n=1)')

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import keyword
+import pydoc
 import re
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol, TypeVar
@@ -44,7 +46,7 @@ class Helpers:
 
     def namespace(self) -> dict[str, Callable[..., Any]]:
         """Return the functions by the names they are called by."""
-        functions = (self.status, self.pause, self.resume, self.restart, self.tail, self.sql)
+        functions = (self.status, self.pause, self.resume, self.restart, self.tail, self.sql, self.help)
         return {function.__name__: function for function in functions}
 
     def status(self) -> PlatformStatus:
@@ -70,6 +72,16 @@ class Helpers:
     def sql(self, select: str, client: str | None = None, most: int = MOST_ROWS) -> Result[Rows]:
         """Run one SELECT, read-only, on the database, or the client that is named: `sql("select now()")`."""
         return self._platform.ask("", RunQuery(select, client, most), TIMEOUT)
+
+    def help(self, what: object = None) -> None:
+        """Tell what something does: `help(coingecko.get_current_prices)`, `help(coingecko)`, `help(tail)`."""
+        if what is not None:
+            print(pydoc.plain(pydoc.render_doc(what, "About %s")))  # noqa: T201  a prompt's business
+            return
+        for name, function in self.namespace().items():
+            arguments = ", ".join(inspect.signature(function).parameters)
+            print(f"{name}({arguments})\n    {inspect.getdoc(function)}")  # noqa: T201  a prompt's business
+        print("help(coingecko), or another agent's name, lists its operations")  # noqa: T201
 
 
 def variable_name(name: str, taken: Iterable[str] = ()) -> str:

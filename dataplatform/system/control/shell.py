@@ -18,6 +18,7 @@ from dataplatform.base.agent import Timeout
 from dataplatform.dsl.proxy import ReaderProxy, WriterProxy
 from dataplatform.errors import Permanent, PlatformError
 from dataplatform.result import get_data
+from dataplatform.system.control.answering import answering
 from dataplatform.system.control.helpers import Asks, Helpers, variable_name
 from dataplatform.system.control.requests import GetRoster, Roster
 from dataplatform.system.control.shown import SHOWN_TYPES, on_screen
@@ -63,7 +64,7 @@ class Prompt:
         """Return what the prompt knows by name: `platform`, the functions, and each agent's proxy."""
         names: dict[str, Any] = {"platform": self.platform, **Helpers(self.asks).namespace()}
         for agent in roster.agents:
-            names[variable_name(agent, names)] = self.platform[agent]
+            names[variable_name(agent, names)] = answering(self.platform[agent])
         return names
 
     def _banner(self, roster: Roster, namespace: Mapping[str, Any]) -> str:
@@ -75,6 +76,7 @@ class Prompt:
             *self.notes,
             f"  agents:    {', '.join(flow)}, … and the others: Tab completes their names and operations",
             f"  functions: {', '.join(f'{name}()' for name in Helpers(self.asks).namespace())}; platform",
+            "  help(NAME) tells what a function, an agent or an operation does",
             *([f"  such as:   {example}"] if example else []),
             self.leaving,
         ]
