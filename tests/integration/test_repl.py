@@ -123,7 +123,7 @@ def test_the_platform_shows_its_status_and_no_settings(typist: Typist) -> None:
 def test_the_status_lists_agents_and_routes(typist: Typist) -> None:
     shown = typist.type("status()")
     assert re.search(r"^coingecko +source +running", shown, re.MULTILINE)
-    assert re.search(r"^coingecko → stream( +[\d,]+){4}$", shown, re.MULTILINE)
+    assert re.search(r"^coingecko → stream( +[\d,]+){5}$", shown, re.MULTILINE)
 
 
 def test_a_source_is_paused_resumed_and_restarted(typist: Typist) -> None:
