@@ -29,10 +29,15 @@ class Connection:
 
 @frozen
 class Part:
-    """The agents of one source or target, itself the last, and the client agent it talks to."""
+    """The agents of one source or target, itself the last, and the client agent it talks to.
+
+    `apart` are agents without which it still does its work, such as those that only answer questions: a bulkhead
+    keeps their crashes from the platform.
+    """
 
     specs: tuple[ChildSpec, ...]
     client: str
+    apart: tuple[ChildSpec, ...] = ()
 
 
 @frozen(kw_only=True)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
 
 from attrs import define, evolve, field, frozen
 
-from dataplatform.base.agent import ChildSpec, Link
+from dataplatform.base.agent import Bulkhead, ChildSpec, Intensity, Link
 from dataplatform.base.database import Migrator, TimescaleClient
 from dataplatform.base.http import HttpClient
 from dataplatform.base.mcp import McpClient
@@ -35,24 +35,41 @@ class Stage:
     drain: float
     stop: float
 
+    def apply(self, spec: ChildSpec) -> ChildSpec:
+        """Return the agent with these times."""
+        return evolve(spec, stage=self.number, drain_timeout=self.drain, shutdown_timeout=self.stop)
+
+    def split(self) -> tuple[Stage, Stage]:
+        """Return the times of a bulkhead and those of its children: the bulkhead's drain is its children's whole end.
+
+        >>> Stage(4, drain=0.5, stop=1.0).split()
+        (Stage(number=4, drain=1.4, stop=0.1), Stage(number=4, drain=0.5, stop=0.8))
+        """
+        whole = self.drain + self.stop
+        return evolve(self, drain=whole - LAST, stop=LAST), evolve(self, stop=self.stop - 2 * LAST)
+
+
+LAST = 0.1  # seconds for a bulkhead to see that its children are gone, and to go
 
 # A stop is promised within 10 s even if no server answers. Then every agent takes all of its time, so the times add
 # up to less than that: most of it for the servers, which need 3.8 s to be ended by force, and for data in flight.
 STAGES = {
-    "control": Stage(0, drain=0.1, stop=0.5),
+    "control": Stage(0, drain=0.1, stop=1.0),
     "server": Stage(0, drain=0.1, stop=3.9),
     "client": Stage(1, drain=0.2, stop=0.9),
-    "service": Stage(2, drain=1.2, stop=0.2),
+    "service": Stage(2, drain=1.0, stop=0.4),
     "target": Stage(3, drain=0.2, stop=0.2),
     "source": Stage(4, drain=2.0, stop=0.2),
-    "gateway": Stage(4, drain=0.2, stop=0.6),  # what lets others in; with the sources, so that its times add nothing
+    "gateway": Stage(4, drain=0.5, stop=1.2),  # what lets others in; with the sources, so that its times add nothing
 }
+START_TIMEOUT = 20.0  # seconds for what is apart; the platform as a whole takes up to 60
 
 
 @define
 class Assembly:
     """The agents of a platform and what stays with it when they restart."""
 
+    intensity: Intensity = field(factory=Intensity)
     specs: list[ChildSpec] = field(factory=list)
     links: list[Link] = field(factory=list)
     outboxes: dict[str, Outbox] = field(factory=dict)
@@ -62,9 +79,15 @@ class Assembly:
     sources: dict[str, SourceInPlace] = field(factory=dict)
 
     def add(self, specs: Iterable[ChildSpec]) -> None:
-        for spec in specs:
-            stage = STAGES[spec.kind]
-            self.specs.append(evolve(spec, stage=stage.number, drain_timeout=stage.drain, shutdown_timeout=stage.stop))
+        self.specs += [STAGES[spec.kind].apply(spec) for spec in specs]
+
+    def add_apart(self, specs: Sequence[ChildSpec]) -> str:
+        """Add agents whose crashes are none of the flow's, and return the name of the bulkhead that keeps them."""
+        around, within = STAGES[specs[-1].kind].split()
+        children = [evolve(within.apply(spec), start_timeout=START_TIMEOUT) for spec in specs]
+        bulkhead = Bulkhead.child(f"{specs[-1].name}.supervisor", children, self.intensity)
+        self.specs.append(around.apply(bulkhead))
+        return bulkhead.name
 
     def link(self, upstream: str, downstream: str) -> None:
         self.links.append(Link(upstream, downstream))
@@ -77,7 +100,7 @@ class Assembly:
 
 def assemble(topology: Topology, data_dir: Path, *, demo: bool) -> Assembly:
     """Return the agents of a topology and the servers it needs; raises `Permanent` for what the machine lacks."""
-    assembly = Assembly()
+    assembly = Assembly(_intensity(topology))
     topology = assembly.servers.join(topology, data_dir, demo=demo)
     assembly.add(assembly.servers.specs.values())
     connections = _add_parts(topology, assembly)
@@ -88,9 +111,13 @@ def assemble(topology: Topology, data_dir: Path, *, demo: bool) -> Assembly:
 
 def assemble_parts(topology: Topology) -> Assembly:
     """Return the agents of a topology alone, whose servers run already."""
-    assembly = Assembly()
+    assembly = Assembly(_intensity(topology))
     _add_parts(topology, assembly)
     return assembly
+
+
+def _intensity(topology: Topology) -> Intensity:
+    return Intensity(topology.system.restarts, topology.system.within)
 
 
 def _add_parts(topology: Topology, assembly: Assembly) -> dict[str, Connection]:
@@ -164,7 +191,7 @@ def _add_services(topology: Topology, assembly: Assembly) -> None:
         dead_letters=topology.dead_letters,
     )
     for name, spec in topology.services.items():
-        assembly.add(spec.cls.part(name, spec.options, surroundings))
+        assembly.add_apart(spec.cls.part(name, spec.options, surroundings))
 
 
 def _add_part(part: Part, connection: Connection, assembly: Assembly) -> None:
@@ -172,6 +199,8 @@ def _add_part(part: Part, connection: Connection, assembly: Assembly) -> None:
     assembly.add(part.specs)
     for own in part.specs[:-1]:  # clients that the part has brought along
         assembly.link_to_server(connection.name, own.name)
+    if part.apart:
+        assembly.link_to_server(connection.name, assembly.add_apart(part.apart))
 
 
 def _add_bookkeeper(topology: Topology, connections: Mapping[str, Connection], assembly: Assembly) -> None:
@@ -188,7 +217,7 @@ def _add_bookkeeper(topology: Topology, connections: Mapping[str, Connection], a
     databases, producers = (
         {agent: tuple(sorted(names[agent])) for agent in sorted(names)} for names in (tables, topics)
     )
-    assembly.add([Bookkeeper.child("bookkeeper", assembly.books, databases, producers)])
+    assembly.add_apart([Bookkeeper.child("bookkeeper", assembly.books, databases, producers)])
 
 
 def _add_migrators(topology: Topology, assembly: Assembly) -> None:

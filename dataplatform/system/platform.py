@@ -13,7 +13,7 @@ from typing import Any, Self
 import platformdirs
 from attrs import define, field
 
-from dataplatform.base.agent import Address, Intensity, Runtime, State
+from dataplatform.base.agent import Address, Runtime, State
 from dataplatform.base.database import Rows
 from dataplatform.base.embedded import DataDirectory
 from dataplatform.dsl.parts import Connection
@@ -86,7 +86,7 @@ class Platform:
             data.keep_apart(simulated=demo)
             assembly = assemble(topology, data.path, demo=demo)
             platform = cls(topology, data, assembly, demo)
-            assembly.add([ControlServer.child("control", platform)])
+            assembly.add_apart([ControlServer.child("control", platform)])
         except BaseException:
             data.close()
             raise
@@ -238,8 +238,7 @@ class Platform:
                 self.data.close()
 
     def _start_root(self) -> None:
-        system = self.topology.system
-        self._root.start(self._assembly.specs, self._assembly.links, Intensity(system.restarts, system.within))
+        self._root.start(self._assembly.specs, self._assembly.links, self._assembly.intensity)
 
 
 def _known(name: str, what: str, names: Collection[str]) -> str:

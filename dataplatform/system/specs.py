@@ -37,7 +37,7 @@ CLIENT_KINDS: dict[str, type[Any]] = {
     "timescale": TimescaleSettings,
 }
 Settings: TypeAlias = HttpSettings | McpSettings | RedpandaSettings | TimescaleSettings
-RESERVED = ("supervisor", "postgres", "broker", "simulator", "bookkeeper")
+RESERVED = ("supervisor", "postgres", "broker", "simulator", "bookkeeper", "control")
 PORT = validators.optional(validators.in_(range(1, 65_536)))
 
 

@@ -112,7 +112,7 @@ def assert_unharmed(platform: Platform) -> None:
 
 
 def test_the_platform_has_an_agent_of_every_class(platform: Platform) -> None:
-    assert {class_of(entry) for entry in entries(platform).values()} == agent_classes()
+    assert agent_classes() <= {class_of(entry) for entry in entries(platform).values()}
 
 
 def test_no_agent_dies_of_foreign_requests(platform: Platform) -> None:

@@ -21,10 +21,10 @@ from dataplatform.base.database import Rows
 from dataplatform.base.embedded import DataDirectory
 from dataplatform.errors import Permanent, Transient
 from dataplatform.result import Success, get_data, is_failure
+from dataplatform.sources.coingecko import CoinGeckoSource
 from dataplatform.system import platform as module
 from dataplatform.system import root
 from dataplatform.system.__main__ import main
-from dataplatform.system.bookkeeper import Bookkeeper
 from dataplatform.system.logs import configure_logs
 from dataplatform.system.platform import Phase, Platform
 from dataplatform.system.topology import ConfigurationError, SystemOptions, Topology, load_topology
@@ -254,7 +254,7 @@ def test_a_start_that_takes_too_long_leaves_nothing_behind(
     data_dir: Path, topology: Topology, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "START_TIMEOUT", 0.5)
-    monkeypatch.setattr(Bookkeeper, "_opened", lambda self: None)  # so it never says that it is ready
+    monkeypatch.setattr(CoinGeckoSource, "_opened", lambda self: None)  # so it never says that it is ready
     with no_thread_left_behind():
         with pytest.raises(Transient, match=r"not ready within 0\.5 s"):
             Platform.start(topology, demo=True, data_dir=data_dir)
@@ -265,9 +265,9 @@ def test_a_start_that_gives_up_says_why_and_leaves_nothing_behind(
     data_dir: Path, topology: Topology, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(self: Agent) -> None:
-        raise RuntimeError("no books today")
+        raise RuntimeError("no prices today")
 
-    monkeypatch.setattr(Bookkeeper, "_open", fail)
+    monkeypatch.setattr(CoinGeckoSource, "_open", fail)
     impatient = Topology(
         system=SystemOptions(restarts=0),
         clients=topology.clients,
@@ -276,7 +276,7 @@ def test_a_start_that_gives_up_says_why_and_leaves_nothing_behind(
         routes=topology.routes,
     )
     with no_thread_left_behind():
-        with pytest.raises(Transient, match="bookkeeper crashed: RuntimeError: no books today"):
+        with pytest.raises(Transient, match="coingecko crashed: RuntimeError: no prices today"):
             Platform.start(impatient, demo=True, data_dir=data_dir)
         assert_free(data_dir)
 

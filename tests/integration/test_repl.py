@@ -199,10 +199,11 @@ def test_a_platform_that_is_drained_by_somebody_else_says_so_to_who_types(data_d
 def test_a_platform_that_gives_up_says_why_to_who_types_and_exits_1(data_dir: Path) -> None:
     with at_prompt("--demo", "--repl", "--data-dir", str(data_dir)) as typist:
         typist.prompt()
-        crash = 'platform.address("bookkeeper").tell("boom")'
+        typist.type("from pykka.messages import ProxyCall")
+        crash = """platform.address("coingecko").tell(ProxyCall(("count",), ("crashes", "a bug"), {}))"""
         shown = typist.type(f"while platform.reason is None: {crash}; platform.wait_end(0.1)")
-        typist.see(r"the platform gave up: bookkeeper crashed")
+        typist.see(r"the platform gave up: coingecko crashed")
         assert "Traceback" not in shown
         typist.press("\x04")
         assert typist.end() == 1, typist.text
-        assert re.search(r"gave up: bookkeeper crashed", typist.text.rstrip().splitlines()[-1])
+        assert re.search(r"gave up: coingecko crashed", typist.text.rstrip().splitlines()[-1])

@@ -4,6 +4,7 @@ from pykka import Timeout
 
 from dataplatform.base.agent.agent import Agent
 from dataplatform.base.agent.backoff import Backoff, BackoffPolicy
+from dataplatform.base.agent.bulkhead import Bulkhead
 from dataplatform.base.agent.child import ChildSpec, Intensity, Link, Restart, Strategy
 from dataplatform.base.agent.clock import Clock, ManualClock, SystemClock
 from dataplatform.base.agent.context import Context, Runtime
@@ -36,6 +37,7 @@ __all__ = [
     "Answer",
     "Backoff",
     "BackoffPolicy",
+    "Bulkhead",
     "Call",
     "ChildSpec",
     "Clock",

@@ -26,8 +26,8 @@ T = TypeVar("T")
 class Entry:
     """What is known of a name: the actor that runs under it now, if any, and the vitals of the latest one.
 
-    `incarnation` counts all actors that had the name; `gone` is set when the clean-up of this one is over, `ended`
-    when nobody will start another.
+    `incarnation` counts all actors that had the name, `supervisor` is who starts them, None for a root; `gone` is set
+    when the clean-up of this one is over, `ended` when nobody will start another.
     """
 
     kind: str
@@ -36,6 +36,7 @@ class Entry:
     ref: pykka.ActorRef[Any] | None = None
     gone: threading.Event = field(factory=threading.Event)
     ended: bool = False
+    supervisor: str | None = None
 
     def why_absent(self) -> str:
         """Say why no actor answers under the name."""

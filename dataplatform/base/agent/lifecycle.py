@@ -61,6 +61,7 @@ class Child:
 
     spec: ChildSpec
     crashes: CrashLog
+    supervisor: str
     want: Want = Want.UP
     phase: Phase = Phase.DOWN
     incarnation: int = 0
@@ -113,7 +114,7 @@ class Child:
         stuck, runtime = self._context.vitals, self._context.runtime
         vitals = Vitals(State.FAILED, runtime.clock.now(), last_error=str(error), handled=stuck.handled)
         vitals.counters.update(stuck.counters)
-        self._entry = Entry(self.spec.kind, self._entry.incarnation, vitals)
+        self._entry = Entry(self.spec.kind, self._entry.incarnation, vitals, supervisor=self.supervisor)
         runtime.directory.enter(self.name, self._entry)
 
     def settle(self) -> None:
@@ -136,7 +137,7 @@ class Child:
         if before is not None:
             vitals.last_error = before.vitals.last_error
             vitals.counters.update(before.vitals.counters)
-        self._entry = Entry(self.spec.kind, before.incarnation + 1 if before else 1, vitals)
+        self._entry = Entry(self.spec.kind, before.incarnation + 1 if before else 1, vitals, supervisor=self.supervisor)
         directory.enter(self.name, self._entry)
 
     def _bury_unborn(self, context: Context, bug: BaseException) -> None:

@@ -63,6 +63,11 @@ class Supervisor(Agent):
     It is `Ready` when all of them are. `Drain` stops them in reverse; when the intensity is exceeded it does the same
     by itself and then dies of `GaveUp`, which its own supervisor (or, at the root, the process) is told.
 
+    Which crashes may end a platform: those of the root's own children, which are the flow (servers, clients, targets
+    and sources), when they exceed the root's intensity together; and bugs of a supervisor itself. What answers
+    questions from outside (views of topics, services such as the MCP server and its readers, the control socket, the
+    counts in the status) crashes in a `Bulkhead`, which pauses instead of giving up, and never ends it.
+
     >>> from queue import SimpleQueue
     >>> from types import SimpleNamespace
     >>> from dataplatform.base.agent import Runtime
@@ -99,7 +104,7 @@ class Supervisor(Agent):
         self._intensity = intensity or Intensity()
         self._crashes = CrashLog(self._intensity.within)
         in_order = sorted(children, key=lambda spec: spec.stage)
-        self._children = {spec.name: Child(spec, CrashLog(self._intensity.within)) for spec in in_order}
+        self._children = {spec.name: Child(spec, CrashLog(self._intensity.within), self.name) for spec in in_order}
         self._stages = sorted({spec.stage for spec in children})
         self._links = tuple(links)
         self._strategy = Strategy(strategy)
@@ -141,9 +146,7 @@ class Supervisor(Agent):
         return None
 
     def _drain(self) -> None:
-        for child in self._children.values():
-            child.want = Want.DRAINED
-        self._reconcile()
+        self._want_drained()
 
     def _close(self) -> None:
         """Stop whatever still runs, in reverse: after a crash of the supervisor itself, or a stop without a drain."""
@@ -213,7 +216,7 @@ class Supervisor(Agent):
         now = self.clock.monotonic()
         crashes, of_child = self._crashes.add(now), child.crashes.add(now)
         if self._gave_up is None and crashes > self._intensity.restarts:
-            self._give_up(child, failure, crashes)
+            self._give_up(self._too_often(child, failure, crashes))
             return
         delay = self.context.runtime.backoff.delay(of_child)
         child.phase = Phase.BACKOFF
@@ -222,15 +225,28 @@ class Supervisor(Agent):
         for sibling in siblings(self._strategy, child, list(self._children.values())):
             sibling.want = Want.DOWN  # `_reconcile` wants it up again when all of them are down
 
-    def _give_up(self, child: Child, failure: BaseException | None, crashes: int) -> None:
+    def _too_often(self, child: Child, failure: BaseException | None, crashes: int) -> GaveUp:
         cause = f"{type(failure).__name__}: {failure}" if failure else "it stopped without being asked to"
-        self._gave_up = GaveUp(
+        return GaveUp(
             f"{child.name} crashed: {cause} (crash {crashes} under {self.name} within {self._intensity.within:g} s)"
         )
-        self._vitals.last_error = str(self._gave_up)
-        self.log.error("giving up", reason=str(self._gave_up))
+
+    def _give_up(self, reason: GaveUp) -> None:
+        self._gave_up = reason
+        self._vitals.last_error = str(reason)
+        self.log.error("giving up", reason=str(reason))
         self.become(State.DRAINING)
-        self._drain()
+        self._want_drained()
+
+    def _want_drained(self) -> None:
+        for child in self._children.values():
+            child.want = Want.DRAINED
+        self._reconcile()
+
+    def _forget_crashes(self) -> None:
+        self._crashes = CrashLog(self._intensity.within)
+        for child in self._children.values():
+            child.crashes = CrashLog(self._intensity.within)
 
     def _restart_child(self, name: str) -> Result[None]:
         child = self._children.get(name)
@@ -254,11 +270,12 @@ class Supervisor(Agent):
         if self.state is State.DRAINING:
             self._all_down()
             return
+        if not self._may_start():
+            return
         for child in self._children.values():
             child.want = Want.UP
-        if self._bring_up() and not self._told_ready:
-            self._told_ready = True
-            self.ready()
+        if self._bring_up():
+            self._all_up()
 
     def _take_down(self) -> bool:
         """Take the next steps down; `True` when everything unwanted is down."""
@@ -290,6 +307,18 @@ class Supervisor(Agent):
             if any(child.phase not in {Phase.RUNNING, Phase.DONE} for child in children):
                 return False
         return True
+
+    def _may_start(self) -> bool:
+        """Tell whether children that are down are to be started now; they always are, but in a bulkhead."""
+        return True
+
+    def _all_up(self) -> None:
+        self._say_ready()
+
+    def _say_ready(self) -> None:
+        if not self._told_ready:
+            self._told_ready = True
+            self.ready()
 
     def _all_down(self) -> None:
         if self._gave_up is not None:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypeAlias, assert_never
 
 from attrs import frozen
 
-from dataplatform.base.agent import Agent, ChildSpec, Context, State, Supervisor
+from dataplatform.base.agent import Agent, Bulkhead, ChildSpec, Context, State
 from dataplatform.base.http import HttpSettings
 from dataplatform.base.mcp.loop import LoopThread
 from dataplatform.dsl.registry import supported
@@ -85,7 +85,7 @@ class McpService(Agent):
 
     @classmethod
     def part(cls, name: str, options: McpServerOptions, surroundings: Surroundings) -> tuple[ChildSpec, ...]:
-        """Return the readers under a supervisor of their own, and the service."""
+        """Return the readers in a bulkhead of their own, and the service: neither crashes with the other."""
         readers = [
             spec
             for source, place in surroundings.sources.items()
@@ -93,7 +93,7 @@ class McpService(Agent):
         ]
         restart = "transient" if options.transport == "stdio" else "permanent"
         service = cls.child(name, options, surroundings, restart=restart)
-        return (*([Supervisor.child(f"{name}.readers", readers, kind=GATEWAY)] if readers else []), service)
+        return (*([Bulkhead.child(f"{name}.readers", readers)] if readers else []), service)
 
     # Life
 

@@ -73,10 +73,10 @@ class RedpandaSource(BaseReader):
         return Part(
             (
                 RedpandaConsumer.child(consumer, connection.settings, subscription),
-                TopicView.child(view, connection.settings, spec),
                 cls.child(name, options, consumer, outbox, view),
             ),
             consumer,
+            (TopicView.child(view, connection.settings, spec),),
         )
 
     @classmethod

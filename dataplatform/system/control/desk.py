@@ -43,7 +43,8 @@ __all__ = ["Desk"]
 T = TypeVar("T")
 TABLES = "status() names the tables; a name with capitals needs double quotes"
 LOOK = 0.05  # seconds between looks at an agent that restarts
-NEVER_RESTARTED = {ROOT: "it restarts the others", "control": "requests come by it"}
+BY_CONTROL = "requests come by it"
+NEVER_RESTARTED = {ROOT: "it restarts the others", "control": BY_CONTROL, "control.supervisor": BY_CONTROL}
 READING = re.compile(r"(?>\s|\(|--[^\n]*|/\*.*?\*/)*+(select|with|values|table)\b", re.IGNORECASE | re.DOTALL)
 
 
@@ -124,15 +125,16 @@ class Desk:
         )
 
     def _restart(self, name: str, timeout: float) -> Result[None]:
-        """Have the supervisor restart an agent, and wait until it runs again."""
+        """Have an agent's supervisor restart it, and wait until it runs again."""
         if name in NEVER_RESTARTED:
             remedy = "drain the platform and start it again"
             return Failure(Permanent("unsupported", f"{name} is not restarted: {NEVER_RESTARTED[name]}", remedy=remedy))
         deadline = time.monotonic() + timeout
-        before = self.platform.address(name).status()
-        if before is None:
-            return Failure(_nobody("agent", name, self.platform.runtime.directory.names()))
-        answer = self.platform.address(ROOT).ask(RestartChild(name), timeout)
+        directory = self.platform.runtime.directory
+        before, entry = directory.status(name), directory.entry(name)
+        if before is None or entry is None:
+            return Failure(_nobody("agent", name, directory.names()))
+        answer = directory.address(entry.supervisor or ROOT).ask(RestartChild(name), timeout)
         if isinstance(answer, Failure):
             return answer
         while time.monotonic() < deadline:

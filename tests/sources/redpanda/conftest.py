@@ -53,7 +53,7 @@ def reader(agents: Solo, broker: Broker, name: str, **options: Any) -> ReaderPro
     """Start all agents of a source."""
     connection = Connection("redpanda", "redpanda", broker.settings)
     part = RedpandaSource.part(name, RedpandaSourceOptions(client="redpanda", **options), connection, None)
-    for spec in part.specs:
+    for spec in (*part.apart, *part.specs):
         context = Context(spec.name, agents.runtime, agents.parent)
         entry = Entry(spec.kind, 1, context.vitals)
         agents.runtime.directory.enter(spec.name, entry)

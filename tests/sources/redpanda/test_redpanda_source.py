@@ -242,9 +242,6 @@ def test_every_kind_can_be_read() -> None:
 def test_a_source_brings_along_a_consumer_of_its_own_and_a_view(light: bool) -> None:  # noqa: FBT001
     connection = Connection("redpanda", "redpanda", RedpandaSettings(["127.0.0.1:1"], light=light), ())
     part = RedpandaSource.part("topics", RedpandaSourceOptions(client="redpanda"), connection, None)
-    assert [(spec.name, spec.kind) for spec in part.specs] == [
-        ("topics.consumer", "client"),
-        ("topics.view", "client"),
-        ("topics", "source"),
-    ]
+    assert [(spec.name, spec.kind) for spec in part.specs] == [("topics.consumer", "client"), ("topics", "source")]
+    assert [(spec.name, spec.kind) for spec in part.apart] == [("topics.view", "client")]
     assert part.client == "topics.consumer"
