@@ -39,7 +39,6 @@ client = "redpanda"
 
 [[routes]]
 from = "spot"
-from tests.support.waiting import DEADLINE
 to = ["stream"]
 """
 

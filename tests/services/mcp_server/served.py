@@ -57,7 +57,6 @@ tokens = [
 
 [[routes]]
 from = "coingecko"
-from tests.support.waiting import DEADLINE
 to = ["database"]
 """
 
