@@ -85,7 +85,7 @@ def test_the_status_is_shown_and_as_json(story: Story) -> None:
     story.arrive()
     shown = story.command("status")
     assert shown.exit_code == 0, shown.stderr
-    assert re.search(r"^topics → database( +[\d,]+){4}$", shown.stdout, re.MULTILINE)
+    assert re.search(r"^topics → database( +[\d,]+){5}$", shown.stdout, re.MULTILINE)
     status = json.loads(story.command("status", "--json").stdout)
     assert status["phase"] == "running"
     assert {agent["name"]: agent["state"] for agent in status["agents"]}["topics"] == "running"

@@ -99,8 +99,8 @@ def test_the_table_shows_agents_routes_and_at_least_20_prices(demo: Session) -> 
     text = "\n".join(lines)
     for name in ("supervisor", "postgres", "broker", "redpanda.producer", "timescale.1", "coingecko", "topics"):
         assert re.search(rf"^{name} +\w+ +running", text, re.MULTILINE), name
-    assert re.search(r"^coingecko → stream( +[\d,]+){5}$", text, re.MULTILINE)
-    assert re.search(r"^topics → database( +[\d,]+){5}$", text, re.MULTILINE)
+    assert re.search(r"^coingecko → stream( +[\d,]+){6}$", text, re.MULTILINE)
+    assert re.search(r"^topics → database( +[\d,]+){6}$", text, re.MULTILINE)
     assert len(re.findall(r"\S+ +[\d,.]+ +[+-]\d+\.\d\d %", text)) >= 20
 
 
