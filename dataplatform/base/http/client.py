@@ -22,7 +22,7 @@ from dataplatform.base.http.exchange import Exchange
 from dataplatform.base.http.messages import Get, Response
 from dataplatform.base.http.settings import HttpSettings
 from dataplatform.base.http.shown import origin
-from dataplatform.errors import Permanent, Transient
+from dataplatform.errors import Transient
 from dataplatform.result import Failure, Result, Success
 
 __all__ = ["HttpClient"]
@@ -125,16 +125,11 @@ class HttpClient(Agent):
                 return
             case Failure(Transient(code="stopping")):
                 return
-            case Failure(Transient() as error):
-                self._pause(error.retry_after)
-                self.degrade(error, error.retry_after)
-            case Failure(Permanent(code="unauthorized") as refusal):
-                self.degrade(refusal)
+            case Failure(error) if not error.of_question:
+                pause = error.retry_after if isinstance(error, Transient) else None
+                self._paused_until = self.clock.monotonic() + (pause or 0.0)
+                self.degrade(error, pause)
         self.count("errors")
-
-    def _pause(self, seconds: float | None) -> None:
-        if seconds is not None:
-            self._paused_until = self.clock.monotonic() + seconds
 
 
 def _last_result(state: RetryCallState) -> Any:

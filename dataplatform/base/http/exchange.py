@@ -61,7 +61,7 @@ class Exchange:
             timeout = (min(self._settings.connect_timeout, left), left)
             with self._session.get(url, params=params, timeout=timeout, stream=True, allow_redirects=False) as response:
                 if not response.is_redirect:
-                    return self._read(response, due)
+                    return self._read(response, get, due)
                 target = self._target(response)
             if target is None:
                 message = f"{shown_url(url, self._settings.secrets)} redirects to another server"
@@ -78,11 +78,11 @@ class Exchange:
             return None
         return None if leaks else target
 
-    def _read(self, response: requests.Response, due: float) -> Result[Response]:
+    def _read(self, response: requests.Response, get: Get, due: float) -> Result[Response]:
         headers = {name.lower(): value for name, value in response.headers.items()}
         if response.status_code // 100 != 2:  # noqa: PLR2004  2xx, as RFC 9110 writes it
             answer = Answer(response.url, response.status_code, headers, _beginning(response, due))
-            return Failure(of_answer(answer, self._settings, self._clock.now()))
+            return Failure(of_answer(answer, self._settings, self._clock.now(), get.meanings))
         body, limit = _body(response, self._settings.max_body, due), self._settings.max_body
         if len(body) > limit:
             message = f"{origin(response.url)} answered more than {limit} bytes"

@@ -6,11 +6,9 @@ The codes of a `Transient` are timeout, unreachable, cut, server_error, rate_lim
 
 from __future__ import annotations
 
-import math
 import ssl
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import TypeAlias
 
 import urllib3.exceptions as low
@@ -19,13 +17,14 @@ from requests import exceptions as high
 
 from dataplatform.base.http.settings import HttpSettings
 from dataplatform.base.http.shown import excerpt, origin, shown_text, shown_url
-from dataplatform.errors import Permanent, PlatformError, Transient, of_status
+from dataplatform.base.net.pauses import retry_after
+from dataplatform.base.net.refusals import Meaning, of_status
+from dataplatform.errors import Permanent, PlatformError, Transient
 
-__all__ = ["EXPECTED", "Answer", "of_answer", "of_exception", "retry_after"]
+__all__ = ["EXPECTED", "Answer", "of_answer", "of_exception"]
 
 EXPECTED = (high.RequestException, low.HTTPError, low.ProxySchemeUnsupported, OSError)
 NO_TLS = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"}  # as OpenSSL calls it
-LONGEST_PAUSE = 3600.0  # seconds; a server that asks for more is asked again after an hour all the same
 
 Classes: TypeAlias = tuple[type[BaseException], ...]
 TIMEOUT: Classes = (high.Timeout, low.TimeoutError)
@@ -76,43 +75,19 @@ def of_exception(error: BaseException, settings: HttpSettings) -> PlatformError:
     return Permanent("bad_request", f"{host} cannot be asked: {reason}", remedy="check base_url and the environment")
 
 
-def of_answer(answer: Answer, settings: HttpSettings, now: datetime) -> PlatformError:
+def of_answer(answer: Answer, settings: HttpSettings, now: datetime, meanings: Sequence[Meaning] = ()) -> PlatformError:
     """Turn an answer that is no success into an error that says where it came from and what it said."""
     said = excerpt(answer.body, settings.secrets)
-    what = f"{shown_url(answer.url, settings.secrets)} answered {answer.status}" + (f": {said}" if said else "")
     return of_status(
         answer.status,
-        what,
-        blocked=_is_cloudflare_page(answer),
+        f"{shown_url(answer.url, settings.secrets)} answered {answer.status}" + (f": {said}" if said else ""),
+        answer.body.decode(errors="replace"),
+        headers=answer.headers,
+        meanings=meanings,
         retry_after=retry_after(answer.headers.get("retry-after", ""), now),
         key=f"check that the API key (header {settings.api_key_header}) is valid for {origin(answer.url)}",
         rate="lower rate_per_minute, or use an API key with a higher limit",
     )
-
-
-def retry_after(value: str, now: datetime) -> float | None:
-    """Read a `Retry-After` header (RFC 9110, section 10.2.3) as seconds from `now`, at most an hour.
-
-    >>> retry_after("119", datetime(2026, 1, 1, tzinfo=UTC))
-    119.0
-    >>> retry_after("Thu, 01 Jan 2026 00:00:30 GMT", datetime(2026, 1, 1, tzinfo=UTC))
-    30.0
-    """
-    value = value.strip()
-    if value.isascii() and value.isdigit():
-        return min(float(value), LONGEST_PAUSE)
-    try:
-        due = parsedate_to_datetime(value)
-    except (ValueError, OverflowError):
-        return None
-    seconds = ((due if due.tzinfo else due.replace(tzinfo=UTC)) - now).total_seconds()
-    return min(max(0.0, float(math.ceil(seconds))), LONGEST_PAUSE)
-
-
-def _is_cloudflare_page(answer: Answer) -> bool:
-    is_html = "html" in answer.headers.get("content-type", "") or answer.body.lstrip().startswith(b"<")
-    server = answer.headers.get("server", "").lower()
-    return is_html and (server == "cloudflare" or "cf-ray" in answer.headers or b"cloudflare" in answer.body.lower())
 
 
 def _reason(root: BaseException) -> str:

@@ -11,6 +11,7 @@ from attrs import field, frozen
 
 from dataplatform.base.agent import Request
 from dataplatform.base.misfit import misfit, require_json
+from dataplatform.base.net.refusals import Meaning
 from dataplatform.errors import Permanent, Transient
 
 if TYPE_CHECKING:
@@ -72,9 +73,12 @@ class Response:
 class Get(Request[Response]):
     """Fetches `path` under the client's base URL, with query parameters in the given order.
 
+    `meanings` are those of the API's own error codes that are not plain from the HTTP status.
+
     >>> Get("/simple/price", (("ids", "bitcoin"), ("vs_currencies", "usd"))).path
     '/simple/price'
     """
 
     path: str = field(validator=_can_be_sent)
     params: tuple[tuple[str, str], ...] = field(default=(), validator=_can_be_sent)
+    meanings: tuple[Meaning, ...] = field(default=(), repr=False)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 
 from mcp import Client
@@ -31,25 +29,25 @@ def list_tools(session: Session) -> Result[tuple[Tool, ...]]:
     return listed
 
 
-def call_tool(session: Session, call: CallTool, now: Callable[[], datetime]) -> Result[ToolAnswer]:
+def call_tool(session: Session, call: CallTool) -> Result[ToolAnswer]:
     """Answer what the tool answers; of an error that may come of an unknown tool, find out whether it does."""
-    result = _called(session, call, now)
+    result = _called(session, call)
     if _may_be_unknown(session, result):
         return _unknown(session, call.name) or result
     return result
 
 
-def call_any_of(session: Session, request: CallAnyOf, now: Callable[[], datetime]) -> Result[ToolAnswer]:
+def call_any_of(session: Session, request: CallAnyOf) -> Result[ToolAnswer]:
     """Call the first tool that the server has; where it has other tools than when it was asked last, by those."""
     known = session.tools
     if known is None and isinstance(listed := list_tools(session), Failure):
         return listed
-    result = _first_of(session, request, now)
+    result = _first_of(session, request)
     if known is None or not (_may_be_unknown(session, result) or result == Failure(request.otherwise)):
         return result
     if isinstance(list_tools(session), Failure) or session.tools == known:
         return result
-    return _first_of(session, request, now)
+    return _first_of(session, request)
 
 
 async def _tools(client: Client) -> tuple[Tool, ...]:
@@ -63,18 +61,18 @@ async def _tools(client: Client) -> tuple[Tool, ...]:
     raise RuntimeError(f"its list of tools has more than {PAGES} pages")
 
 
-def _first_of(session: Session, request: CallAnyOf, now: Callable[[], datetime]) -> Result[ToolAnswer]:
+def _first_of(session: Session, request: CallAnyOf) -> Result[ToolAnswer]:
     fitting = (call for call in request.calls if call.name in (session.tools or ()))
     call = next(fitting, None)
-    return Failure(request.otherwise) if call is None else _called(session, call, now)
+    return Failure(request.otherwise) if call is None else _called(session, call)
 
 
-def _called(session: Session, call: CallTool, now: Callable[[], datetime]) -> Result[ToolAnswer]:
+def _called(session: Session, call: CallTool) -> Result[ToolAnswer]:
     answer = session.ask(lambda client: client.call_tool(call.name, dict(call.arguments)))
     if isinstance(answer, Failure):
         return answer
     assert isinstance(answer.data, CallToolResult)
-    return _read(session, call.name, answer.data, now())
+    return _read(session, call, answer.data)
 
 
 def _may_be_unknown(session: Session, result: Result[Any]) -> bool:
@@ -82,15 +80,15 @@ def _may_be_unknown(session: Session, result: Result[Any]) -> bool:
     return isinstance(result, Failure) and result.error.code in MAY_BE_UNKNOWN and not session.lost
 
 
-def _read(session: Session, name: str, answer: CallToolResult, now: datetime) -> Result[ToolAnswer]:
+def _read(session: Session, call: CallTool, answer: CallToolResult) -> Result[ToolAnswer]:
     text = "\n".join(content.text for content in answer.content if isinstance(content, TextContent))
     if len(text.encode(errors="replace")) > session.settings.max_text:
         return Failure(failures.of_size(session.settings))
     failure = told_failure(answer.meta, session.settings.secrets) if answer.is_error else None
     if failure is None and (answer.is_error or texts.tells_error(text)):
-        return Failure(texts.of_answer(text, name, session.settings))
-    server = session.identity
-    return Success(ToolAnswer(text, answer.structured_content, server.name, server.version, now, name, failure))
+        return Failure(texts.of_answer(text, call.name, session.settings, call.meanings))
+    server, now = session.identity, session.clock.now()
+    return Success(ToolAnswer(text, answer.structured_content, server.name, server.version, now, call.name, failure))
 
 
 def _unknown(session: Session, name: str) -> Failure | None:

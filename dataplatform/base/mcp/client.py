@@ -9,7 +9,7 @@ from dataplatform.base.mcp.loop import Interrupted, LoopThread, Overdue
 from dataplatform.base.mcp.messages import CallAnyOf, CallTool, ListTools, ServerInfo, ToolAnswer
 from dataplatform.base.mcp.settings import McpSettings
 from dataplatform.base.mcp.shown import shown_url
-from dataplatform.errors import Permanent, PlatformError, Transient
+from dataplatform.errors import PlatformError, Transient
 from dataplatform.result import Failure, Result, Success, is_failure
 
 if TYPE_CHECKING:
@@ -21,17 +21,17 @@ McpMessage: TypeAlias = ListTools | CallTool | CallAnyOf | ServerInfo
 
 REPLACING = 3.5  # seconds for a lost session to end, a stubborn child process killed, before there is another
 CLOSING, KILLING, ENDING = 0.5, 0.2, 0.15  # seconds for the session and the event loop: platforms give a client 0.9
-LASTING = {"unauthorized", "no_endpoint", "no_command"}  # what is shown until somebody has mended it
 
 
 class McpClient(Agent):
     """Answers `ListTools`, `CallTool`, `CallAnyOf` and `ServerInfo`; `failures` lists the codes of its failures.
 
     It connects at the first request, and asks one request at a time. What a tool of another platform fails with is
-    answered as it was there; the client is none the worse for it. A session that has failed is closed, and the next
-    request opens another. When the server has asked for a pause (`rate_limited`), nothing is sent, and `retry_after`
-    tells when to come back. Any request is answered in `settings.longest` seconds. Its counters: requests sent,
-    sessions opened, errors answered, bytes of text received, and throttled requests, which were not sent.
+    answered as it was there. No error of the question leaves the client less healthy than it was (`net.refusals`). A
+    session that has failed is closed, and the next request opens another. When the server has asked for a pause
+    (`rate_limited`), nothing is sent, and `retry_after` tells when to come back. Any request is answered in
+    `settings.longest` seconds. Its counters: requests sent, sessions opened, errors answered, bytes of text received,
+    and throttled requests, which were not sent.
 
         McpClient.child("coingecko-mcp", McpSettings(url="https://mcp.api.coingecko.com/mcp"))
         ...
@@ -93,9 +93,9 @@ class McpClient(Agent):
             case ListTools():
                 return self._asking.list_tools(session)
             case CallTool():
-                return self._asking.call_tool(session, message, self.clock.now)
+                return self._asking.call_tool(session, message)
             case CallAnyOf():
-                return self._asking.call_any_of(session, message, self.clock.now)
+                return self._asking.call_any_of(session, message)
             case ServerInfo():
                 return Success(session.identity)
             case _:
@@ -114,7 +114,7 @@ class McpClient(Agent):
                 return Failure(Transient("stopping", f"{self.name} is stopping"))
             except Overdue:
                 return Failure(Transient("unreachable", f"the last connection to {self._server} has not ended"))
-        self._session = session = self._new_session(self._settings, self._loop, self._mode)
+        self._session = session = self._new_session(self._settings, self._loop, self.clock, self._mode)
         self.count("sessions")
         error = session.open()
         if error is None:
@@ -131,16 +131,11 @@ class McpClient(Agent):
                 return
             case Failure(Transient(code="stopping")):
                 return
-            case Failure(Transient() as error):
-                self._pause(error.retry_after)
-                self.degrade(error, error.retry_after)
-            case Failure(Permanent(code=code) as refusal) if code in LASTING:
-                self.degrade(refusal)
+            case Failure(error) if not error.of_question:
+                pause = error.retry_after if isinstance(error, Transient) else None
+                self._paused_until = self.clock.monotonic() + (pause or 0.0)
+                self.degrade(error, pause)
         self.count("errors")
-
-    def _pause(self, seconds: float | None) -> None:
-        if seconds is not None:
-            self._paused_until = self.clock.monotonic() + seconds
 
 
 def _told(result: Result[Any]) -> Result[Any]:

@@ -11,22 +11,26 @@ import errno
 import os
 import re
 from collections.abc import Iterator
+from datetime import datetime
 from http import HTTPStatus
 
 import anyio
 import httpx2
 from attrs import frozen
 from mcp import MCPError
-from mcp.types import CONNECTION_CLOSED
+from mcp.types import CONNECTION_CLOSED, INVALID_REQUEST, PARSE_ERROR, REQUEST_TIMEOUT
 
 from dataplatform.base.mcp.settings import McpSettings
 from dataplatform.base.mcp.shown import shown_text
-from dataplatform.base.mcp.texts import KEY, LONGEST_PAUSE, is_blocking_page, server_of
+from dataplatform.base.mcp.texts import KEY, server_of
 from dataplatform.base.mcp.watch import Refusal
-from dataplatform.errors import Permanent, PlatformError, Transient, of_status
+from dataplatform.base.net.pauses import retry_after
+from dataplatform.base.net.refusals import of_status
+from dataplatform.errors import Permanent, PlatformError, Transient
 
-__all__ = ["Evidence", "of_evidence", "of_refusal", "of_size", "retry_after"]
+__all__ = ["BROKEN", "Evidence", "of_evidence", "of_refusal", "of_size"]
 
+BROKEN = {CONNECTION_CLOSED, REQUEST_TIMEOUT, PARSE_ERROR, INVALID_REQUEST}  # codes after which a session is of no use
 NO_PROGRAM = {errno.ENOENT, errno.EACCES, errno.ENOTDIR, errno.ENOEXEC}
 TOO_LARGE = re.compile(r"exceeded the \d+ byte limit")
 
@@ -56,7 +60,8 @@ def of_evidence(evidence: Evidence, settings: McpSettings, limit: float) -> Plat
     words, reason = evidence.last_words, shown_text(_reason(error), settings.secrets)
     match error:
         case OSError(errno=code) if code in NO_PROGRAM and settings.transport == "stdio":
-            return Permanent("no_command", f"cannot start {server}: {reason}", remedy="check command, args and PATH")
+            remedy = "check command, args and PATH"
+            return Permanent("no_command", f"cannot start {server}: {reason}", remedy=remedy, of_question=False)
         case httpx2.UnsupportedProtocol() | httpx2.InvalidURL():
             return Permanent("bad_request", f"{server} cannot be asked: {reason}", remedy="check url")
         case httpx2.TimeoutException() | TimeoutError():
@@ -66,7 +71,7 @@ def of_evidence(evidence: Evidence, settings: McpSettings, limit: float) -> Plat
         case httpx2.ConnectError() | httpx2.ProxyError():
             return Transient("unreachable", f"cannot reach {server}: {reason}")
         case MCPError(code=code) if code != CONNECTION_CLOSED:
-            return Transient("protocol", f"{server} answered an error: {reason}")
+            return Transient("protocol", f"{server} answered an error: {reason}", of_question=code not in BROKEN)
         case None | MCPError() | OSError() | httpx2.HTTPError() | anyio.ClosedResourceError() | anyio.EndOfStream():
             if evidence.connecting:
                 return Transient("unreachable", f"cannot reach {server}: {words or reason}")
@@ -80,32 +85,22 @@ def of_size(settings: McpSettings) -> PlatformError:
     return Permanent("too_large", message, remedy="ask for less, or raise max_text")
 
 
-def of_refusal(refusal: Refusal, settings: McpSettings, *, connecting: bool) -> PlatformError:
+def of_refusal(refusal: Refusal, settings: McpSettings, now: datetime, *, connecting: bool) -> PlatformError:
     """Turn a refusal by HTTP into an error; one of a kind not foreseen tells that the session has come to its end."""
-    said = shown_text(refusal.body.decode(errors="replace"), settings.secrets)
+    text = refusal.body.decode(errors="replace")
+    said = shown_text(text, settings.secrets)
     what = f"{server_of(settings)} answered {refusal.status}" + (f": {said}" if said else "")
-    pause = retry_after(refusal.headers.get("retry-after", ""))
+    pause = retry_after(refusal.headers.get("retry-after", ""), now)
     if refusal.status in range(300, 400):
         return Permanent("redirected", what, remedy="if that is wanted, put its URL into url")
-    blocked = is_blocking_page(refusal.body.decode(errors="replace"))
     if refusal.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         return Permanent("too_large", what, remedy="send less at a time, or have the server take more")
-    error = of_status(refusal.status, what, blocked=blocked, retry_after=pause, key=KEY)
+    error = of_status(refusal.status, what, text, headers=refusal.headers, retry_after=pause, key=KEY)
     if error.code not in {"bad_request", "not_found"}:
         return error
     if connecting:
-        return Permanent("no_endpoint", what, remedy="check url, and transport")
+        return Permanent("no_endpoint", what, remedy="check url, and transport", of_question=False)
     return Transient("lost", what)
-
-
-def retry_after(value: str) -> float | None:
-    """Read a `Retry-After` header that gives seconds, at most an hour; None for anything else.
-
-    >>> retry_after("119"), retry_after("Thu, 01 Jan 2026 00:00:30 GMT")
-    (119.0, None)
-    """
-    value = value.strip()
-    return min(float(value), LONGEST_PAUSE) if value.isascii() and value.isdigit() else None
 
 
 def _rank(error: BaseException) -> int:

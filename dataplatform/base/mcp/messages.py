@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import field, frozen
 
 from dataplatform.base.agent import Request
+from dataplatform.base.net.refusals import Meaning
 from dataplatform.errors import PlatformError
 
 if TYPE_CHECKING:
@@ -80,12 +81,15 @@ class ListTools(Request[tuple[Tool, ...]]):
 class CallTool(Request[ToolAnswer]):
     """Calls a tool with arguments, a mapping that can be written as JSON.
 
+    Where the tool stands for an API, `meanings` are those of its own error codes that are not plain from their status.
+
     >>> CallTool("get_simple_price", {"ids": "bitcoin", "vs_currencies": "usd"}).name
     'get_simple_price'
     """
 
     name: str = field(validator=[_is_name, _can_be_sent])
     arguments: Mapping[str, Any] = field(factory=dict, converter=_copied, validator=_can_be_sent)
+    meanings: tuple[Meaning, ...] = field(default=(), repr=False)
 
 
 @frozen

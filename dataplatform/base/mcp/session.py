@@ -15,8 +15,9 @@ from mcp import Client, MCPError
 from mcp.client import Transport
 from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
-from mcp.types import CONNECTION_CLOSED, INVALID_REQUEST, PARSE_ERROR, REQUEST_TIMEOUT, Implementation
+from mcp.types import Implementation
 
+from dataplatform.base.agent import Clock
 from dataplatform.base.mcp import failures
 from dataplatform.base.mcp.loop import Interrupted, LoopThread, Overdue
 from dataplatform.base.mcp.messages import ServerIdentity
@@ -34,7 +35,6 @@ FAREWELL = 1.0  # seconds for taking leave of a server over HTTP
 INQUEST = 0.5  # seconds for the connection to say why it was lost
 WRAPPING = 4  # times the size of a text that its message may have: quoted, escaped, and once more as structured content
 SELF = Implementation(name="dataplatform", version=version("dataplatform"))
-BROKEN = {CONNECTION_CLOSED, REQUEST_TIMEOUT, PARSE_ERROR, INVALID_REQUEST}  # codes after which a session is of no use
 
 for _name in ("mcp", "client"):  # the SDK's loggers: what they report is in our failures, and not for the terminal
     logging.getLogger(_name).addHandler(logging.NullHandler())
@@ -51,6 +51,7 @@ class Session:
 
     settings: McpSettings
     loop: LoopThread
+    clock: Clock
     mode: Literal["auto", "legacy"] = "auto"
     identity: ServerIdentity = field(init=False)
     tools: frozenset[str] | None = field(default=None, init=False)
@@ -105,7 +106,7 @@ class Session:
         except CancelledError:
             return Failure(self._failed(None, limit))
         except MCPError as error:
-            if self._watch.refusal is None and error.code not in BROKEN:
+            if self._watch.refusal is None and error.code not in failures.BROKEN:
                 return Failure(failures.of_evidence(failures.Evidence((error,)), self.settings, limit))
             return Failure(self._failed(error, limit))
         except Exception as error:  # noqa: BLE001  whatever the SDK raises is about what the server did
@@ -181,7 +182,7 @@ class Session:
                 held = self.loop.wait([self.ended], INQUEST).result()
         connecting = not self._opened.done()
         if self._watch.refusal:
-            return failures.of_refusal(self._watch.refusal, self.settings, connecting=connecting)
+            return failures.of_refusal(self._watch.refusal, self.settings, self.clock.now(), connecting=connecting)
         evidence = failures.Evidence(
             errors=(*([error] if error else []), *held),
             last_words=self._process.last_words if self._process.ended or connecting else "",

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from dataplatform.base.mcp.settings import McpSettings
 from dataplatform.base.mcp.shown import shown_text, shown_url
-from dataplatform.errors import Permanent, PlatformError, Transient, of_status
+from dataplatform.base.net.pauses import told_pause
+from dataplatform.base.net.refusals import Meaning, of_status
+from dataplatform.errors import Permanent, PlatformError, Transient
 
-__all__ = ["KEY", "LONGEST_PAUSE", "is_blocking_page", "of_answer", "server_of", "tells_error"]
+__all__ = ["KEY", "of_answer", "server_of", "tells_error"]
 
 KEY = "check the API key that the server is given"
-LONGEST_PAUSE = 3600.0  # seconds; a server that asks for more is asked again after an hour all the same
-BEGINNING = 1_000  # characters of a text within which it says what it is
+LONGEST_BEGINNING = 1_000  # characters of a text within which it says what it is
 
 STATUS = re.compile(r"\s*(?:\w*Error: )?([45]\d\d)(?=[\s:]|$)")  # as `404 {…}`, or `Error: 404 {…}` of a program
 UNMARKED = re.compile(r"\s*(?:\w*Error: [45]\d\d\b|[45]\d\d\s+[{<])")  # no other answer begins so
-PAUSE = re.compile(r"\b(?:retry[- ]after|(?:retry|try again) in)\b\D{0,5}(\d{1,5})(?:\s*s|\D|$)", re.IGNORECASE)
 PASSING = (  # what programs in JavaScript say of an API that gave them no whole answer
     ("timeout", re.compile(r"\s*(?:\w*Error: )?Request timed out\b")),
     ("unreachable", re.compile(r"\s*(?:\w*Error: )?(?:Connection error|fetch failed)\b")),
@@ -33,7 +34,7 @@ def tells_error(text: str) -> bool:
     return UNMARKED.match(text) is not None
 
 
-def of_answer(text: str, tool: str, settings: McpSettings) -> PlatformError:
+def of_answer(text: str, tool: str, settings: McpSettings, meanings: Sequence[Meaning] = ()) -> PlatformError:
     """Turn a tool's error into one of ours, by the HTTP status that its text begins with where it stands for an API.
 
     A pause that the text asks for in seconds is obeyed.
@@ -46,23 +47,13 @@ def of_answer(text: str, tool: str, settings: McpSettings) -> PlatformError:
     said = shown_text(text, settings.secrets)
     what = f"{tool} of {server_of(settings)} answered an error" + (f": {said}" if said else "")
     if found := STATUS.match(text):
-        return of_status(int(found[1]), what, blocked=is_blocking_page(text), retry_after=_pause(text), key=KEY)
+        return of_status(int(found[1]), what, text, meanings=meanings, retry_after=told_pause(text), key=KEY)
     for code, words in PASSING:
         if words.match(text):
             return Transient(code, what)
     return Permanent("tool_error", what)
 
 
-def is_blocking_page(text: str) -> bool:
-    """Tell whether a text is, or quotes, a page by which Cloudflare keeps programs away."""
-    return "<" in text[:100] and "cloudflare" in text.lower()
-
-
 def server_of(settings: McpSettings) -> str:
     """Return what a server is called in errors: its URL, or its program."""
     return shown_url(settings.url) if settings.url else f"{settings.command}"
-
-
-def _pause(text: str) -> float | None:
-    found = PAUSE.search(text[:BEGINNING])
-    return min(float(found[1]), LONGEST_PAUSE) if found else None

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 
 from dataplatform.base.mcp.shown import shown_text
-from dataplatform.base.mcp.texts import LONGEST_PAUSE
+from dataplatform.base.net.pauses import bounded
 from dataplatform.errors import Permanent, PlatformError, Transient
 
 __all__ = ["ERROR", "as_meta", "told_failure"]
@@ -50,5 +50,5 @@ def told_failure(meta: Mapping[str, Any] | None, secrets: Collection[str] = ()) 
     if not told.transient:
         return Permanent(told.code, message, remedy=remedy)
     pause = told.retry_after
-    obeyed = None if pause is None or not pause >= 0 else min(pause, LONGEST_PAUSE)
+    obeyed = None if pause is None or not pause >= 0 else bounded(pause)
     return Transient(told.code, message, remedy=remedy, retry_after=obeyed)

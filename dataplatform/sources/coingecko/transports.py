@@ -20,6 +20,7 @@ from dataplatform.base.mcp.texts import of_answer, server_of
 from dataplatform.errors import Permanent
 from dataplatform.sources.coingecko.answers import Answer, source_named
 from dataplatform.sources.coingecko.endpoints import Ask
+from dataplatform.sources.coingecko.plans import MEANINGS
 
 __all__ = ["TRANSPORTS", "Mcp", "Rest", "Transport"]
 
@@ -53,7 +54,7 @@ class Rest:
         return 10.0 if self.settings is None else 2 * self.settings.timeout  # the client may have one in hand
 
     def put(self, ask: Ask) -> Get:
-        return Get(ask.path, tuple((name, _text(value)) for name, value in ask.parameters.items()))
+        return Get(ask.path, tuple((name, _text(value)) for name, value in ask.parameters.items()), MEANINGS)
 
     def read(self, ask: Ask, answer: Response) -> Answer:
         del ask
@@ -73,7 +74,7 @@ class Mcp:
 
     def put(self, ask: Ask) -> CallAnyOf:
         tools = [_tool_call(one) for one in (ask, *ask.instead)]
-        code = CallTool(CODE_TOOL, {"code": code_of(ask)})
+        code = CallTool(CODE_TOOL, {"code": code_of(ask)}, MEANINGS)
         return CallAnyOf((*tools, code), _untold(ask, self.settings))
 
     def read(self, ask: Ask, answer: ToolAnswer) -> Answer:
@@ -81,7 +82,7 @@ class Mcp:
         if answer.tool == CODE_TOOL and (wrapped := _wrapped(body)):
             body = bytes(wrapped.result)
             if body == NULL and wrapped.err_lines:
-                raise of_answer("\n".join(wrapped.err_lines), answer.tool, self.settings)
+                raise of_answer("\n".join(wrapped.err_lines), answer.tool, self.settings, MEANINGS)
         source = source_named(simulated=answer.server_name == SIMULATOR)
         return Answer(_unquoted(body), source, f"{answer.tool} ({ask.path}) of {server_of(self.settings)}")
 
@@ -133,7 +134,7 @@ def _unquoted(body: bytes) -> bytes:
 
 def _tool_call(ask: Ask) -> CallTool:
     coin = {} if ask.coin_id is None else {"id": ask.coin_id}
-    return CallTool(ask.endpoint.tool, {**coin, **ask.parameters})
+    return CallTool(ask.endpoint.tool, {**coin, **ask.parameters}, MEANINGS)
 
 
 def _untold(ask: Ask, settings: McpSettings) -> Permanent:

@@ -340,9 +340,10 @@ def test_a_refused_key_is_shown(server: ScriptedServer, start: Start) -> None:
     assert client.vitals.degraded is not None
 
 
-def test_a_missing_coin_is_no_outage(server: ScriptedServer, start: Start) -> None:
-    server.script.append(answer(404))
-    client = start(base_url=server.url)
+@pytest.mark.parametrize("status", [400, 404, 422, 500])
+def test_a_refusal_of_the_question_is_no_outage(server: ScriptedServer, start: Start, status: int) -> None:
+    server.script.append(answer(status))
+    client = start(base_url=server.url, attempts=1)
     client.fail()
     assert client.vitals.degraded is None
 

@@ -12,7 +12,7 @@ import requests
 import urllib3.exceptions
 
 from dataplatform.base.http import HttpSettings
-from dataplatform.base.http.failures import EXPECTED, Answer, of_answer, of_exception, retry_after
+from dataplatform.base.http.failures import EXPECTED, Answer, of_answer, of_exception
 from dataplatform.errors import Permanent, PlatformError, Transient
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -78,31 +78,6 @@ def test_the_reason_is_the_one_at_the_bottom() -> None:
     bottom.__cause__ = OSError(101, "Network is unreachable")
     top = requests.ConnectionError(urllib3.exceptions.MaxRetryError(None, "/?key=1", bottom))  # type: ignore[arg-type]
     assert of_exception(top, SETTINGS).message == "cannot reach https://api.example: Network is unreachable"
-
-
-@pytest.mark.parametrize(
-    ("value", "seconds"),
-    [
-        ("0", 0.0),
-        (" 119 ", 119.0),
-        ("86400", 3600.0),
-        ("9" * 5000, 3600.0),
-        ("Thu, 01 Jan 2026 00:02:00 GMT", 120.0),
-        ("Thu, 01 Jan 2026 00:02:00 -0000", 120.0),
-        ("Wed, 31 Dec 2025 23:00:00 GMT", 0.0),
-        ("Fri, 01 Jan 2027 00:00:00 GMT", 3600.0),
-        ("", None),
-        ("-5", None),
-        ("1.5", None),
-        ("nan", None),
-        ("\u0661", None),  # a digit, but not an ASCII one
-        ("soon", None),
-        ("Thu, 99 Jan 2026 00:00:00 GMT", None),
-        ("Thu, 01 Jan 99999 00:00:00 GMT", None),
-    ],
-)
-def test_retry_after_is_read_as_seconds_or_as_a_date(value: str, seconds: float | None) -> None:
-    assert retry_after(value, NOW) == seconds
 
 
 @pytest.mark.parametrize("status", [403, 429, 503])

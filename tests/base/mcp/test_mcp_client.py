@@ -190,6 +190,7 @@ def test_an_error_of_the_protocol_is_transient_and_keeps_the_session(start: Star
     assert client.fail(CallTool("error", {"code": code})) == Transient(
         "protocol", f"{sys.executable} answered an error: out of order"
     )
+    assert not client.degraded
     client.call()
     assert client.vitals.counters["sessions"] == 1
 

@@ -68,8 +68,10 @@ def test_a_server_that_died_while_nothing_was_asked_is_replaced_unnoticed(start:
     client = start(**odd())
     client.ask(ServerInfo())
     (process,) = odd_servers()
+    guard = process.parent()
+    assert guard is not None
     process.kill()
-    wait_until_dead(process)
+    wait_until_dead(guard)
     client.call()
     assert client.vitals.counters == {"requests": 2, "sessions": 2, "bytes": 2}
 

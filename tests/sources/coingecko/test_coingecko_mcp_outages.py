@@ -76,12 +76,14 @@ def test_a_child_process_that_is_killed_is_started_again_by_the_next_question() 
     with clocked() as (agents, _):
         reader = over(agents, "coingecko", stdio(sys.executable, *command, connect_timeout=20.0))
         assert get_data(reader.get_current_price("bitcoin").get(timeout=PATIENCE)).source == "simulator"
-        (child,) = (one for one in psutil.Process().children() if set(command) <= set(one.cmdline()))
+        (child,) = (one for one in psutil.Process().children(recursive=True) if set(command) <= set(one.cmdline()))
+        guard = child.parent()
+        assert guard is not None
         child.kill()
-        psutil.wait_procs([child])
+        psutil.wait_procs([child, guard], timeout=PATIENCE)
         again = reader.get_current_price("bitcoin").get(timeout=PATIENCE)
         assert not isinstance(again, Failure), "a process that is known to be dead is replaced before it is asked"
-        assert child.pid not in {one.pid for one in psutil.Process().children()}
+        assert child.pid not in {one.pid for one in psutil.Process().children(recursive=True)}
 
 
 def test_a_server_that_does_not_exist_is_said_to_be_missing() -> None:

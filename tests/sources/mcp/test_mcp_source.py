@@ -221,8 +221,9 @@ def test_a_program_that_was_killed_is_started_again_by_the_questions_that_follow
 
 
 def programs(folder: Path) -> list[psutil.Process]:
-    """Return the child processes that were started with something in the folder."""
-    return [one for one in psutil.Process().children() if str(folder) in " ".join(one.cmdline())]
+    """Return the programs, each below its guard, that were started with something in the folder."""
+    started = [one for guard in psutil.Process().children() for one in guard.children()]
+    return [one for one in started if str(folder) in " ".join(one.cmdline())]
 
 
 @pytest.mark.parametrize(
