@@ -17,7 +17,7 @@ from typing import Any
 
 import psycopg2
 from attrs import define, field
-from psycopg2.extensions import connection, cursor
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE, connection, cursor
 
 __all__ = ["BoundedConnection", "BoundedCursor"]
 
@@ -70,10 +70,18 @@ WATCH = Watch()
 class BoundedConnection(connection):
     """A connection of psycopg2, on which the end of a transaction takes `limit` seconds at most.
 
-    So does each statement of a `BoundedCursor`. Without a limit they are like any other.
+    So does each statement of a `BoundedCursor`. Without a limit they are like any other. Where it is `pooled`, `first`
+    is what each transaction begins with.
     """
 
     limit: float | None = None
+    pooled: bool = False
+    first: str = ""
+
+    def takes_first(self) -> str:
+        """Return what goes before a statement, which is nothing within a transaction, or without one."""
+        begins = self.first and not self.autocommit and self.info.transaction_status == TRANSACTION_STATUS_IDLE
+        return self.first if begins else ""
 
     def commit(self) -> None:
         with self.bounded():
@@ -111,9 +119,11 @@ class BoundedCursor(cursor):
 
     connection: BoundedConnection
 
-    def execute(self, *args: Any, **kwargs: Any) -> None:
+    def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002  psycopg2's name
         with self.connection.bounded():
-            super().execute(*args, **kwargs)
+            if self.name is None:  # else psycopg2 puts its DECLARE before the query
+                query = self.connection.takes_first() + query
+            super().execute(query, vars)
 
     def copy_expert(self, *args: Any, **kwargs: Any) -> None:
         with self.connection.bounded():

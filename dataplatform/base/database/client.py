@@ -17,6 +17,7 @@ from dataplatform.base.database.connecting import connect
 from dataplatform.base.database.errors import explain
 from dataplatform.base.database.making import ensure_positions, ensure_table
 from dataplatform.base.database.measuring import MeasureStorage, measured
+from dataplatform.base.database.portions import Portions
 from dataplatform.base.database.requests import Probe, Query, Rows, RowsWritten, WriteRows
 from dataplatform.base.database.settings import TimescaleSettings
 from dataplatform.base.database.writing import RowWriter
@@ -54,7 +55,7 @@ class TimescaleClient(Agent):
         super().__init__(context)
         self._settings = settings
         self._connection: connection | None = None
-        self._writer = RowWriter(settings.write_strategy)
+        self._writer = RowWriter(Portions(settings.statement_timeout, self._halved), settings.write_strategy)
         self._trying: Timer | None = None
 
     def receive(self, message: Message | TryAgain) -> Result[Any] | None:
@@ -114,6 +115,15 @@ class TimescaleClient(Agent):
         ensure_positions(conn)
         with conn, conn.cursor() as cursor:
             return use(cursor)
+
+    def _halved(self, table: str, rows: int) -> None:
+        self.count("halved")
+        self.log.warning(
+            "a statement took too long, and is halved",
+            table=table,
+            rows=rows,
+            remedy=f"if that lasts, raise statement_timeout ({self._settings.statement_timeout:g} s)",
+        )
 
     def _read(self, conn: connection, query: Query) -> Rows:
         if ";" in query.sql:

@@ -8,11 +8,15 @@ import psycopg2
 
 from dataplatform.errors import Permanent, PlatformError, Transient
 
-__all__ = ["explain"]
+__all__ = ["TOO_MUCH", "explain"]
 
 LONGEST = 300
 UNDEFINED_TABLE = "42P01"
 READ_ONLY = "25006"
+TOO_MUCH = {  # for one statement; of fewer rows it may succeed
+    "57014": "raise statement_timeout of the client, or ask for less at a time",
+    "53200": "give the server more memory, or write less at a time",
+}
 ABOUT_QUERIES = ("0A", "42", READ_ONLY)  # unsupported, syntax and names, writing
 ABOUT_RECORDS = ("22", "23", "44", "54", "P0")  # bad value, constraint, view's check, too large, a trigger's veto
 OUTAGES = ("08", "40", "53", "55", "57", "58", "F0")  # connection, rollback, resources, locks, operator, system
@@ -78,7 +82,7 @@ def explain(error: psycopg2.Error, *, writing: bool) -> PlatformError:
     if not writing and state.startswith(ABOUT_QUERIES):
         return Permanent("rejected", f"PostgreSQL refuses the query: {message}")
     if state.startswith(OUTAGES) or state in TIMED_OUT:
-        return Transient("database", message)
+        return Transient("database", message, remedy=TOO_MUCH.get(state, ""))
     return Permanent("database", message, remedy=OTHER_SHAPE.get(state, ""))
 
 

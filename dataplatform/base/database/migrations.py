@@ -16,7 +16,7 @@ from attrs import frozen
 from psycopg2 import extensions
 from sqlalchemy.exc import DBAPIError
 
-from dataplatform.base.database.connecting import SCHEMA_LOCK, connect
+from dataplatform.base.database.connecting import SCHEMA_LOCK, connect, is_pooled
 from dataplatform.base.database.errors import explain
 from dataplatform.base.database.features import ensure, look
 from dataplatform.base.database.hypertables import Storage
@@ -83,10 +83,25 @@ def _migrate(connection: sa.Connection, storage: Storage) -> Migrated:
 
 
 def _lock(connection: sa.Connection) -> None:
-    """Take the lock for as long as the connection lives, however long another has it."""
-    with connection.begin():
-        connection.execute(sa.text("SET LOCAL lock_timeout = 0"))
-        connection.execute(sa.text("SELECT pg_advisory_lock(:lock)"), {"lock": SCHEMA_LOCK})
+    """Take the lock for as long as the connection lives, however long another has it.
+
+    Behind a proxy it would stay with a session that others get; there each step has the lock of its transaction, and
+    what TimescaleDB adds has none.
+    """
+    if not _is_pooled(connection):
+        with connection.begin():
+            _wait_for_lock(connection, sa.func.pg_advisory_lock)
+
+
+def _wait_for_lock(connection: sa.Connection, function: Callable[[int], sa.Function[None]]) -> None:
+    limit = connection.scalar(sa.text("SHOW lock_timeout"))
+    connection.execute(sa.text("SET LOCAL lock_timeout = 0"))
+    connection.execute(sa.select(function(SCHEMA_LOCK)))
+    connection.execute(sa.select(sa.func.set_config("lock_timeout", limit, True)))
+
+
+def _is_pooled(connection: sa.Connection) -> bool:
+    return is_pooled(connection.connection.dbapi_connection)
 
 
 def _upgrade(connection: sa.Connection, scripts: ScriptDirectory, before: str | None) -> str | None:
@@ -94,7 +109,12 @@ def _upgrade(connection: sa.Connection, scripts: ScriptDirectory, before: str | 
     after = before
     for script in reversed(list(scripts.iterate_revisions("head", before or "base"))):
         with connection.begin():
+            if _is_pooled(connection):
+                _wait_for_lock(connection, sa.func.pg_advisory_xact_lock)
             context = MigrationContext.configure(connection)
+            if context.get_current_revision() != after:  # another program has taken this step since
+                after = script.revision
+                continue
             with ONE_AT_A_TIME, Operations.context(context):
                 script.module.upgrade()
             context.stamp(scripts, script.revision)

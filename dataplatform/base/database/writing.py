@@ -17,9 +17,10 @@ from attrs import define, field, frozen
 from psycopg2.errors import UniqueViolation
 from psycopg2.extensions import connection
 
-from dataplatform.base.database.errors import explain
+from dataplatform.base.database.connecting import is_pooled
 from dataplatform.base.database.inserting import insert_rows
 from dataplatform.base.database.making import ensure_positions, ensure_table
+from dataplatform.base.database.portions import Portions
 from dataplatform.base.database.positions import POSITIONS_TABLE, Place, advance, lock
 from dataplatform.base.database.requests import RowsWritten, WriteRows
 from dataplatform.base.database.tables import TableSpec
@@ -51,6 +52,7 @@ class RowWriter:
     The strategy `insert` does without COPY and the staging table.
     """
 
+    _portions: Portions
     _strategy: str = "copy"
     _made: set[str] = field(factory=set)
     _by_staging: dict[str, int] = field(factory=dict)
@@ -70,9 +72,11 @@ class RowWriter:
                 return RowsWritten(request.spec.name, 0, behind=True)
             lines = request.text.split("\n")[:-1]
             wanted, refused_before = _untold(places, len(lines))
-            if not wanted and (answer := self._answer_of_last(cursor, request)):
+            if not (wanted and places) and (answer := self._answer_of_last(cursor, request)):
                 return answer
-            refused_now = self._put(cursor, request.spec, lines, wanted)
+            refused_now = self._portions.write(
+                request.spec.name, wanted, lambda rows: self._copy(cursor, request.spec, lines, rows)
+            )
             refused = refused_before | refused_now
             if places:
                 advance(cursor, places, _by_place(places, refused))
@@ -106,30 +110,14 @@ class RowWriter:
             ensure_positions(conn)
         if request.spec.name not in self._made:
             ensure_table(conn, request.spec)
-            if request.spec.upsert and self._strategy == "copy":
+            if request.spec.upsert and self._strategy == "copy" and not is_pooled(conn):
                 with conn, conn.cursor() as cursor:
                     cursor.execute(request.spec.stage)
                     cursor.execute(request.spec.upsert)  # of nothing: fails where the table has another key, or none
 
-    def _put(
-        self, cursor: Any, spec: TableSpec, lines: Sequence[str], wanted: Sequence[int]
-    ) -> dict[int, PlatformError]:
-        """Store the lines that are wanted; answers those that cannot be, found by halving."""
-        if not wanted:
-            return {}
-        try:
-            self._copy(cursor, spec, "".join([f"{lines[index]}\n" for index in wanted]))
-        except (psycopg2.Error, ValueError) as error:
-            failure = _explained(error)
-            if failure.code != "rejected":
-                raise
-            if len(wanted) == 1:
-                return {wanted[0]: failure}
-            middle = len(wanted) // 2
-            return self._put(cursor, spec, lines, wanted[:middle]) | self._put(cursor, spec, lines, wanted[middle:])
-        return {}
-
-    def _copy(self, cursor: Any, spec: TableSpec, text: str) -> None:
+    def _copy(self, cursor: Any, spec: TableSpec, lines: Sequence[str], rows: Sequence[int]) -> None:
+        """Store the lines of these rows, or none of them."""
+        text = "".join([f"{lines[row]}\n" for row in rows])
         encoded = text.encode()
         if self._strategy == "insert":
             with _savepoint(cursor):
@@ -138,7 +126,7 @@ class RowWriter:
         left = self._by_staging.get(spec.name, 0)
         if left:
             self._by_staging[spec.name] = left - 1
-            _merge(cursor, spec, encoded)
+            _merge(cursor, spec, text)
             return
         try:
             with _savepoint(cursor):
@@ -147,7 +135,7 @@ class RowWriter:
             if not spec.upsert:
                 raise
             self._by_staging[spec.name] = BATCHES_BY_STAGING
-            _merge(cursor, spec, encoded)
+            _merge(cursor, spec, text)
 
 
 def _value(cursor: Any) -> Any:
@@ -156,9 +144,13 @@ def _value(cursor: Any) -> Any:
     return value
 
 
-def _merge(cursor: Any, spec: TableSpec, encoded: bytes) -> None:
+def _merge(cursor: Any, spec: TableSpec, text: str) -> None:
+    """Insert or update rows through the staging table, which is of one session, or where that may change without it."""
     with _savepoint(cursor):
-        cursor.copy_expert(spec.copy, BytesIO(encoded))
+        if is_pooled(cursor.connection):
+            insert_rows(cursor, spec, text)
+            return
+        cursor.copy_expert(spec.copy, BytesIO(text.encode()))
         cursor.execute(spec.upsert)
         cursor.execute(spec.clear)
 
@@ -175,12 +167,6 @@ def _savepoint(cursor: Any) -> Iterator[None]:
         )  # else the next one is nested in it, and they use up the server's memory
         raise
     cursor.execute("RELEASE SAVEPOINT rows")
-
-
-def _explained(error: psycopg2.Error | ValueError) -> PlatformError:
-    if isinstance(error, psycopg2.Error):
-        return explain(error, writing=True)
-    return Permanent("rejected", f"not to be sent to PostgreSQL: {error}")  # half a surrogate pair
 
 
 def _untold(places: Sequence[Place], count: int) -> tuple[Sequence[int], dict[int, PlatformError]]:

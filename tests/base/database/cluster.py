@@ -25,19 +25,26 @@ class Cluster:
     """A cluster in `folder`, whose path is short enough for a socket."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder, self._data, self._binaries = folder, folder / "data", postgres_binaries()
+        self.folder, self._data, self._binaries = folder, folder / "data", postgres_binaries()
         self._account = server_account(self._data)
         if self._account is not None:
             self._account.own(folder)
             self._account.let_read(self._binaries.parent)
-        self.port = _free_port()
+        self.port = free_port()
 
     @property
     def dsn(self) -> str:
-        return f"postgresql://postgres@/postgres?host={self._folder}&port={self.port}"
+        return f"postgresql://postgres@/postgres?host={self.folder}&port={self.port}"
 
     def tcp(self, user: str, password: str, database: str = "postgres") -> str:
         return f"postgresql://{user}:{password}@127.0.0.1:{self.port}/{database}"
+
+    @property
+    def user(self) -> dict[str, Any]:
+        """Say to `subprocess` as whom servers run, which is never root."""
+        if self._account is None:
+            return {}
+        return {"user": self._account.uid, "group": self._account.gid, "extra_groups": []}
 
     def make(self) -> None:
         self._run("initdb", *INITDB, "--no-sync")
@@ -47,9 +54,9 @@ class Cluster:
         return Cluster(folder)
 
     def start(self) -> None:
-        settings = {**SETTINGS, "port": str(self.port), "unix_socket_directories": str(self._folder)}
+        settings = {**SETTINGS, "port": str(self.port), "unix_socket_directories": str(self.folder)}
         options = " ".join(f"-c {name}={value}" for name, value in settings.items())
-        self._run("pg_ctl", "start", "-w", "-l", str(self._folder / "log"), "-o", options)
+        self._run("pg_ctl", "start", "-w", "-l", str(self.folder / "log"), "-o", options)
 
     def stop(self) -> None:
         self._run("pg_ctl", "stop", "-w", "-m", "immediate")
@@ -76,14 +83,11 @@ class Cluster:
             yield connection
 
     def _run(self, program: str, *arguments: str) -> None:
-        user: dict[str, Any] = {}
-        if self._account is not None:
-            user = {"user": self._account.uid, "group": self._account.gid, "extra_groups": []}
         command = [str(self._binaries / program), "-D", str(self._data), *arguments]
-        subprocess.run(command, check=True, timeout=GRACE, cwd="/", stdout=subprocess.DEVNULL, **user)
+        subprocess.run(command, check=True, timeout=GRACE, cwd="/", stdout=subprocess.DEVNULL, **self.user)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port: int = taken.getsockname()[1]
         return port
