@@ -2,6 +2,8 @@
 
 from dataplatform.base.streaming.compaction import Item
 from dataplatform.base.streaming.consumer import RedpandaConsumer
+from dataplatform.base.streaming.errors import unreadable
+from dataplatform.base.streaming.fetcher import UnreadableBatch
 from dataplatform.base.streaming.follower import Digest, ViewSpec
 from dataplatform.base.streaming.producer import RedpandaProducer
 from dataplatform.base.streaming.requests import (
@@ -11,6 +13,7 @@ from dataplatform.base.streaming.requests import (
     GetAssignment,
     Produce,
     Produced,
+    SkipBatch,
     Slice,
 )
 from dataplatform.base.streaming.settings import RedpandaSettings, Subscription, TopicSpec
@@ -33,16 +36,19 @@ __all__ = [
     "RedpandaProducer",
     "RedpandaSettings",
     "Seen",
+    "SkipBatch",
     "Slice",
     "Start",
     "Subscription",
     "TopicMessage",
     "TopicSpec",
     "TopicView",
+    "UnreadableBatch",
     "ViewSpec",
     "as_start",
     "count_records",
     "ensure_topics",
     "tail",
     "topics",
+    "unreadable",
 ]

@@ -8,6 +8,8 @@ from typing import Any
 from kafka import KafkaConsumer, KafkaProducer
 from kafka.errors import KafkaError
 
+from dataplatform.base.streaming.fetcher import name_broken_batches
+
 __all__ = ["close_consumer", "close_producer", "connect"]
 
 LAST_WORDS = 0.5  # seconds for leaving a group, and for a sender to end
@@ -17,7 +19,8 @@ def connect(kind: type[Any], **options: Any) -> Any:
     """Return a client of this kind, connected; raises `KafkaError` or `OSError` where no broker answers.
 
     A client that fails to connect would keep the thread that it has started, and each try of an outage add another.
-    No client makes a topic by asking for it: topics have settings of their own.
+    No client makes a topic by asking for it: topics have settings of their own. A consumer says which batch it cannot
+    read.
     """
     made: list[Any] = []
 
@@ -28,11 +31,14 @@ def connect(kind: type[Any], **options: Any) -> Any:
         return client
 
     try:
-        return kind(**options, kafka_client=make)
+        opened = kind(**options, kafka_client=make)
     except BaseException:
         for client in made:
             client.close()
         raise
+    if kind is KafkaConsumer:
+        name_broken_batches(opened)
+    return opened
 
 
 def close_consumer(consumer: KafkaConsumer) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, ClassVar, TypeAlias, TypeVar, assert_never
 
 from attrs import frozen
@@ -20,17 +20,20 @@ from dataplatform.base.agent import Agent, Context, Incident
 from dataplatform.base.position import Position, ReadPositions
 from dataplatform.base.streaming.connection import close_consumer, connect
 from dataplatform.base.streaming.errors import explain
+from dataplatform.base.streaming.fetcher import BrokenBatchError, UnreadableBatch, has_more, let_go, place_of, stay
 from dataplatform.base.streaming.membership import NOBODY, Membership, group_of, member_of
 from dataplatform.base.streaming.positions import Positions
-from dataplatform.base.streaming.requests import CommitOffsets, Fetch, GetAssignment, Slice
+from dataplatform.base.streaming.progress import Progress, Stall
+from dataplatform.base.streaming.requests import CommitOffsets, Fetch, GetAssignment, SkipBatch, Slice
 from dataplatform.base.streaming.settings import RedpandaSettings, Subscription
+from dataplatform.base.streaming.stuck import StuckPartitions
 from dataplatform.base.streaming.topics import ensure_topics
-from dataplatform.errors import PlatformError, Transient
+from dataplatform.errors import Permanent, PlatformError, Transient
 from dataplatform.result import Failure, Result, Success
 
 __all__ = ["RedpandaConsumer"]
 
-PROVE_EVERY = 2.0
+LOOK_EVERY, LOOK_AGAIN = 2.0, 10.0  # seconds between two looks at the logs' ends; after one in vain, while all flows
 KEEP_ALIVE = 1.0
 KEEPER_TIMEOUT = 5.0
 JOIN_STEP, JOIN_STEPS = 100, 10  # milliseconds that a poll waits for the group, and how many polls a request may take
@@ -43,8 +46,7 @@ class KeepAlive:
     """Poll if nobody asked for a while, so that the group does not take the partitions away."""
 
 
-Message: TypeAlias = Fetch | CommitOffsets | GetAssignment | KeepAlive
-Polled: TypeAlias = dict[TopicPartition, list[Any]]
+Message: TypeAlias = Fetch | SkipBatch | CommitOffsets | GetAssignment | KeepAlive
 
 
 class RedpandaConsumer(Agent):
@@ -52,6 +54,9 @@ class RedpandaConsumer(Agent):
 
     A log that ends before the position that was read (a broker that lost its tail, a topic made anew) is an incident:
     it is reported, and reading goes on where the log that is there now parts from the one that was read.
+
+    A batch that cannot be read holds up its partition alone, until it can be or is given up by `SkipBatch`. A partition
+    that stands still is positioned anew, and when that does not help the group is joined anew. Both are shown.
     """
 
     kind: ClassVar[str] = "client"
@@ -65,7 +70,11 @@ class RedpandaConsumer(Agent):
         self._positions = Positions(settings, subscription.start, self._report)
         self._reader = ""
         self._group, self._member = "", NOBODY
-        self._polled = self._proved = 0.0  # when the group, and when the broker, last heard and answered
+        self._polled = self._asked = 0.0  # when the group last heard of this member, and when somebody last fetched
+        self._look_due = 0.0
+        self._ends: dict[TopicPartition, int] = {}  # as last seen
+        self._progress = Progress(subscription.stall_after)
+        self._stuck = StuckPartitions()
 
     def _open(self) -> None:
         self.after(KEEP_ALIVE, KeepAlive())
@@ -77,6 +86,8 @@ class RedpandaConsumer(Agent):
                 return None
             case Fetch(reader, most):
                 return self._with_consumer(lambda consumer: self._fetch(consumer, reader, most))
+            case SkipBatch():
+                return self._skip(message)
             case CommitOffsets(positions):
                 return self._with_consumer(lambda consumer: self._commit(consumer, positions))
             case GetAssignment():
@@ -102,7 +113,10 @@ class RedpandaConsumer(Agent):
             return self._failed(explain(error, ", ".join(self._settings.brokers)), error)
         except PlatformError as error:
             return self._failed(error, None)
-        self.recover()
+        if trouble := self._trouble():
+            self.degrade(trouble)
+        else:
+            self.recover()
         return Success(answer)
 
     def _failed(self, error: PlatformError, cause: BaseException | None) -> Failure:
@@ -112,24 +126,38 @@ class RedpandaConsumer(Agent):
             self._close()  # the group may have thrown it out: the next request joins anew
         return Failure(error)
 
+    def _trouble(self) -> PlatformError | None:
+        """Return what is wrong with single partitions, while the others go on."""
+        errors: list[PlatformError] = [one.error() for one in self._stuck.shown()]
+        errors += [one.error() for one in self._progress.stalls]
+        if len(errors) <= 1:
+            return errors[0] if errors else None
+        others = f"; {len(errors) - 1} more partitions do not move"
+        return Transient(errors[0].code, errors[0].message + others, remedy=errors[0].remedy)
+
     def _fetch(self, consumer: KafkaConsumer, reader: str, most: int) -> list[Slice]:
         if reader != self._reader:
             self._positions.rewind()
             self._membership.seated = False
             self._reader = reader
-        consumer.resume(*consumer.paused())
-        slices = [self._slice(tp, messages) for tp, messages in self._poll(consumer, most).items()]
-        if slices:
-            self._proved = self.clock.monotonic()
-        elif self._consumer is consumer:
-            self._prove(consumer)
+        slices = self._poll(consumer, most)
+        if self._consumer is consumer:
+            self._watch(consumer, idle=not slices)
         if self._consumer is consumer and self._membership.seated:
             self._measure_lag(consumer)
         return slices
 
+    def _skip(self, request: SkipBatch) -> Result[str]:
+        batch = self._stuck.skip(TopicPartition(request.topic, request.partition))
+        if batch is not None:
+            return Success(str(batch))
+        stuck = ", ".join(f"{one.batch.partition.topic}/{one.batch.partition.partition}" for one in self._stuck.shown())
+        text = f"no batch of {request.topic}/{request.partition} that cannot be read holds {self.name} up"
+        return Failure(Permanent("not_found", text, remedy=f"stuck are: {stuck or 'none'}"))
+
     def _commit(self, consumer: KafkaConsumer, positions: Iterable[Position]) -> None:
         if not self._membership.joined:
-            self._poll(consumer, 1)  # brings nothing yet
+            self._attend(consumer)
         if not self._membership.joined:
             raise self._outside()
         self._positions.commit(consumer, positions)
@@ -140,45 +168,42 @@ class RedpandaConsumer(Agent):
 
     # Polling
 
-    def _poll(self, consumer: KafkaConsumer, most: int) -> Polled:
-        """Return what has come; nothing in an assignment in which reading has yet to be seated."""
-        self._polled = self.clock.monotonic()
-        messages: Polled = {}
-        try:
-            self._await_group(consumer)
-            if self._membership.seated:
-                messages = consumer.poll(0 if self._settings.light else 100, max_records=most)
-            elif self._membership.joined:
-                self._stay(consumer)
-        except NoOffsetForPartitionError:
-            self._membership.seated = False
-        except (OffsetOutOfRangeError, LogTruncationError) as error:
-            if self._membership.seated:
-                self._doubt(str(error), begin_anew=True)
-                return {}
-        if self._membership.seated:
-            return messages
-        if self._membership.joined:
-            self._seat(consumer)
-            consumer.resume(*consumer.paused())
-        return {}
+    def _attend(self, consumer: KafkaConsumer) -> bool:
+        """Take part in the group, fetching nothing, for a second at most; tell whether reading is seated.
 
-    def _await_group(self, consumer: KafkaConsumer) -> None:
-        """Poll until the group has taken this member in, for a second at most; what comes meanwhile does not count.
-
-        A poll has to wait for that: one that joins and cannot wait begins anew each time. Else none waits at the
-        light broker, which answers an empty fetch at once, so that waiting would burn a core.
+        A poll has to wait for the group: one that joins and cannot wait begins anew each time.
         """
+        self._polled = self.clock.monotonic()
+        stay(consumer, 0)
         for _ in range(JOIN_STEPS):
             if self._membership.joined:
                 break
-            consumer.poll(JOIN_STEP, max_records=1)
+            stay(consumer, JOIN_STEP)
+        if self._membership.joined and not self._membership.seated:
+            self._seat(consumer)
+        return self._membership.seated
 
-    @staticmethod
-    def _stay(consumer: KafkaConsumer) -> None:
-        """Take part in the group while nothing can be read yet: the others may be waiting for this member."""
-        consumer.pause(*consumer.assignment())
-        consumer.poll(0, max_records=1)
+    def _poll(self, consumer: KafkaConsumer, most: int) -> list[Slice]:
+        """Return what has come; nothing in an assignment in which reading has yet to be seated.
+
+        It does not wait at the light broker, which answers an empty fetch at once, so that waiting would burn a core.
+        """
+        if not self._attend(consumer):
+            return []
+        self._try_stuck(consumer)
+        try:
+            messages = consumer.poll(0 if self._settings.light else 100, max_records=most)
+        except BrokenBatchError as error:
+            return self._hold(consumer, error.batch)
+        except NoOffsetForPartitionError:
+            self._membership.seated = False
+        except (OffsetOutOfRangeError, LogTruncationError) as error:
+            self._doubt(str(error), begin_anew=True)
+        if not self._membership.seated:
+            return []
+        slices = [self._slice(tp, some) for tp, some in messages.items()]
+        self._stuck.passed(self._positions.next)
+        return slices
 
     def _seat(self, consumer: KafkaConsumer) -> None:
         """Begin to read an assignment; what kafka-python itself has begun to read of it does not count."""
@@ -186,6 +211,8 @@ class RedpandaConsumer(Agent):
             self._positions.doubt()
         self._group, self._member = group_of(consumer, self._subscription.group), member_of(consumer)
         self._positions.find(consumer, self._kept())
+        self._release(consumer, consumer.assignment())
+        self._stuck.keep(consumer.assignment())
         self._membership.seated, self._membership.lost = True, False
         self.gauge("partitions", len(consumer.assignment()))
 
@@ -207,36 +234,93 @@ class RedpandaConsumer(Agent):
             values=[message.value for message in messages],
         )
 
-    def _prove(self, consumer: KafkaConsumer) -> None:
-        """Find out, now and then while nothing comes, whether the broker is there and its log as long as it was."""
-        if self.clock.monotonic() - self._proved < PROVE_EVERY:
-            return
-        if not self._membership.seated:
-            raise self._outside()
-        assigned = consumer.assignment()
-        ends = consumer.end_offsets(assigned, timeout_ms=self._settings.milliseconds) if assigned else {}
-        self._proved = self.clock.monotonic()
-        if any(end < self._positions.next(tp) for tp, end in ends.items()):
-            self._doubt("a log is shorter than what was read of it", begin_anew=True)
-
     def _keep_alive(self) -> None:
-        """Poll with all partitions paused when nobody fetched for a while, so that the group keeps its member."""
+        """Take part in the group when nobody fetched for a while, so that it keeps its member."""
         self.after(KEEP_ALIVE, KeepAlive())
         consumer = self._consumer
         if consumer is None or self.clock.monotonic() - self._polled < KEEP_ALIVE:
             return
         try:
-            consumer.pause(*consumer.assignment())
-            self._poll(consumer, 1)
+            self._attend(consumer)
         except (KafkaError, OSError, PlatformError) as error:
             self.log.debug("keep-alive failed", error=str(error))
 
+    # Partitions that do not move
+
+    def _hold(self, consumer: KafkaConsumer, batch: UnreadableBatch) -> list[Slice]:
+        """Have a partition wait behind a batch that cannot be read, unless that is given up."""
+        stuck = self._stuck.add(batch, self.clock.now(), self.clock.monotonic())
+        let_go(consumer, [batch.partition])
+        if not stuck.skipped:
+            consumer.pause(batch.partition)
+            return []
+        self.count("skipped_batches")
+        self.log.warning("batch given up", batch=str(batch))
+        position = self._positions.skip(consumer, batch.partition, batch.next, self._group, self._member)
+        self._stuck.passed(self._positions.next)
+        return [Slice(position, [], [], batch)]
+
+    def _try_stuck(self, consumer: KafkaConsumer) -> None:
+        for stuck in self._stuck.due(self.clock.monotonic()):
+            self._read_anew(consumer, stuck.batch.partition)
+
+    def _read_anew(self, consumer: KafkaConsumer, partition: TopicPartition) -> None:
+        self._release(consumer, [partition])
+        self._positions.anew(consumer, partition)
+
+    @staticmethod
+    def _release(consumer: KafkaConsumer, partitions: Collection[TopicPartition]) -> None:
+        """Undo a pause and what came of it; a seek has to go with it."""
+        let_go(consumer, partitions)
+        consumer.resume(*partitions)
+
+    def _watch(self, consumer: KafkaConsumer, *, idle: bool) -> None:
+        """Look now and then whether the broker is there, its logs are as long as they were, and all partitions move.
+
+        A look in vain is an outage while nothing comes; else what has come is worth more.
+        """
+        now = self.clock.monotonic()
+        if not has_more(consumer):
+            self._progress.ask(min(now - self._asked, KEEP_ALIVE))
+        self._asked = now
+        if now < self._look_due:
+            return
+        try:
+            self._look(consumer, idle=idle)
+        except (KafkaError, OSError, PlatformError) as error:
+            if idle:
+                raise
+            self._look_due = now + LOOK_AGAIN
+            self.log.debug("the ends of the logs could not be seen", error=str(error))
+
+    def _look(self, consumer: KafkaConsumer, *, idle: bool) -> None:
+        if not self._membership.seated:
+            raise self._outside()
+        assigned = consumer.assignment()
+        self._ends = consumer.end_offsets(assigned, timeout_ms=self._settings.milliseconds) if assigned else {}
+        self._look_due = self.clock.monotonic() + LOOK_EVERY
+        if idle and any(end < self._positions.next(tp) for tp, end in self._ends.items()):
+            self._doubt("a log is shorter than what was read of it", begin_anew=True)
+            return
+        places = {tp: place_of(consumer, tp) for tp in assigned if tp not in self._stuck}
+        for stall in self._progress.look(self.clock.now(), places, self._ends):
+            self._mend(consumer, stall)
+
+    def _mend(self, consumer: KafkaConsumer, stall: Stall) -> None:
+        """Have a partition fetched anew; where that has not helped, join the group anew."""
+        self.count("stalls")
+        self.log.warning("a partition stands still", reason=str(stall.error()), attempts=stall.attempts)
+        if not stall.attempts:
+            self._read_anew(consumer, stall.partition)
+        elif self._consumer is consumer:
+            self._close()
+
     def _measure_lag(self, consumer: KafkaConsumer) -> None:
-        """Count what is there and not handed out, as far as fetches have told."""
+        """Count what is there and not handed out, as far as fetches and looks have told."""
         lag = 0
         for tp in consumer.assignment():
-            if (high := consumer.highwater(tp)) is not None:
-                lag += max(0, high - self._positions.next(tp))
+            end = max(consumer.highwater(tp) or 0, self._ends.get(tp, 0))
+            lag += max(0, end - max(self._positions.next(tp), place_of(consumer, tp)))
         self.gauge("lag", lag)
 
     # Incidents
@@ -268,7 +352,8 @@ class RedpandaConsumer(Agent):
             self._consumer = connect(KafkaConsumer, **self._options())
             self._membership = Membership(self._consumer)
             self._consumer.subscribe([topic.name for topic in self._subscription.topics], listener=self._membership)
-            self._proved = self.clock.monotonic()
+            self._look_due = self.clock.monotonic() + LOOK_EVERY
+            self._ends = {}
             self.count("connections")
         return self._consumer
 

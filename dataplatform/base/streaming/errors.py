@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from kafka import errors as kafka
 
+from dataplatform.base.streaming.fetcher import BrokenBatchError, UnreadableBatch
 from dataplatform.errors import Permanent, PlatformError, Transient
 
-__all__ = ["explain"]
+__all__ = ["explain", "unreadable"]
 
 ABOUT_RECORDS = (kafka.MessageSizeTooLargeError, kafka.RecordListTooLargeError, kafka.InvalidRecordError)
 REMEDIES = {
@@ -51,6 +52,8 @@ def explain(error: BaseException, where: str) -> PlatformError:
     `Permanent("rejected")` is the record's fault; rights, settings and versions are Permanent with another code and a
     remedy; anything else is an outage.
     """
+    if isinstance(error, BrokenBatchError):
+        return unreadable(error.batch)
     text = f"{where}: {_one_line(error)}"
     if isinstance(error, ABOUT_RECORDS):
         return Permanent("rejected", text)
@@ -58,6 +61,11 @@ def explain(error: BaseException, where: str) -> PlatformError:
         if isinstance(error, kinds):
             return Permanent("broker", text, remedy=remedy)
     return Transient("broker", text)
+
+
+def unreadable(batch: UnreadableBatch) -> Permanent:
+    """Return the error of a batch that cannot be read."""
+    return Permanent("unreadable", str(batch), remedy=batch.remedy)
 
 
 def _one_line(error: BaseException) -> str:

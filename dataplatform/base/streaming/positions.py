@@ -93,7 +93,23 @@ class Positions:
         Positions follow each other without a gap, whatever offsets there are no messages at.
         """
         self._trail.add(partition, messages)
-        first, end = self._covered[partition], messages[-1].offset + 1
+        return self._pass(partition, messages[-1].offset + 1, [message.offset for message in messages], reader, member)
+
+    def skip(
+        self, consumer: KafkaConsumer, partition: TopicPartition, end: int, reader: str, member: Member
+    ) -> Position:
+        """Go on at `end` without what is before it, and return what the reader may commit when that is noted."""
+        consumer.seek(partition, end)
+        return self._pass(partition, end, [], reader, member)
+
+    def anew(self, consumer: KafkaConsumer, partition: TopicPartition) -> None:
+        """Have the partition fetched again from where reading stands in it."""
+        consumer.seek(partition, self._next[partition])
+
+    def _pass(
+        self, partition: TopicPartition, end: int, offsets: Sequence[int], reader: str, member: Member
+    ) -> Position:
+        first = self._covered[partition]
         self._next[partition] = self._covered[partition] = end
         seal = self._seal(partition, end)
         return Position(
@@ -102,7 +118,7 @@ class Positions:
             first,
             end,
             reader,
-            [message.offset for message in messages],
+            offsets,
             self._committed.get(partition, 0),
             seal.log,
             seal.parted,

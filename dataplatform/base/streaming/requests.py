@@ -8,10 +8,11 @@ from attrs import field, frozen
 
 from dataplatform.base.agent import Request
 from dataplatform.base.position import Position
+from dataplatform.base.streaming.fetcher import UnreadableBatch
 from dataplatform.base.streaming.settings import TopicSpec
 from dataplatform.errors import PlatformError
 
-__all__ = ["CommitOffsets", "CountRecords", "Fetch", "GetAssignment", "Produce", "Produced", "Slice"]
+__all__ = ["CommitOffsets", "CountRecords", "Fetch", "GetAssignment", "Produce", "Produced", "SkipBatch", "Slice"]
 
 
 @frozen
@@ -53,12 +54,14 @@ class CountRecords(Request[dict[str, int]]):
 class Slice:
     """Messages of one partition, in order, as columns: those at the position's offsets.
 
-    The position is to be committed when they are dealt with.
+    The position is to be committed when they are dealt with. Without messages there is an `unreadable` batch, which
+    somebody has given up.
     """
 
     position: Position
     keys: list[bytes | None] = field(repr=False)
     values: list[bytes | None] = field(repr=lambda values: f"{len(values)} messages")
+    unreadable: UnreadableBatch | None = None
 
     @property
     def topic(self) -> str:
@@ -87,6 +90,18 @@ class Fetch(Request[list[Slice]]):
 @frozen
 class GetAssignment(Request[tuple[tuple[str, int], ...]]):
     """Answers which partitions the group has given to this member, each as topic and number, in order."""
+
+
+@frozen
+class SkipBatch(Request[str]):
+    """Give up the batch that cannot be read and holds a partition up; answers what it is.
+
+    Once it is a dead letter, reading goes on behind it. It is tried once more before that. Fails with `not_found` for a
+    partition that no batch holds up.
+    """
+
+    topic: str
+    partition: int
 
 
 @frozen

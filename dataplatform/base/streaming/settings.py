@@ -85,7 +85,8 @@ class Subscription:
 
     `instance_id` makes a static member of the group: after a restart within `session_timeout` seconds it gets its
     partitions back at once. Two processes must not share one. `keepers` are the agents that keep positions of their
-    own, and are asked for them where partitions are assigned.
+    own, and are asked for them where partitions are assigned. A partition that has messages, is asked for them and
+    gives none for `stall_after` seconds is shown, and positioned anew.
     """
 
     topics: tuple[TopicSpec, ...]
@@ -94,4 +95,5 @@ class Subscription:
     start: Start = field(default=EARLIEST, converter=as_start)
     session_timeout: float = field(default=30.0, validator=validators.gt(0.0))
     keepers: tuple[str, ...] = ()
+    stall_after: float = field(default=15.0, validator=validators.gt(0.0))
     isolation: str = field(default="read_committed", validator=validators.in_(("read_committed", "read_uncommitted")))

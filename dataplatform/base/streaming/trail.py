@@ -12,6 +12,7 @@ from attrs import define, field
 from kafka import KafkaConsumer, TopicPartition
 
 from dataplatform.base.streaming.connection import close_consumer, connect
+from dataplatform.base.streaming.fetcher import BrokenBatchError, let_go
 from dataplatform.base.streaming.settings import RedpandaSettings
 from dataplatform.errors import Transient
 
@@ -109,7 +110,10 @@ class LogReader:
             close_consumer(self._consumer)
 
     def prints(self, partition: TopicPartition, first: int, end: int) -> dict[int, int]:
-        """Return the fingerprints of the messages in [first, end), by offset; raises `Transient` when it stalls."""
+        """Return the fingerprints of the messages in [first, end), by offset; raises `Transient` when it stalls.
+
+        What cannot be read has none.
+        """
         found: dict[int, int] = {}
         if first >= end:
             return found
@@ -117,7 +121,12 @@ class LogReader:
         consumer.assign([partition])
         consumer.seek(partition, first)
         while consumer.position(partition) < end:
-            messages = consumer.poll(self._settings.milliseconds, max_records=AT_ONCE).get(partition, [])
+            try:
+                messages = consumer.poll(self._settings.milliseconds, max_records=AT_ONCE).get(partition, [])
+            except BrokenBatchError as error:
+                let_go(consumer, [partition])
+                consumer.seek(partition, error.batch.next)
+                continue
             if not messages and consumer.position(partition) < end:
                 raise Transient("broker", f"{partition.topic}/{partition.partition} could not be read back in time")
             found |= {message.offset: fingerprint(message) for message in messages if message.offset < end}

@@ -14,9 +14,10 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # kafka-python reads its schemas by a deprecated function
     import kafka  # noqa: F401
 
-from tests.base.streaming.broker import Broker
+from tests.base.streaming.broker import ApacheKafka, Broker, Contents
 from tests.base.streaming.clients import Clients
 from tests.support.agents import Stage
+from tests.support.kafka import kafka_home
 
 numbers = itertools.count(1)
 
@@ -27,6 +28,22 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     broker = Broker(tmp_path_factory.mktemp("broker"))
     yield broker
     broker.kill()
+
+
+@pytest.fixture(scope="session")
+def apache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafka]:
+    """The Apache Kafka that all tests share."""
+    kafka_home()  # skips with the reason where there is none
+    apache = ApacheKafka(tmp_path_factory.mktemp("kafka"))
+    yield apache
+    apache.close()
+
+
+@pytest.fixture(params=["light", "apache"])
+def either(request: pytest.FixtureRequest) -> Contents:
+    """The one broker and the other, both left alone."""
+    found: Contents = request.getfixturevalue("broker" if request.param == "light" else "apache")
+    return found
 
 
 @pytest.fixture
