@@ -45,7 +45,7 @@ COMMANDS = {
     "storage": f"{HERE}.storage:storage_command",
     **{
         name: f"{HERE}.control.commands:{name}_command"
-        for name in ("attach", "drain", "pause", "restart", "resume", "status", "tail", "top")
+        for name in ("attach", "drain", "pause", "restart", "resume", "skip", "status", "tail", "top")
     },
 }
 HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}

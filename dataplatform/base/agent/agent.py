@@ -158,6 +158,12 @@ class Agent(MortalActor):
         if before is None or before.reason != str(error):
             self.log.warning("degraded", reason=str(error), next_try=due.isoformat() if due else None)
 
+    def share(self, outage: Degraded) -> None:
+        """Show the outage of an agent on which this one depends, in that one's words."""
+        if self._vitals.degraded is None or self._vitals.degraded.reason != outage.reason:
+            self.log.warning("degraded", reason=outage.reason)
+        self._vitals.degraded, self._vitals.last_error = outage, outage.reason
+
     @property
     def is_degraded(self) -> bool:
         return self._vitals.degraded is not None

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, TypeAlias, assert_never
 
 from attrs import frozen
 
-from dataplatform.base.agent import Address, Agent, Answer, Context, State
+from dataplatform.base.agent import Address, Agent, Answer, Context, Degraded, State
 from dataplatform.dsl.feeds import Crop, Feed, FeedState
 from dataplatform.dsl.flow.batch import Abandoned, Granted, Position, Rejected, Written
 from dataplatform.dsl.flow.letters import letter_for_record
@@ -77,6 +77,10 @@ class FlowSource(Agent):
     def _commit(self, positions: Sequence[Position]) -> Plan[Any] | None:
         """Return how to commit positions, at most one per partition; None where there is nothing to commit."""
         del positions
+        return None
+
+    def _trouble(self) -> Degraded | None:
+        """Return what keeps a part of the input from being read, while the rest is; nothing by default."""
         return None
 
     # Messages
@@ -220,7 +224,10 @@ class FlowSource(Agent):
             if other.failing is not None:
                 self.degrade(other.failing, max(0.0, other.next_try - self.clock.monotonic()))
                 return
-        self.recover()
+        if trouble := self._trouble():
+            self.share(trouble)
+        else:
+            self.recover()
 
     def _read_failed(self, state: FeedState, error: PlatformError) -> None:
         delay = state.failed(error)

@@ -7,18 +7,21 @@ from typing import Any, ClassVar, TypeVar
 
 from attrs import evolve
 
-from dataplatform.base.agent import Context
+from dataplatform.base.agent import Answer, Context, Deferred, Degraded
 from dataplatform.base.streaming import (
     CommitOffsets,
     Fetch,
     Latest,
     RedpandaConsumer,
     Seen,
+    SkipBatch,
     Slice,
     Subscription,
     TopicView,
+    UnreadableBatch,
     ViewSpec,
     as_start,
+    unreadable,
 )
 from dataplatform.dsl.codec import Undecodable, codec
 from dataplatform.dsl.feeds import Crop, Feed
@@ -27,8 +30,8 @@ from dataplatform.dsl.kinds import ANALYTICS, LEVEL1, OHLCV, PRICES, Kind, kind_
 from dataplatform.dsl.parts import Connection, Part
 from dataplatform.dsl.plan import Plan
 from dataplatform.dsl.queries import CurrentPricesOptions, DateRangeOHLCVQuery, Level1Query
-from dataplatform.dsl.reader import BaseReader
-from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoOHLCVData, CryptoPriceData, Level1Data
+from dataplatform.dsl.reader import BaseReader, ReaderMessage
+from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoOHLCVData, CryptoPriceData, DeadLetter, Level1Data
 from dataplatform.result import Result, Success
 from dataplatform.sources.redpanda.options import VIEWED, RedpandaSourceOptions
 from dataplatform.sources.redpanda.seen import analytics, candles, digest, latest_candles, level1, prices, tickers
@@ -36,6 +39,7 @@ from dataplatform.sources.redpanda.seen import analytics, candles, digest, lates
 __all__ = ["RedpandaSource"]
 
 T = TypeVar("T")
+SKIP_TIMEOUT = 10.0  # seconds
 
 
 class RedpandaSource(BaseReader):
@@ -64,7 +68,13 @@ class RedpandaSource(BaseReader):
         instance = options.instance_id or (name if connection.settings.light else None)
         keepers = outbox.targets if outbox else ()
         subscription = Subscription(
-            options.specs, options.group, instance, options.start, options.session_timeout, keepers
+            options.specs,
+            options.group,
+            instance,
+            options.start,
+            options.session_timeout,
+            keepers,
+            options.stall_after,
         )
         spec = ViewSpec(
             {options.topic(kind): digest(kind) for kind in VIEWED}, as_start(options.view_from), options.view_most
@@ -124,6 +134,20 @@ class RedpandaSource(BaseReader):
     def _commit(self, positions: Sequence[Position]) -> Plan[Any]:
         return Plan(self.client, [CommitOffsets(tuple(positions))], list, timeout=20.0)
 
+    def receive(self, message: ReaderMessage | SkipBatch) -> Answer[Any] | None:
+        match message:
+            case SkipBatch():
+                answer: Deferred[str] = Deferred()
+                self.call(self.client, message, answer.settle, timeout=SKIP_TIMEOUT)
+                return answer
+            case _:
+                return super().receive(message)
+
+    def _trouble(self) -> Degraded | None:
+        """Return what its consumer shows: partitions that do not move."""
+        status = self.client.status()
+        return status.degraded if status else None
+
     def _crops(self, answers: list[Any]) -> list[Crop]:
         kinds = {topic: kind for name, topic in self.options.topics.items() if (kind := kind_named(name))}
         crops: dict[str, Crop] = {}
@@ -133,6 +157,8 @@ class RedpandaSource(BaseReader):
         return list(crops.values())
 
     def _decoded(self, kind: Kind, part: Slice) -> Crop:
+        if part.unreadable:
+            return Crop(kind, [], (part.position,), [self._letter_of_batch(part.unreadable)])
         records, failures = codec(kind).decode_all(part.values)
         now = self.clock.now()
         letters = [
@@ -147,6 +173,17 @@ class RedpandaSource(BaseReader):
             for failure in failures
         ]
         return Crop(kind, records, (_of_records(part.position, failures),), letters)
+
+    def _letter_of_batch(self, batch: UnreadableBatch) -> DeadLetter:
+        """Keep what somebody gave up: its bytes as the broker has them, its offsets and codec in the error."""
+        return letter_for_input(
+            batch.raw,
+            unreadable(batch),
+            origin=self.name,
+            at=self.clock.now(),
+            stream=batch.partition.topic,
+            place=(batch.partition.partition, batch.first),
+        )
 
     @staticmethod
     def _joined(crop: Crop | None, other: Crop) -> Crop:

@@ -18,7 +18,14 @@ from dataplatform.base.agent import Request, State
 from dataplatform.errors import PlatformError
 from dataplatform.result import Failure, get_data
 from dataplatform.system.control.client import RemotePlatform
-from dataplatform.system.control.requests import MOST_MESSAGES, PauseSource, RestartAgent, ResumeSource, TailTopic
+from dataplatform.system.control.requests import (
+    MOST_MESSAGES,
+    PauseSource,
+    RestartAgent,
+    ResumeSource,
+    SkipPartition,
+    TailTopic,
+)
 from dataplatform.system.control.shell import Prompt, require_ipython
 from dataplatform.system.control.shown import on_screen, plain
 from dataplatform.system.platform import default_data_dir
@@ -32,6 +39,7 @@ __all__ = [
     "pause_command",
     "restart_command",
     "resume_command",
+    "skip_command",
     "status_command",
     "tail_command",
     "top_command",
@@ -125,6 +133,17 @@ def restart_command(platform: RemotePlatform, *, name: str) -> None:
     click.echo(f"{name} was restarted{', and is still paused' if paused else ''}")
 
 
+@control_command("skip crypto-prices/2")
+@click.argument("partition", metavar="TOPIC/PARTITION", callback=lambda _context, _option, value: _partition(value))
+def skip_command(platform: RemotePlatform, *, partition: tuple[str, int]) -> None:
+    """Give up the batch that cannot be read and holds a partition up: it becomes a dead letter.
+
+    Its bytes are kept there, with its offsets and codec. It is tried once more before; reading goes on behind it.
+    """
+    given_up = _ask(platform, SkipPartition(*partition))
+    click.echo(f"given up, unless it can be read by now: {given_up}")
+
+
 @control_command("drain --demo")
 def drain_command(platform: RemotePlatform) -> None:
     """Drain and stop a running platform; returns when it has stopped."""
@@ -161,6 +180,13 @@ def top_command(platform: RemotePlatform) -> None:
         click.echo(
             f"the platform has ended: {answer.error}" if isinstance(answer, Failure) else "the platform has ended"
         )
+
+
+def _partition(text: str) -> tuple[str, int]:
+    topic, _, number = text.rpartition("/")
+    if not topic or not number.isdecimal():
+        raise click.BadParameter(f"expected a topic and the number of a partition, like crypto-prices/2, got {text!r}")
+    return topic, int(number)
 
 
 def _ask(platform: RemotePlatform, request: Request[T]) -> T:

@@ -14,7 +14,7 @@ from attrs import frozen
 
 from dataplatform.base.agent import GetStatus, Request, RestartChild, State
 from dataplatform.base.database import Query, Rows
-from dataplatform.base.streaming import TopicMessage, tail
+from dataplatform.base.streaming import SkipBatch, TopicMessage, tail
 from dataplatform.dsl.flow.source import Pause, Resume
 from dataplatform.dsl.kinds import KINDS
 from dataplatform.dsl.operations import SourceRequest, TargetRequest
@@ -30,6 +30,7 @@ from dataplatform.system.control.requests import (
     ResumeSource,
     Roster,
     RunQuery,
+    SkipPartition,
     TailTopic,
 )
 from dataplatform.system.root import ROOT
@@ -96,6 +97,8 @@ class Desk:
                 return self._of_source(name, Resume(), timeout)
             case RestartAgent(name):
                 return self._restart(name, timeout)
+            case SkipPartition():
+                return self._skip(request, timeout)
             case DrainPlatform():
                 threading.Thread(target=self.platform.stop, name="drain", daemon=True).start()
                 return Success(None)
@@ -144,6 +147,21 @@ class Desk:
             time.sleep(LOOK)
         state = now.shown if now else "gone"
         return Failure(Transient("timeout", f"{name} was told to restart, and is {state} after {timeout:g} s"))
+
+    def _skip(self, request: SkipPartition, timeout: float) -> Result[str]:
+        """Ask the sources that read the topic; the first that is held up there gives the batch up."""
+        sources = self.platform.topology.sources
+        readers = [
+            name
+            for name, source in sources.items()
+            if source.cls.client_kind == "redpanda" and request.topic in source.cls.places(source.options).values()
+        ]
+        answer: Result[str] = Failure(Permanent("not_found", f"no source reads a topic {request.topic!r}"))
+        for name in readers:
+            answer = self.platform.address(name).ask(SkipBatch(request.topic, request.partition), timeout)
+            if not isinstance(answer, Failure):
+                break
+        return answer
 
     def _tail(self, topic: str, most: int) -> Result[list[TopicMessage]]:
         """Read the topic where it is; a name that several brokers have is the first one's."""

@@ -22,6 +22,7 @@ from dataplatform.system.control.requests import (
     RestartAgent,
     ResumeSource,
     RunQuery,
+    SkipPartition,
     TailTopic,
 )
 from dataplatform.system.status import PlatformStatus
@@ -46,7 +47,7 @@ class Helpers:
 
     def namespace(self) -> dict[str, Callable[..., Any]]:
         """Return the functions by the names they are called by."""
-        functions = (self.status, self.pause, self.resume, self.restart, self.tail, self.sql, self.help)
+        functions = (self.status, self.pause, self.resume, self.restart, self.skip, self.tail, self.sql, self.help)
         return {function.__name__: function for function in functions}
 
     def status(self) -> PlatformStatus:
@@ -64,6 +65,10 @@ class Helpers:
     def restart(self, name: str) -> Result[None]:
         """Stop an agent in good order and start it anew: `restart("coingecko")`. Nothing is lost by it."""
         return self._platform.ask("", RestartAgent(name), TIMEOUT)
+
+    def skip(self, topic: str, partition: int) -> Result[str]:
+        """Give up a batch that cannot be read and holds a partition up, as a dead letter: `skip("prices", 2)`."""
+        return self._platform.ask("", SkipPartition(topic, partition), TIMEOUT)
 
     def tail(self, topic: str, n: int = 10) -> Result[list[TopicMessage]]:
         """Read the last messages of a topic, at most 1,000: `tail("crypto-prices", n=5)`."""

@@ -21,6 +21,7 @@ __all__ = [
     "ResumeSource",
     "Roster",
     "RunQuery",
+    "SkipPartition",
     "TailTopic",
 ]
 
@@ -72,6 +73,14 @@ class RestartAgent(Request[None]):
 
 
 @frozen
+class SkipPartition(Request[str]):
+    """Give up the batch that cannot be read and holds a partition up, as a dead letter; answers what it is."""
+
+    topic: str
+    partition: int = field(validator=validators.ge(0))
+
+
+@frozen
 class DrainPlatform(Request[None]):
     """Drain and stop everything, as the first Ctrl-C does; answers at once."""
 
@@ -97,5 +106,13 @@ class RunQuery(Request[Rows]):
 
 
 PlatformRequest = (
-    GetRoster | GetPlatformStatus | PauseSource | ResumeSource | RestartAgent | DrainPlatform | TailTopic | RunQuery
+    GetRoster
+    | GetPlatformStatus
+    | PauseSource
+    | ResumeSource
+    | RestartAgent
+    | SkipPartition
+    | DrainPlatform
+    | TailTopic
+    | RunQuery
 )

@@ -14,7 +14,7 @@ from dataplatform.base.streaming.progress import Progress
 from dataplatform.result import Result, Success
 from tests.base.streaming.broker import Contents
 from tests.base.streaming.clients import Clients, Consumer
-from tests.faults.waiting import until
+from tests.support.waiting import until
 
 PARTITIONS, EACH = 4, 200
 

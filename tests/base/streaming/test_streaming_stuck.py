@@ -26,7 +26,7 @@ from dataplatform.result import Failure, Success
 from tests.base.streaming.broker import Contents
 from tests.base.streaming.clients import Client, Clients, Consumer
 from tests.base.streaming.codecs import ZEROS, codec, cut, put_in_one_batch, unpacked, zstd
-from tests.faults.waiting import until
+from tests.support.waiting import until
 
 
 def numbered(first: int, end: int) -> list[bytes]:

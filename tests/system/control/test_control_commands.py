@@ -13,7 +13,7 @@ from dataplatform.system.__main__ import main
 from dataplatform.system.control.place import listen
 from dataplatform.system.platform import Platform
 
-NAMES = ("attach", "status", "pause", "resume", "restart", "drain", "tail", "top")
+NAMES = ("attach", "status", "pause", "resume", "restart", "drain", "skip", "tail", "top")
 
 
 def run(platform: Platform | Path, *arguments: str) -> Result:
@@ -53,6 +53,9 @@ def test_a_source_is_paused_restarted_and_resumed(platform: Platform) -> None:
         (("pause", "coingeko"), 1, "did you mean 'coingecko'?"),
         (("restart", "nobody"), 1, "there are"),
         (("tail", "crypto-prices"), 1, "no broker"),
+        (("skip", "crypto-prices/2"), 1, "no source reads a topic 'crypto-prices'"),
+        (("skip", "crypto-prices"), 2, "like crypto-prices/2"),
+        (("skip", "crypto-prices/x"), 2, "like crypto-prices/2"),
         (("pause",), 2, "Missing argument 'NAME'"),
         (("tail", "crypto-prices", "-n", "0"), 2, "not in the range"),
         (("top",), 2, "top needs a terminal"),

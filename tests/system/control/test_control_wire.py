@@ -25,7 +25,7 @@ from dataplatform.dsl.queries import (
 from dataplatform.errors import Permanent, PlatformError, Transient
 from dataplatform.result import Failure, Success
 from dataplatform.system.control import wire
-from dataplatform.system.control.requests import RunQuery, TailTopic
+from dataplatform.system.control.requests import RunQuery, SkipPartition, TailTopic
 from dataplatform.system.control.wire import (
     LENGTH,
     MOST_BYTES,
@@ -62,6 +62,7 @@ REQUESTS: list[Request[Any]] = [
     Pause(),
     Resume(),
     GetStatus(),
+    SkipPartition("crypto-prices", 2),
     TailTopic("crypto-prices", 5),
     RunQuery("select 1"),
 ]
