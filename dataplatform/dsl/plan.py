@@ -29,8 +29,8 @@ class Plan(Generic[T]):
     Where it has notes to give besides the data, it returns a `Success` that holds both.
     `timeout` is for each request, in seconds. An operation waits `patience` seconds in all for its turn, where the
     client's own rate limit holds requests back (`throttled`). A request that fails with a code in `absent` asked for
-    what there is not, and None stands for its answer. `more` returns the requests that follow from the answers to
-    `requests`, and are put after these.
+    what there is not, and None stands for its answer. `more` returns the requests that follow from the answers so
+    far; it is asked again when those are answered, until none follow. What it refuses, the transform will too.
     """
 
     client: Address
@@ -45,7 +45,11 @@ class Plan(Generic[T]):
         """Return the plan with the requests that follow, once the answers that they follow from are there."""
         if self.more is None or len(answers) < len(self.requests):
             return self
-        return evolve(self, requests=[*self.requests, *self.more(answers)], more=None)
+        try:
+            following = self.more(answers)
+        except PlatformError:
+            following = ()
+        return evolve(self, requests=[*self.requests, *following], more=self.more if following else None)
 
     def accepted(self, answer: Result[Any]) -> Result[Any]:
         """Take None for an answer where what was asked for is absent."""

@@ -7,33 +7,39 @@ knows the field's name. The rules of numbers are intervals: a column keeps one w
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from math import inf
 from typing import Any
 
 from attrs import Attribute
 
 __all__ = [
+    "LONGEST_IDENTIFIER",
     "change",
     "content",
     "count",
     "flag",
     "identifier",
+    "market_time",
     "money",
     "number",
     "optional",
     "optional_number",
+    "printable",
     "prose",
     "shown",
     "text",
     "texts",
     "utc",
+    "whole",
 ]
 
 LONGEST_IDENTIFIER = 128  # four of them, 4 bytes a character, must fit PostgreSQL's longest index entry of 2704 bytes
 LONGEST_TEXT = 300
 LONGEST_PROSE = 5_000
 MOST_COUNT = 2**63 - 1
+EARLIEST = datetime(2008, 1, 1, tzinfo=UTC)  # no coin was traded before
+AHEAD = timedelta(days=1)  # of our clock: what a source's may be wrong by
 Validator = Callable[[Any, "Attribute[Any]", Any], None]
 
 
@@ -85,6 +91,51 @@ def texts(values: Iterable[str]) -> tuple[str, ...]:
     if isinstance(values, str):
         raise TypeError(f"expected a list of texts, got {shown(values)}")
     return tuple(values)
+
+
+# What others send
+
+
+def market_time(name: str, value: datetime | float, now: datetime) -> datetime:
+    """Return a time of market data in UTC, given as a time or in seconds since 1970; `name` is the field's.
+
+    Raises `ValueError` for one that it cannot be of: before 2008, or more than a day after `now`.
+
+    >>> market_time("updated_at", 1_767_268_800, datetime(2026, 1, 2, tzinfo=UTC)).isoformat()
+    '2026-01-01T12:00:00+00:00'
+    """
+    try:
+        moment = utc(value) if isinstance(value, datetime) else datetime.fromtimestamp(value, UTC)
+    except (OverflowError, OSError) as error:
+        raise ValueError(f"{name}: expected a time, got {shown(value)}") from error
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+    if not EARLIEST <= moment <= now + AHEAD:
+        raise ValueError(f"{name}: expected a time from 2008 to a day from now, got {moment.isoformat()}")
+    return moment
+
+
+def whole(name: str, value: float) -> int:
+    """Return a whole number that may be written as 1476.0; refuse any other, by the name of its field.
+
+    >>> whole("markets", 1476.0)
+    1476
+    """
+    if not value.is_integer():
+        raise ValueError(f"{name}: expected a whole number, got {shown(value)}")
+    return int(value)
+
+
+def printable(value: str | None, longest: int = LONGEST_TEXT) -> str | None:
+    r"""Return a name or symbol as it can be shown and stored; None where nothing of it can.
+
+    Control, format and joining characters become spaces, and what is too long is cut.
+
+    >>> printable("Tab\tCoin "), printable("\u200b")
+    ('Tab Coin', None)
+    """
+    text = "".join(character if character.isprintable() else " " for character in value or "").strip()
+    return text[:longest].rstrip() or None
 
 
 # Rules

@@ -28,7 +28,7 @@ from dataplatform.simulator.mcp.late import LateApp
 from dataplatform.simulator.query import Query
 from dataplatform.simulator.refusals import RefusedError, unknown_path
 from dataplatform.simulator.sabotage import Sabotage, json_response
-from dataplatform.simulator.tickers import coin_tickers
+from dataplatform.simulator.tickers import coin_tickers, exchange_tickers
 
 __all__ = ["CONTROL", "ENDPOINTS", "REQUESTS_KEPT", "ServedRequest", "create_app"]
 
@@ -48,6 +48,7 @@ ENDPOINTS: Final[Mapping[str, Callable[[Query], object]]] = {
     "/coins/{id}/market_chart": history.market_chart,
     "/coins/{id}/market_chart/range": history.market_chart_range,
     "/coins/{id}/tickers": coin_tickers,
+    "/exchanges/{id}/tickers": exchange_tickers,
 }
 """What answers which path below `/api/v3`; each takes a `Query` and returns JSON, or raises `RefusedError`."""
 

@@ -14,7 +14,7 @@ from dataplatform.simulator.markets import SPANS, change, extreme_date, image, p
 from dataplatform.simulator.path import Path
 from dataplatform.simulator.query import Query
 from dataplatform.simulator.rounding import amount, iso_time, percentage, price
-from dataplatform.simulator.tickers import tickers_of
+from dataplatform.simulator.tickers import MOST_TICKERS, tickers_of
 
 __all__ = ["coin_detail"]
 
@@ -55,7 +55,7 @@ def coin_detail(query: Query) -> dict[str, Any]:
     if query.flag("developer_data", default=True):
         answer["developer_data"] = dict.fromkeys(_DEVELOPERS) | {"last_4_weeks_commit_activity_series": []}
     if query.flag("tickers", default=True):
-        answer["tickers"] = tickers_of(query, coin, set())
+        answer["tickers"] = tickers_of(query, coin, set())[:MOST_TICKERS]
     return answer
 
 

@@ -10,6 +10,7 @@ __all__ = [
     "RefusedError",
     "bad_request",
     "coin_not_found",
+    "exchange_not_found",
     "history_too_old",
     "invalid_currency",
     "key_missing",
@@ -42,6 +43,10 @@ class RefusedError(Exception):
 
 def coin_not_found() -> RefusedError:
     return RefusedError(404, {"error": "coin not found"})
+
+
+def exchange_not_found() -> RefusedError:
+    return RefusedError(404, {"error": "exchange not found"})
 
 
 def unknown_path() -> RefusedError:

@@ -1,20 +1,25 @@
-"""The payload of `/coins/{id}/tickers`: what a coin trades for, by exchange and pair."""
+"""The payloads about tickers: what a coin trades for, and what trades for it, by exchange and pair."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from attrs import frozen
 
+from dataplatform.simulator import refusals
 from dataplatform.simulator.coins import Coin, chance
 from dataplatform.simulator.market import HOUR, Market
 from dataplatform.simulator.query import Query
 from dataplatform.simulator.rounding import amount, clock_time, price
 
-__all__ = ["EXCHANGES", "Exchange", "coin_tickers", "tickers_of"]
+__all__ = ["EXCHANGES", "MOST_TICKERS", "Exchange", "coin_tickers", "exchange_tickers", "tickers_of"]
 
-_PER_PAGE = 100
+MOST_TICKERS: Final = 100
+"""How many tickers an answer holds."""
+
+_LARGEST = 40  # coins that are traded for others
 _LONGEST_PAUSE = 40
 _TARGET_COINS = {
     "USDT": "tether",
@@ -73,21 +78,52 @@ EXCHANGES: Final = (
 def coin_tickers(query: Query) -> dict[str, Any]:
     """Answer `/coins/{id}/tickers`: 100 a page, those with the largest volume first."""
     coin = query.coin()
-    tickers = tickers_of(query, coin, set(query.words("exchange_ids")))
-    start = (query.whole("page", 1) - 1) * _PER_PAGE
-    return {"name": coin.name, "tickers": tickers[start : start + _PER_PAGE]}
+    return {"name": coin.name, "tickers": _page(query, tickers_of(query, coin, set(query.words("exchange_ids"))))}
+
+
+def exchange_tickers(query: Query) -> dict[str, Any]:
+    """Answer `/exchanges/{id}/tickers`, of the coins in `coin_ids` where some are given."""
+    found = [exchange for exchange in EXCHANGES if exchange.identifier == query.parameters["id"]]
+    if not found:
+        raise refusals.exchange_not_found()
+    wanted = query.words("coin_ids")
+    coins = [coin for coin in query.market.coins if coin.id in wanted or not wanted]
+    tickers = [ticker for coin in coins for ticker in _tickers_for(query, coin, found)]
+    return {"name": found[0].name, "tickers": _page(query, tickers)}
 
 
 def tickers_of(query: Query, coin: Coin, exchange_ids: set[str]) -> list[dict[str, Any]]:
-    """Return the tickers of a coin, of all exchanges where no ids are given."""
-    tickers = [
+    """Return the tickers of a coin, and those of others that are traded for it; of all exchanges without ids."""
+    exchanges = [one for one in EXCHANGES if not exchange_ids or one.identifier in exchange_ids]
+    targets = {target for target, target_coin in _TARGET_COINS.items() if target_coin == coin.id}
+    others = [other for other in query.market.coins if other.number <= _LARGEST] if targets else []
+    return _largest_first(
+        [
+            *_tickers_for(query, coin, exchanges),
+            *(ticker for other in others for ticker in _tickers_for(query, other, exchanges, targets)),
+        ]
+    )
+
+
+def _tickers_for(
+    query: Query, coin: Coin, exchanges: Sequence[Exchange], targets: Collection[str] | None = None
+) -> list[dict[str, Any]]:
+    """Return the tickers whose base is the coin, traded for one of the targets where they are given."""
+    return [
         _ticker(query, coin, exchange, target)
-        for exchange in EXCHANGES
-        if not exchange_ids or exchange.identifier in exchange_ids
+        for exchange in exchanges
         for target in exchange.targets
-        if _traded(query.market, coin, exchange, target)
+        if (targets is None or target in targets) and _traded(query.market, coin, exchange, target)
     ]
+
+
+def _largest_first(tickers: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(tickers, key=lambda ticker: float(ticker["converted_volume"]["usd"]), reverse=True)
+
+
+def _page(query: Query, tickers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    start = (query.whole("page", 1) - 1) * MOST_TICKERS
+    return _largest_first(tickers)[start : start + MOST_TICKERS]
 
 
 def _traded(market: Market, coin: Coin, exchange: Exchange, target: str) -> bool:

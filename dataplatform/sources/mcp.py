@@ -23,7 +23,6 @@ from dataplatform.dsl.reader import BaseReader
 from dataplatform.dsl.remote import call_of, data_of, notes_of, operation_of
 from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoOHLCVData, CryptoPriceData, Level1Data
 from dataplatform.dsl.wire import to_wire
-from dataplatform.errors import PlatformError
 from dataplatform.result import Result, Success
 
 __all__ = ["McpSource", "McpSourceOptions"]
@@ -131,10 +130,7 @@ class McpSource(BaseReader):
         return [ops.GetCurrentPrices(part) for part in self._parts(coin_ids)]
 
     def _prices_of_tickers(self, answers: list[Any]) -> list[Request[Any]]:
-        try:
-            return [self._call(message) for message in self._prices(data_of(answers[0]))]
-        except PlatformError:  # which the transform will find again, and answer
-            return []
+        return [self._call(message) for message in self._prices(data_of(answers[0]))] if len(answers) == 1 else []
 
     def _prices_crop(self, found: list[list[CryptoPriceData]]) -> list[Crop]:
         return [Crop(PRICES, self._seen.new(PRICES, _joined(found)))]

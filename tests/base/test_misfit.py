@@ -18,7 +18,8 @@ from dataplatform.dsl.codec import codec
 from dataplatform.dsl.kinds import PRICES
 from dataplatform.dsl.wire import Wire
 from dataplatform.errors import Permanent, PlatformError
-from dataplatform.sources.coingecko.answers import Answer, decode
+from dataplatform.sources.coingecko.answers import decode
+from tests.sources.coingecko.answers import answer
 
 Maps = dict[str, dict[str, float]]
 
@@ -69,7 +70,7 @@ def test_the_key_of_any_odd_entry_is_found(keys: list[str], data: st.DataObject)
 
 
 def of_an_answer(raw: bytes) -> Any:
-    return decode(Answer(raw, "coingecko", "https://api.example/x"), Maps)
+    return decode(answer(raw), Maps)
 
 
 def of_a_response(raw: bytes) -> Any:

@@ -186,8 +186,16 @@ def test_none_stands_for_what_there_is_not_where_a_plan_says_so(
     assert carried_out(stage, plan) == brought
 
 
+def pages(answers: list[Any]) -> list[Commit]:
+    return requests(len(answers)) if len(answers) < 5 else []
+
+
+def refused(_: list[Any]) -> list[Commit]:
+    raise OUTAGE
+
+
 @pytest.mark.parametrize(
-    ("more", "brought"), [(lambda answers: requests(sum(answers)), [1, 2, 1, 2, 3]), (lambda _: [], [1, 2])]
+    ("more", "brought"), [(pages, [1, 2, 1, 2, 1, 2, 3, 4]), (lambda _: [], [1, 2]), (refused, [1, 2])]
 )
 def test_requests_that_follow_from_answers_are_put_after_them(
     stage: Stage, more: Callable[[list[Any]], list[Commit]], brought: list[int]

@@ -41,6 +41,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
         "from": "2026-05-01",
         "to": "2026-05-02T12:00",
     },
+    "/exchanges/{id}/tickers": {"id": "binance", "coin_ids": "bitcoin,tether", "page": 1},
     "/coins/{id}/tickers": {"id": "bitcoin", "exchange_ids": "binance", "depth": True, "page": 1},
 }
 EARLY = {"get_ping", "get_coins_list", "get_coins_ohlc", "get_coins_market_chart", "get_coins_tickers"}

@@ -53,7 +53,9 @@ def test_only_pairs_with_a_coin_name_a_target_coin(get: Get) -> None:
 
 
 def test_no_coin_is_traded_for_itself_and_small_ones_in_few_places(get: Get) -> None:
-    assert "USDT" not in {ticker["target"] for ticker in get("/coins/tether/tickers").json()["tickers"]}
+    tickers = get("/exchanges/binance/tickers", coin_ids="tether").json()["tickers"]
+    assert {ticker["coin_id"] for ticker in tickers} == {"tether"}
+    assert "USDT" not in {ticker["target"] for ticker in tickers}
     small = get("/coins/sim-coin-300/tickers").json()["tickers"]
     assert 0 < len(small) < len(get("/coins/bitcoin/tickers").json()["tickers"])
 
@@ -66,4 +68,23 @@ def test_depth_and_logos_come_when_asked_for(get: Get) -> None:
 
 
 def test_a_page_beyond_the_last_is_empty(get: Get) -> None:
-    assert get("/coins/bitcoin/tickers", page=2).json() == {"name": "Bitcoin", "tickers": []}
+    assert get("/coins/bitcoin/tickers", page=9).json() == {"name": "Bitcoin", "tickers": []}
+
+
+def test_a_coin_s_tickers_hold_those_of_others_that_are_traded_for_it(get: Get) -> None:
+    pages = [get("/coins/tether/tickers", page=page).json()["tickers"] for page in (1, 2)]
+    assert [len(page) for page in pages] == [100, 100]
+    tickers = [ticker for page in pages for ticker in page]
+    assert {ticker["target"] for ticker in tickers if ticker["coin_id"] != "tether"} == {"USDT"}
+    assert {ticker["target_coin_id"] for ticker in tickers if ticker["coin_id"] != "tether"} == {"tether"}
+    assert len({str(ticker) for ticker in tickers}) == 200
+    assert len(get("/coins/tether", market_data="false").json()["tickers"]) == 100
+
+
+def test_an_exchange_has_the_tickers_of_the_coins_asked_for(get: Get) -> None:
+    answer = get("/exchanges/binance/tickers", coin_ids="bitcoin,tether").json()
+    assert answer["name"] == "Binance"
+    assert {ticker["coin_id"] for ticker in answer["tickers"]} == {"bitcoin", "tether"}
+    assert {ticker["market"]["identifier"] for ticker in answer["tickers"]} == {"binance"}
+    assert len(get("/exchanges/binance/tickers").json()["tickers"]) == 100
+    assert get("/exchanges/no-such-exchange/tickers").status_code == 404

@@ -178,5 +178,26 @@ OPERATIONS: Final = (
         },
         early=True,
     ),
+    Operation(
+        path="/exchanges/{id}/tickers",
+        tool="get_exchanges_tickers",
+        method="exchanges.tickers.get",
+        about="What coins are traded for on an exchange.",
+        strings="coin_ids dex_pair_format order",
+        booleans="depth include_exchange_logo",
+        numbers="page",
+        choices={
+            "dex_pair_format": ("contract_address", "symbol"),
+            "order": (
+                "market_cap_asc",
+                "market_cap_desc",
+                "trust_score_desc",
+                "trust_score_asc",
+                "volume_desc",
+                "volume_asc",
+                "base_target",
+            ),
+        },
+    ),
 )
 """The same operations, in the order of the paths that the REST API answers."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TypeVar
 
 import msgspec
@@ -9,6 +10,7 @@ from attrs import field, frozen
 
 from dataplatform.base.misfit import misfit, require_json
 from dataplatform.errors import Permanent, Transient
+from dataplatform.sources.coingecko.endpoints import Endpoint
 
 __all__ = ["ATTRIBUTION", "Answer", "decode", "source_named"]
 
@@ -18,11 +20,16 @@ ATTRIBUTION = {"coingecko": "Data provided by CoinGecko (https://www.coingecko.c
 
 @frozen
 class Answer:
-    """One answer: its JSON text, `source` (`coingecko`, or `simulator`), and where it came from, to be shown."""
+    """One answer: its JSON text, `source` (`coingecko`, or `simulator`), where it came from, to be shown, and when.
+
+    `endpoint` is the one that answered, which may be another than was asked first.
+    """
 
     body: bytes = field(repr=False)
     source: str
     where: str
+    received_at: datetime
+    endpoint: Endpoint
 
 
 def source_named(*, simulated: bool) -> str:

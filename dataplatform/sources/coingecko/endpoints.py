@@ -16,6 +16,7 @@ __all__ = [
     "COIN",
     "COINS_LIST",
     "COINS_MARKETS",
+    "EXCHANGE_TICKERS",
     "GLOBAL",
     "MARKET_CHART",
     "MARKET_CHART_RANGE",
@@ -24,6 +25,7 @@ __all__ = [
     "TICKERS",
     "Ask",
     "Endpoint",
+    "Parameters",
     "coin_list",
     "global_data",
     "markets_of",
@@ -49,7 +51,7 @@ class Endpoint:
 
 @frozen
 class Ask:
-    """One question to an endpoint, about the coin `coin_id` where its path is that of a coin.
+    """One question to an endpoint, about the coin `coin_id` where its path is that of a coin (or of an exchange).
 
     `instead` holds asks of other endpoints that bring the same, for servers that have no tool for this one.
 
@@ -79,6 +81,7 @@ MARKET_CHART_RANGE = Endpoint(
     "/coins/{id}/market_chart/range", "get_range_coins_market_chart", "coins.marketChart.getRange"
 )
 TICKERS = Endpoint("/coins/{id}/tickers", "get_coins_tickers", "coins.tickers.get")
+EXCHANGE_TICKERS = Endpoint("/exchanges/{id}/tickers", "get_exchanges_tickers", "exchanges.tickers.get")
 
 
 def markets_of(coin_ids: Sequence[str], *, change_7d: bool = True) -> list[Ask]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, ClassVar, TypeVar
 
-from dataplatform.base.agent import Context
+from dataplatform.base.agent import Context, Request
 from dataplatform.dsl.feeds import Crop, Feed
 from dataplatform.dsl.flow import Outbox, letter_for_input
 from dataplatform.dsl.kinds import ANALYTICS, PRICES
@@ -13,7 +14,7 @@ from dataplatform.dsl.parts import Connection, Part
 from dataplatform.dsl.plan import Plan
 from dataplatform.dsl.polling import FeedOptions, Seen
 from dataplatform.dsl.queries import CurrentPricesOptions, DateRangeOHLCVQuery, Level1Query
-from dataplatform.dsl.reader import BaseReader
+from dataplatform.dsl.reader import BaseReader, unknown_coin
 from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoOHLCVData, CryptoPriceData, Level1Data
 from dataplatform.errors import PlatformError
 from dataplatform.result import Failure, Result, Success
@@ -58,16 +59,16 @@ class CoinGeckoSource(BaseReader):
         self._seen = Seen()
         super()._open()
 
-    def _plan(self, asks: Sequence[Ask], transform: Callable[[list[Answer]], T]) -> Plan[T]:
+    def _plan(self, asks: Sequence[Ask], transform: Callable[[list[Answer]], T | Success[T]]) -> Plan[T]:
         return self._plan_of_known(asks, lambda answers: transform([one for one in answers if one is not None]))
 
     def _plan_of_known(
-        self, asks: Sequence[Ask], transform: Callable[[list[Answer | None]], T], *absent: str
+        self, asks: Sequence[Ask], transform: Callable[[list[Answer | None]], T | Success[T]], *absent: str
     ) -> Plan[T]:
         """Plan asks of which some may fail with the codes in `absent`; None stands for their answers then."""
         transport = self._transport
 
-        def read(answers: list[Any]) -> T:
+        def read(answers: list[Any]) -> T | Success[T]:
             asked = zip(asks, answers, strict=True)
             return transform([None if answer is None else transport.read(ask, answer) for ask, answer in asked])
 
@@ -80,6 +81,30 @@ class CoinGeckoSource(BaseReader):
             absent=frozenset(absent),
         )
 
+    def _plan_of_pages(
+        self,
+        page: Callable[[int], Ask],
+        wants_another: Callable[[list[Answer]], bool],
+        transform: Callable[[list[Answer]], T | Success[T]],
+    ) -> Plan[T]:
+        """Plan one page after the other, from 1 on, until what came is enough."""
+        transport = self._transport
+
+        def read(answers: list[Any]) -> list[Answer]:
+            return [transport.read(page(number), answer) for number, answer in enumerate(answers, 1)]
+
+        def more(answers: list[Any]) -> list[Request[Any]]:
+            return [transport.put(page(len(answers) + 1))] if wants_another(read(answers)) else []
+
+        return Plan(
+            self.client,
+            [transport.put(page(1))],
+            lambda answers: transform(read(answers)),
+            timeout=transport.timeout,
+            patience=self.options.patience,
+            more=more,
+        )
+
     # Operations' hooks
 
     def _current_prices(
@@ -89,17 +114,16 @@ class CoinGeckoSource(BaseReader):
         others = [currency for currency in options.vs_currencies if currency != "usd"]
         more = endpoints.simple_prices(coin_ids, others) if others else []
 
-        def transform(answers: list[Answer]) -> list[CryptoPriceData]:
+        def transform(answers: list[Answer]) -> Success[list[CryptoPriceData]]:
             found = transforms.markets(answers[: len(asked)])
-            if found.broken:
-                raise found.broken[0][1]
-            return transforms.with_other_currencies(found.prices, answers[len(asked) :])
+            prices, notes = transforms.with_other_currencies(found.prices, answers[len(asked) :])
+            return found.answer(coin_ids, prices, *notes)
 
         return Success(self._plan([*asked, *more], transform))
 
     def _available_tickers(self, limit: int | None) -> Result[Plan[list[str]]]:
         asked = endpoints.coin_list() if limit is None else endpoints.top_markets(limit)
-        return Success(self._plan(asked, lambda answers: transforms.coin_ids(answers)[:limit]))
+        return Success(self._plan(asked, lambda answers: transforms.coin_ids(answers, limit)))
 
     def _market_analytics(self) -> Result[Plan[CryptoMarketAnalytics]]:
         return Success(self._plan(endpoints.global_data(), lambda answers: transforms.analytics(answers[0])))
@@ -109,7 +133,7 @@ class CoinGeckoSource(BaseReader):
         if isinstance(asked, PlatformError):
             return Failure(asked)
 
-        def transform(answers: list[Answer | None]) -> list[CryptoOHLCVData]:
+        def transform(answers: list[Answer | None]) -> Success[list[CryptoOHLCVData]]:
             return history.latest_candles(answers, coin_ids, timeframe)
 
         return Success(self._plan_of_known(asked, transform, "not_found"))
@@ -117,11 +141,13 @@ class CoinGeckoSource(BaseReader):
     def _price_history(self, coin_id: str, days: int) -> Result[Plan[list[CryptoPriceData]]]:
         asked = [*endpoints.markets_of([coin_id]), history.chart(coin_id, days, self.clock.now())]
 
-        def transform(answers: list[Answer]) -> list[CryptoPriceData]:
-            coin = transforms.markets(answers[:1]).prices
-            return history.prices(answers[1], coin[0]) if coin else []
+        def transform(answers: list[Answer | None]) -> Success[list[CryptoPriceData]]:
+            listed, charted = answers
+            if charted is None:
+                raise unknown_coin(coin_id, self.name)
+            return history.prices(charted, _coin(coin_id, listed), days)
 
-        return Success(self._plan(asked, transform))
+        return Success(self._plan_of_known(asked, transform, "not_found"))
 
     def _ohlcv_by_date_range(self, query: DateRangeOHLCVQuery) -> Result[Plan[list[CryptoOHLCVData]]]:
         asked = history.ohlc_in_range(query, self.clock.now())
@@ -130,7 +156,13 @@ class CoinGeckoSource(BaseReader):
         return Success(self._plan(asked, lambda answers: history.candles(answers[0], query.ticker, query.interval)))
 
     def _level1(self, query: Level1Query) -> Result[Plan[Level1Data]]:
-        return Success(self._plan([tickers.tickers(query)], lambda answers: tickers.level1(answers[0], query)))
+        return Success(
+            self._plan_of_pages(
+                partial(tickers.tickers, query),
+                lambda pages: tickers.wants_another_page(pages, query),
+                lambda pages: tickers.level1(pages, query),
+            )
+        )
 
     # Feeds
 
@@ -142,15 +174,24 @@ class CoinGeckoSource(BaseReader):
             plan = self._plan(endpoints.global_data(), self._analytics_crop)
         else:
             asked = endpoints.markets_of(feed.coins) if feed.coins else endpoints.top_markets(feed.top or 0)
-            plan = self._plan(asked, lambda answers: self._prices_crop(answers, feed.top))
+            plan = self._plan(asked, lambda answers: self._prices_crop(answers, feed))
         return Feed(name, lambda: Success(plan), feed.every)
 
-    def _prices_crop(self, answers: list[Answer], top: int | None) -> list[Crop]:
+    def _prices_crop(self, answers: list[Answer], feed: FeedOptions) -> list[Crop]:
         """Take the prices that changed since they were last read, and dead letters of the rows that are none."""
         found, now = transforms.markets(answers), self.clock.now()
-        letters = [letter_for_input(raw, error, origin=self.name, at=now) for raw, error in found.broken]
+        found.rows.require_one()
+        letters = [letter_for_input(row.raw, row.error, origin=self.name, at=now) for row in found.rows.odd]
+        asked = [price for price in found.prices if not feed.coins or price.coin_id in feed.coins]
         self.count("unpriced", len(found.unpriced))
-        return [Crop(PRICES, self._seen.new(PRICES, found.prices[:top]), letters=letters)]
+        self.count("not_asked_for", len(found.prices) - len(asked))
+        return [Crop(PRICES, self._seen.new(PRICES, asked[: feed.top]), letters=letters)]
 
     def _analytics_crop(self, answers: list[Answer]) -> list[Crop]:
         return [Crop(ANALYTICS, self._seen.new(ANALYTICS, [transforms.analytics(answers[0])]))]
+
+
+def _coin(coin_id: str, listed: Answer | None) -> transforms.Coin:
+    """Return the coin as it is listed; one that is listed no more goes by its id."""
+    found = transforms.markets([] if listed is None else [listed]).coins
+    return found.get(coin_id) or transforms.Coin(coin_id, coin_id)

@@ -6,33 +6,37 @@ Data is labelled by who really answered: a simulator says so.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
+from functools import partial
 
 import msgspec
 from attrs import evolve, frozen
 
 from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoPriceData
+from dataplatform.dsl.validators import LONGEST_IDENTIFIER, market_time, printable, whole
 from dataplatform.errors import Permanent
+from dataplatform.result import Success
 from dataplatform.sources.coingecko.answers import ATTRIBUTION, Answer, decode
+from dataplatform.sources.coingecko.rows import Rows, joined, read_rows
 
-__all__ = ["Markets", "analytics", "coin_ids", "markets", "with_other_currencies"]
+__all__ = ["Coin", "Markets", "analytics", "coin_ids", "markets", "with_other_currencies"]
+
+NO_PRICE = "get_price_history has what there was; a coin without a price is not traded at present"
+SHOWN = 5  # coins without a price that a message names
 
 
 class MarketRow(msgspec.Struct, frozen=True, gc=False):
     """The fields used of one row of `/coins/markets`."""
 
     id: str
-    symbol: str
-    name: str | None
-    current_price: float | None
-    last_updated: datetime | None
+    symbol: str | None = None
+    name: str | None = None
+    current_price: float | None = None
+    last_updated: datetime | None = None
     market_cap: float | None = None
     total_volume: float | None = None
     price_change_percentage_24h: float | None = None
     price_change_percentage_7d_in_currency: float | None = None
-
-
-_DECODER = msgspec.json.Decoder(MarketRow)
 
 
 class CoinRow(msgspec.Struct, frozen=True):
@@ -41,16 +45,36 @@ class CoinRow(msgspec.Struct, frozen=True):
     id: str
 
 
+class OtherPrices(msgspec.Struct, frozen=True):
+    """The fields used of one coin in the answer of `/simple/price`."""
+
+    btc: float | None = None
+    eth: float | None = None
+
+
+class Dollars(msgspec.Struct, frozen=True):
+    """The one currency used of a map of them; the others may be null, or anything."""
+
+    usd: float
+
+
+class Shares(msgspec.Struct, frozen=True):
+    """The two coins used of the shares of the market, in percent."""
+
+    btc: float
+    eth: float | None = None
+
+
 class GlobalData(msgspec.Struct, frozen=True):
     """The fields used of `/global`."""
 
-    active_cryptocurrencies: int
-    markets: int
-    total_market_cap: dict[str, float | None]
-    total_volume: dict[str, float | None]
-    market_cap_percentage: dict[str, float | None]
+    active_cryptocurrencies: float
+    markets: float
+    total_market_cap: Dollars
+    total_volume: Dollars
+    market_cap_percentage: Shares
     market_cap_change_percentage_24h_usd: float
-    updated_at: int
+    updated_at: float
 
 
 class Global(msgspec.Struct, frozen=True):
@@ -58,85 +82,120 @@ class Global(msgspec.Struct, frozen=True):
 
 
 @frozen
+class Coin:
+    """A coin as it is listed, and its price where it has one now."""
+
+    coin_id: str
+    symbol: str
+    name: str | None = None
+    price: CryptoPriceData | None = None
+
+
+@frozen
 class Markets:
-    """The prices of `/coins/markets`, the rows that are none (raw, with the reason), and the coins without a price.
+    """The coins of `/coins/markets`, and the rows that are none."""
 
-    Each coin has one price: when the ranks move between two requests for pages, it can stand on both.
-    """
+    coins: dict[str, Coin]
+    rows: Rows[Coin]
 
-    prices: list[CryptoPriceData]
-    broken: list[tuple[bytes, Permanent]]
-    unpriced: list[str]
+    @property
+    def prices(self) -> list[CryptoPriceData]:
+        return [coin.price for coin in self.coins.values() if coin.price is not None]
+
+    @property
+    def unpriced(self) -> list[str]:
+        """The coins that are listed, and have no price now."""
+        return [coin.coin_id for coin in self.coins.values() if coin.price is None]
+
+    def answer(
+        self, asked: Sequence[str], prices: Sequence[CryptoPriceData], *notes: str
+    ) -> Success[list[CryptoPriceData]]:
+        """Return the answer made of the prices, with what is to be said about the coins asked for that have none.
+
+        Raises `Permanent("no_price")` where they are listed, and none of them has a price.
+        """
+        unpriced = [coin for coin in self.unpriced if coin in asked]
+        if unpriced and not prices:
+            raise Permanent("no_price", _no_price(unpriced), remedy=NO_PRICE)
+        return self.rows.success(list(prices), *notes, *([_no_price(unpriced)] if unpriced else []))
 
 
 def markets(answers: Sequence[Answer]) -> Markets:
-    """Turn answers of `/coins/markets` into prices in US dollars, changes in percent.
+    """Turn answers of `/coins/markets` into coins with their prices in US dollars, changes in percent.
 
-    Raises `Permanent("changed_shape")` for answers that are no list of rows, or have no valid row among them, and
-    `Transient("not_json")` for what is no JSON.
+    Each coin is there once: when the ranks move between two requests for pages, it can stand on both. Raises
+    `Permanent("changed_shape")` for answers that are no list of rows, and `Transient("not_json")` for what is no JSON.
     """
-    prices: dict[str, CryptoPriceData] = {}
-    broken: list[tuple[bytes, Permanent]] = []
-    unpriced: list[str] = []
-    for answer in answers:
-        source = answer.source
-        for raw in decode(answer, list[msgspec.Raw]):
-            try:
-                row = _DECODER.decode(raw)
-                if row.current_price is None or row.last_updated is None:
-                    unpriced.append(row.id)
-                else:
-                    prices[row.id] = _price(row, row.current_price, row.last_updated, source)
-            except (msgspec.DecodeError, ValueError, TypeError) as error:
-                broken.append((bytes(raw), Permanent("changed_shape", f"/coins/markets: {error}")))
-    if broken and not prices and not unpriced:
-        raise broken[0][1]
-    return Markets(list(prices.values()), broken, unpriced)
+    rows = joined(
+        read_rows(decode(answer, list[msgspec.Raw]), "/coins/markets", MarketRow, partial(_coin, answer))
+        for answer in answers
+    )
+    coins: dict[str, Coin] = {}
+    for coin in rows.found:
+        if coin.price is not None or coin.coin_id not in coins:
+            coins[coin.coin_id] = coin
+    return Markets(coins, rows)
 
 
-def _price(row: MarketRow, usd_price: float, last_updated: datetime, source: str) -> CryptoPriceData:
-    return CryptoPriceData(
+def _coin(answer: Answer, row: MarketRow) -> Coin:
+    symbol, name = printable(row.symbol, LONGEST_IDENTIFIER) or row.id, printable(row.name)
+    if row.current_price is None or row.last_updated is None:
+        return Coin(row.id, symbol, name)
+    price = CryptoPriceData(
         coin_id=row.id,
-        symbol=row.symbol,
-        name=_printable(row.name),
-        usd_price=usd_price,
+        symbol=symbol,
+        name=name,
+        usd_price=row.current_price,
         market_cap=row.market_cap,
         volume_24h=row.total_volume,
         change_24h=row.price_change_percentage_24h,
         change_7d=row.price_change_percentage_7d_in_currency,
-        last_updated=last_updated,
-        source=source,
-        attribution=ATTRIBUTION[source],
+        last_updated=market_time("last_updated", row.last_updated, answer.received_at),
+        source=answer.source,
+        attribution=ATTRIBUTION[answer.source],
     )
+    return Coin(row.id, symbol, name, price)
 
 
-def _printable(name: str | None) -> str | None:
-    """Put spaces for the control, format and joining characters that some names hold; a price is not lost for them."""
-    shown = "".join(character if character.isprintable() else " " for character in name or "").strip()
-    return shown or None
+def _no_price(coins: Sequence[str]) -> str:
+    more = f" and {len(coins) - SHOWN} more" if len(coins) > SHOWN else ""
+    return f"CoinGecko has no price now of {', '.join(map(repr, coins[:SHOWN]))}{more}"
 
 
-def with_other_currencies(prices: Sequence[CryptoPriceData], answers: Sequence[Answer]) -> list[CryptoPriceData]:
-    """Add the prices in bitcoin and ether that `/simple/price` answered; unknown ones stay None."""
-    other: dict[str, dict[str, float | None]] = {}
+def with_other_currencies(
+    prices: Sequence[CryptoPriceData], answers: Sequence[Answer]
+) -> tuple[list[CryptoPriceData], tuple[str, ...]]:
+    """Add the prices in bitcoin and ether that `/simple/price` answered; unknown ones stay None.
+
+    Notes tell of those that could not be read.
+    """
+    known = {price.coin_id: price for price in prices}
+    notes: list[str] = []
     for answer in answers:
-        other |= decode(answer, dict[str, dict[str, float | None]])
-    try:
-        return [
-            evolve(
-                price,
-                btc_price=other.get(price.coin_id, {}).get("btc"),
-                eth_price=other.get(price.coin_id, {}).get("eth"),
-            )
-            for price in prices
-        ]
-    except ValueError as error:
-        raise Permanent("changed_shape", f"/simple/price: {error}") from error
+        asked = {coin: raw for coin, raw in decode(answer, dict[str, msgspec.Raw]).items() if coin in known}
+        for coin, raw in asked.items():
+            rows = read_rows({coin: raw}, "/simple/price", OtherPrices, partial(_priced, known[coin]))
+            known |= {price.coin_id: price for price in rows.found}
+            notes += rows.notes
+    return list(known.values()), tuple(notes)
 
 
-def coin_ids(answers: Sequence[Answer]) -> list[str]:
+def _priced(price: CryptoPriceData, other: OtherPrices) -> CryptoPriceData:
+    return evolve(price, btc_price=other.btc, eth_price=other.eth)
+
+
+def coin_ids(answers: Sequence[Answer], limit: int | None = None) -> Success[list[str]]:
     """Turn answers of `/coins/list` or `/coins/markets` into coin ids, each once, in their order."""
-    return list(dict.fromkeys(row.id for answer in answers for row in decode(answer, list[CoinRow])))
+    rows = joined(
+        read_rows(decode(answer, list[msgspec.Raw]), answer.endpoint.path, CoinRow, _coin_id) for answer in answers
+    )
+    return rows.success(list(dict.fromkeys(rows.found))[:limit])
+
+
+def _coin_id(row: CoinRow) -> str:
+    if not row.id or not row.id.isprintable():
+        raise ValueError(f"expected the id of a coin, got {row.id!r:.80}")
+    return row.id
 
 
 def analytics(answer: Answer) -> CryptoMarketAnalytics:
@@ -144,23 +203,16 @@ def analytics(answer: Answer) -> CryptoMarketAnalytics:
     data, source = decode(answer, Global).data, answer.source
     try:
         return CryptoMarketAnalytics(
-            timestamp=datetime.fromtimestamp(data.updated_at, UTC),
-            total_market_cap=_known(data.total_market_cap, "usd"),
-            total_volume=_known(data.total_volume, "usd"),
-            btc_dominance=_known(data.market_cap_percentage, "btc"),
-            eth_dominance=data.market_cap_percentage.get("eth"),
-            active_cryptocurrencies=data.active_cryptocurrencies,
-            markets=data.markets,
+            timestamp=market_time("updated_at", data.updated_at, answer.received_at),
+            total_market_cap=data.total_market_cap.usd,
+            total_volume=data.total_volume.usd,
+            btc_dominance=data.market_cap_percentage.btc,
+            eth_dominance=data.market_cap_percentage.eth,
+            active_cryptocurrencies=whole("active_cryptocurrencies", data.active_cryptocurrencies),
+            markets=whole("markets", data.markets),
             market_cap_change_24h=data.market_cap_change_percentage_24h_usd,
             source=source,
             attribution=ATTRIBUTION[source],
         )
-    except (KeyError, ValueError, TypeError, OverflowError, OSError) as error:
-        raise Permanent("changed_shape", f"/global: {type(error).__name__}: {error}") from error
-
-
-def _known(numbers: dict[str, float | None], name: str) -> float:
-    number = numbers[name]
-    if number is None:
-        raise ValueError(f"{name!r} is null")
-    return number
+    except (ValueError, TypeError) as error:
+        raise Permanent("changed_shape", f"/global: {error}") from error

@@ -57,9 +57,8 @@ class Rest:
         return Get(ask.path, tuple((name, _text(value)) for name, value in ask.parameters.items()), MEANINGS)
 
     def read(self, ask: Ask, answer: Response) -> Answer:
-        del ask
-        source = source_named(simulated="x-simulator" in answer.headers)
-        return Answer(answer.body, source, answer.url_without_secrets.split("?", 1)[0])
+        source, where = source_named(simulated="x-simulator" in answer.headers), answer.url_without_secrets
+        return Answer(answer.body, source, where.split("?", 1)[0], answer.received_at, ask.endpoint)
 
 
 @frozen
@@ -83,8 +82,10 @@ class Mcp:
             body = bytes(wrapped.result)
             if body == NULL and wrapped.err_lines:
                 raise of_answer("\n".join(wrapped.err_lines), answer.tool, self.settings, MEANINGS)
+        answered = next((one for one in ask.instead if one.endpoint.tool == answer.tool), ask)
         source = source_named(simulated=answer.server_name == SIMULATOR)
-        return Answer(_unquoted(body), source, f"{answer.tool} ({ask.path}) of {server_of(self.settings)}")
+        where = f"{answer.tool} ({answered.path}) of {server_of(self.settings)}"
+        return Answer(_unquoted(body), source, where, answer.received_at, answered.endpoint)
 
 
 TRANSPORTS: Mapping[str, Callable[[Any], Transport]] = {"http": Rest, "mcp": Mcp}

@@ -20,7 +20,7 @@ from tests.support.agents import Stage
 class Moment:
     """What time it is at the simulated CoinGecko."""
 
-    now: datetime = datetime(2026, 5, 18, 12, 49, 21, tzinfo=UTC)
+    now: datetime = datetime(2026, 1, 1, 12, 49, 21, tzinfo=UTC)  # the day of the clocks of stages
 
     def pass_(self, minutes: float) -> None:
         self.now += timedelta(minutes=minutes)

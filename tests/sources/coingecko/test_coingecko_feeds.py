@@ -16,6 +16,7 @@ from dataplatform.simulator import Fault, Simulator
 from dataplatform.sources.coingecko import CoinGeckoOptions, CoinGeckoSource, FeedOptions
 from tests.base.http.scripted_server import ScriptedServer, answer
 from tests.dsl.flows import INPUT, SOURCE, Flow
+from tests.sources.coingecko.answers import row
 from tests.sources.coingecko.conftest import Moment
 from tests.sources.coingecko.test_coingecko_operations import FAULTS
 
@@ -121,17 +122,6 @@ def test_more_coins_than_a_page_holds_come_whole_even_when_the_rate_is_low(
 # What is odd
 
 
-def row(coin_id: str, **changes: Any) -> dict[str, Any]:
-    return {
-        "id": coin_id,
-        "symbol": coin_id[:3],
-        "name": coin_id.title(),
-        "current_price": 1.5,
-        "market_cap": None,
-        "last_updated": "2026-05-18T12:49:21.599Z",
-    } | changes
-
-
 def test_a_bad_row_goes_to_the_dead_letters_and_the_others_go_on(flow: Flow, begin: Begin) -> None:
     bad = row("ethereum", current_price="much")
     server = ScriptedServer(answer(200, [row("bitcoin"), bad, row("solana")]))
@@ -142,7 +132,7 @@ def test_a_bad_row_goes_to_the_dead_letters_and_the_others_go_on(flow: Flow, beg
     (letter,) = flow.store("table").letters
     assert json.loads(letter.raw) == bad
     assert letter.origin == SOURCE
-    assert letter.error.startswith("changed_shape: /coins/markets: Expected `float | null`, got `str`")
+    assert letter.error.startswith("changed_shape: /coins/markets ('ethereum'): Expected `float | null`")
     assert flow.reason(SOURCE) is None
 
 
@@ -158,7 +148,7 @@ def test_a_coin_without_a_price_is_left_out_and_counted(flow: Flow, begin: Begin
 
 def test_a_coin_that_stands_on_two_pages_is_sent_once(flow: Flow, begin: Begin) -> None:
     first = [row(f"coin-{number}") for number in range(250)]
-    second = [row("coin-249", current_price=2.5, last_updated="2026-05-18T12:49:22Z"), row("coin-250")]
+    second = [row("coin-249", current_price=2.5, last_updated="2025-12-31T12:49:22Z"), row("coin-250")]
     server = ScriptedServer(answer(200, first), answer(200, second))
     begin(FeedOptions(operation="get_current_prices", top=500), url=server.url)
     flow.until(lambda: flow.account("table").written == 251)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import psutil
 import pytest
@@ -17,7 +18,7 @@ from dataplatform.sources.coingecko import CoinGeckoOptions, CoinGeckoSource, Fe
 from dataplatform.sources.coingecko.transports import Mcp
 from tests.base.mcp.http_server import Act, ScriptedMcp, hang_up, status, stay_silent, tool_text
 from tests.dsl.flows import INPUT, SOURCE, Flow
-from tests.sources.coingecko.test_coingecko_feeds import row
+from tests.sources.coingecko.answers import row
 from tests.sources.coingecko.transports import clocked, over, stdio
 from tests.support.solo import PATIENCE, failure
 
@@ -52,7 +53,7 @@ def test_an_operation_fails_by_name_and_the_next_one_is_answered(
     server: ScriptedMcp, act: Act, kind: type[PlatformError], code: str
 ) -> None:
     server.script.extend([act, PRICE])
-    with clocked() as (agents, _):
+    with clocked(datetime.now(UTC)) as (agents, _):
         reader = over(agents, "coingecko", McpSettings(url=server.url, call_timeout=0.5))
         answer = reader.get_current_price("bitcoin").get(timeout=PATIENCE)
         assert isinstance(answer, Failure)
@@ -63,7 +64,7 @@ def test_an_operation_fails_by_name_and_the_next_one_is_answered(
 
 
 def test_a_server_that_changes_its_generation_is_spoken_to_in_the_new_one() -> None:
-    with Simulator() as simulator, clocked() as (agents, _):
+    with Simulator() as simulator, clocked(datetime.now(UTC)) as (agents, _):
         reader = over(agents, "coingecko", McpSettings(url=simulator.mcp_url("static")))
         before = get_data(reader.get_current_price("bitcoin").get(timeout=PATIENCE))
         change = simulator.inject(Fault("changed_tools", path="/mcp/static"))
@@ -73,7 +74,7 @@ def test_a_server_that_changes_its_generation_is_spoken_to_in_the_new_one() -> N
 
 def test_a_child_process_that_is_killed_is_started_again_by_the_next_question() -> None:
     command = ("-m", "dataplatform.simulator", "--mcp", "code")
-    with clocked() as (agents, _):
+    with clocked(datetime.now(UTC)) as (agents, _):
         reader = over(agents, "coingecko", stdio(sys.executable, *command, connect_timeout=20.0))
         assert get_data(reader.get_current_price("bitcoin").get(timeout=PATIENCE)).source == "simulator"
         (child,) = (one for one in psutil.Process().children(recursive=True) if set(command) <= set(one.cmdline()))
@@ -87,7 +88,7 @@ def test_a_child_process_that_is_killed_is_started_again_by_the_next_question() 
 
 
 def test_a_server_that_does_not_exist_is_said_to_be_missing() -> None:
-    with clocked() as (agents, _):
+    with clocked(datetime.now(UTC)) as (agents, _):
         reader = over(agents, "coingecko", stdio("no-such-mcp-server"))
         assert failure(reader.get_market_analytics().get(timeout=PATIENCE)) == "no_command"
 

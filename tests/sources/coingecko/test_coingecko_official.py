@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 
@@ -25,7 +26,7 @@ def simulator() -> Iterator[Simulator]:
 
 @pytest.fixture(scope="module")
 def official(simulator: Simulator) -> Iterator[ReaderProxy]:
-    with clocked() as (agents, _):
+    with clocked(datetime.now(UTC)) as (agents, _):
         yield over(agents, "official", official_server(simulator.base_url))
 
 
@@ -42,7 +43,7 @@ def test_current_prices_come_through_it(official: ReaderProxy, simulator: Simula
 def test_candles_come_through_it_as_they_do_over_rest(official: ReaderProxy, simulator: Simulator) -> None:
     coins = ["bitcoin", "tulip"]
     candles = get_data(official.get_latest_ohlcv(coins, "4d").get(timeout=SLOW))
-    with clocked() as (agents, _):
+    with clocked(datetime.now(UTC)) as (agents, _):
         expected = get_data(over(agents, "rest", rest(simulator)).get_latest_ohlcv(coins, "4d").get(timeout=SLOW))
     assert [(one.coin_id, one.timestamp, one.close) for one in candles] == [
         (one.coin_id, one.timestamp, one.close) for one in expected

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 
 from dataplatform.dsl.queries import CurrentPricesOptions, DateRangeOHLCVQuery, Level1Query
 from dataplatform.dsl.types import CryptoPriceData
 from dataplatform.errors import Permanent, PlatformError, Transient
-from dataplatform.result import Failure, Result, get_data
+from dataplatform.result import Failure, Result, Success, get_data
 from dataplatform.simulator import Fault, Simulator
 from tests.base.http.scripted_server import ScriptedServer, answer
+from tests.sources.coingecko.answers import ticker
 from tests.sources.coingecko.conftest import Moment, Start
 from tests.support.agents import DEADLINE, Stage
 
@@ -225,7 +227,7 @@ ROW = {
     "symbol": "btc",
     "name": "Bitcoin",
     "current_price": 77_000,
-    "last_updated": "2026-05-18T12:49:21.599Z",
+    "last_updated": "2025-12-31T12:49:21.599Z",
 }
 
 
@@ -246,9 +248,94 @@ def test_data_says_simulator_when_the_answer_does_whatever_the_url(coingecko: St
     assert price.source == "simulator"
 
 
-def test_one_bad_row_makes_an_operation_fail_as_it_asked_for_that_coin(coingecko: Start) -> None:
-    server = ScriptedServer(answer(200, [ROW, ROW | {"id": "ethereum", "current_price": -1}]))
-    failure = error(coingecko(server.url).get_current_prices(["bitcoin", "ethereum"]).get(timeout=DEADLINE))
+def test_an_odd_row_is_noted_besides_the_others_and_is_a_failure_of_its_own_coin(coingecko: Start) -> None:
+    rows = [ROW, ROW | {"id": "ethereum", "current_price": -1}]
+    server = ScriptedServer(answer(200, rows), answer(200, rows[1:]))
+    reader = coingecko(server.url)
+    prices = reader.get_current_prices(["bitcoin", "ethereum"]).get(timeout=DEADLINE)
+    assert [price.coin_id for price in get_data(prices)] == ["bitcoin"]
+    assert isinstance(prices, Success)
+    (note,) = prices.notes
+    assert note.startswith("left out: /coins/markets ('ethereum'): usd_price: expected a finite number")
+    failure = error(reader.get_current_price("ethereum").get(timeout=DEADLINE))
     server.close()
     assert (type(failure), failure.code) == (Permanent, "changed_shape")
     assert "usd_price" in failure.message
+
+
+def test_a_row_of_another_coin_is_never_answered(coingecko: Start) -> None:
+    server = ScriptedServer(answer(200, [ROW]))
+    failure = error(coingecko(server.url).get_current_price("ethereum").get(timeout=DEADLINE))
+    server.close()
+    assert (type(failure), failure.code) == (Permanent, "changed_shape")
+    assert failure.message == "coingecko answered with 'bitcoin' when it was asked for 'ethereum'"
+
+
+def test_no_price_is_not_no_coin(coingecko: Start) -> None:
+    server = ScriptedServer(answer(200, [ROW | {"current_price": None}]))
+    failure = error(coingecko(server.url).get_current_price("bitcoin").get(timeout=DEADLINE))
+    server.close()
+    assert (type(failure), failure.code) == (Permanent, "no_price")
+    assert "get_price_history" in failure.remedy
+
+
+CHART = {"prices": [[1_767_225_600_000, 1.5]], "market_caps": [], "total_volumes": []}
+
+
+@pytest.mark.parametrize("listed", [[], [ROW | {"id": "old-coin", "symbol": "old", "current_price": None}]])
+def test_the_history_of_a_coin_that_has_no_price_now_is_answered(coingecko: Start, listed: list[Any]) -> None:
+    server = ScriptedServer(answer(200, listed), answer(200, CHART))
+    prices = get_data(coingecko(server.url).get_price_history("old-coin", 7).get(timeout=DEADLINE))
+    server.close()
+    assert [(price.coin_id, price.usd_price) for price in prices] == [("old-coin", 1.5)]
+    assert prices[0].symbol == ("old" if listed else "old-coin")
+
+
+def test_the_history_of_an_unknown_coin_is_no_outage(coingecko: Start) -> None:
+    server = ScriptedServer(answer(200, []), answer(404, {"error": "coin not found"}))
+    failure = error(coingecko(server.url).get_price_history("tulip", 7).get(timeout=DEADLINE))
+    server.close()
+    assert (type(failure), failure.code, failure.message) == (
+        Permanent,
+        "not_found",
+        "coingecko knows no coin 'tulip'",
+    )
+
+
+def test_a_range_without_candles_says_so_and_is_no_unknown_coin(coingecko: Start, moment: Moment) -> None:
+    server = ScriptedServer(answer(200, []), answer(200, []))
+    reader = coingecko(server.url)
+    query = DateRangeOHLCVQuery("old-coin", moment.now.replace(hour=0), moment.now, "30m")
+    series = reader.get_ohlcv_by_date_range(query).get(timeout=DEADLINE)
+    latest = error(reader.get_current_ohlcv("old-coin").get(timeout=DEADLINE))
+    server.close()
+    assert get_data(series).candles == []
+    assert isinstance(series, Success)
+    assert series.notes == ("coingecko has no candles of 30m of 'old-coin' in that range",)
+    assert (type(latest), latest.code) == (Permanent, "no_candles")
+
+
+# Pages of tickers
+
+
+def test_pages_are_asked_for_until_they_are_used_up(coingecko: Start, market: Simulator) -> None:
+    failure = error(coingecko().get_level1_data(Level1Query("tether", market="USDT/NONE")).get(timeout=DEADLINE))
+    assert failure.code == "not_found"
+    pages = [parse_qs(query)["page"] for path, query in asked(market) if path == "/coins/tether/tickers"]
+    assert pages == [["1"], ["2"], ["3"], ["4"]]
+
+
+def test_a_market_on_a_later_page_is_found_and_no_page_is_asked_for_in_vain(coingecko: Start) -> None:
+    others = [ticker("BTC", "USDT", coin_id="bitcoin")] * 100
+    own = ticker("USDT", "EUR", last_traded_at="2026-01-01T00:00:00Z")
+    pages = [{"tickers": others}, {"tickers": [*others[1:], own]}, {"tickers": others}]
+    server = ScriptedServer(*[answer(200, page) for page in pages])
+    found = get_data(coingecko(server.url).get_level1_data(Level1Query("tether")).get(timeout=DEADLINE))
+    server.close()
+    assert (found.ticker, found.market, found.source) == ("tether", "USDT/EUR", "coingecko")
+    assert len(server.heads) == 2
+
+
+def test_what_is_traded_for_a_coin_is_never_taken_for_it(coingecko: Start) -> None:
+    found = get_data(coingecko().get_level1_data(Level1Query("tether")).get(timeout=DEADLINE))
+    assert found.market.startswith("USDT/")

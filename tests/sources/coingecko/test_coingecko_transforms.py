@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from dataplatform.errors import Permanent, PlatformError, Transient
 from dataplatform.sources.coingecko import endpoints, transforms
 from dataplatform.sources.coingecko.answers import Answer
-from tests.sources.coingecko.test_coingecko_feeds import row
+from tests.sources.coingecko.answers import answer, refusal, row
 
 quick = settings(deadline=None, max_examples=60)
 JSON = st.recursive(
@@ -35,19 +35,8 @@ NOT_JSON = [b"", b"<!DOCTYPE html>", b"{", b"\xff", b"[" * 100_000, b'[{"id":' *
 OTHER_SHAPES = [b"null", b"{}", b"7", b'"text"', b"[7]", b'{"data": 7}', b'{"data": []}']
 
 
-def answer(body: object) -> Answer:
-    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return Answer(raw, "coingecko", "https://api.example/x")
-
-
 def analytics(**changes: Any) -> Answer:
     return answer({"data": GLOBAL | changes})
-
-
-def refusal(transform: Any, *arguments: Any) -> PlatformError:
-    with pytest.raises(PlatformError) as refused:
-        transform(*arguments)
-    return refused.value
 
 
 # Markets
@@ -77,34 +66,107 @@ def test_a_price_is_not_lost_for_odd_characters_in_a_name(name: str, kept: str |
     [
         {"current_price": -1},
         {"current_price": "1.5"},
-        {"symbol": ""},
-        {"symbol": None},
+        {"symbol": 7},
         {"id": "x" * 129},
+        {"id": None},
+        {"id": ""},
         {"market_cap": -1},
         {"last_updated": "2026-05-18T12:49:21"},
         {"last_updated": "yesterday"},
         {"last_updated": 1_779_108_561},
         {"last_updated": "9999-12-31T23:59:59-05:00"},
-        {"name": "x" * 301},
+        {"last_updated": "1970-01-01T00:00:00Z"},
+        {"last_updated": "2007-12-31T23:59:59Z"},
+        {"last_updated": "2026-05-28T12:00:01Z"},
     ],
 )
 def test_a_broken_row_is_kept_raw_with_the_reason_and_harms_no_other(changes: dict[str, Any]) -> None:
     bad = row("ethereum") | changes
     found = transforms.markets([answer([row("bitcoin"), bad, row("solana")])])
     assert [price.coin_id for price in found.prices] == ["bitcoin", "solana"]
-    ((raw, error),) = found.broken
-    assert json.loads(raw) == bad
-    assert (error.code, error.message.startswith("/coins/markets: ")) == ("changed_shape", True)
+    (odd,) = found.rows.odd
+    assert json.loads(odd.raw) == bad
+    assert odd.error.code == "changed_shape"
+    (field,) = changes
+    named = {"current_price": "price", "name": "name"}.get(field, field)
+    assert named in odd.error.message
+    assert "at `$[1]" in odd.error.message
+    answered = found.answer(["bitcoin", "ethereum", "solana"], found.prices)
+    assert answered.data == found.prices
+    assert answered.notes == (f"left out: {odd.error.message}",)
+
+
+def test_an_odd_row_is_told_of_by_the_coin_it_is_about_and_the_place_it_stands_at() -> None:
+    found = transforms.markets([answer([row("bitcoin"), row("ethereum", current_price="much")])])
+    (odd,) = found.rows.odd
+    said = "/coins/markets ('ethereum'): Expected `float | null`, got `str` - at `$[1].current_price`"
+    assert odd.error.message == said
+
+
+def test_many_odd_rows_are_counted() -> None:
+    rows = [row("bitcoin"), *[row(f"coin-{number}", current_price="1") for number in range(9)]]
+    notes = transforms.markets([answer(rows)]).answer(["bitcoin"], []).notes
+    assert len(notes) == 6
+    assert "coin-4" in notes[4]
+    assert notes[5] == "left out: 4 more"
 
 
 def test_when_no_row_is_valid_the_shape_has_changed() -> None:
-    error = refusal(transforms.markets, [answer([row("a", current_price="1")]), answer([{}])])
+    found = transforms.markets([answer([row("a", current_price="1")]), answer([{}])])
+    error = refusal(found.answer, ["a"], found.prices)
     assert (type(error), error.code) == (Permanent, "changed_shape")
+
+
+@pytest.mark.parametrize("odd", ["", None, "\u200b\u202e", "\n"])
+def test_the_id_stands_in_for_a_symbol_that_there_is_none_of(odd: str | None) -> None:
+    without = {name: value for name, value in row("ethereum").items() if name != "symbol"}
+    found = transforms.markets([answer([row("bitcoin"), row("tulip", symbol=odd), without])])
+    assert [(price.coin_id, price.symbol) for price in found.prices] == [
+        ("bitcoin", "bit"),
+        ("tulip", "tulip"),
+        ("ethereum", "ethereum"),
+    ]
+    assert found.rows.odd == []
+
+
+def test_names_and_symbols_are_cut_to_what_can_be_stored() -> None:
+    (price,) = transforms.markets([answer([row("a", name="n" * 400, symbol="s\t" * 200)])]).prices
+    assert (price.name, price.symbol) == ("n" * 300, ("s " * 64).strip())
+
+
+# No price is not no coin
+
+
+@pytest.mark.parametrize("changes", [{"current_price": None}, {"last_updated": None}])
+def test_a_coin_that_is_listed_without_a_price_is_no_unknown_coin(changes: dict[str, Any]) -> None:
+    found = transforms.markets([answer([row("old-coin", **changes)])])
+    error = refusal(found.answer, ["old-coin"], found.prices)
+    assert (type(error), error.code) == (Permanent, "no_price")
+    assert error.message == "CoinGecko has no price now of 'old-coin'"
+    assert "get_price_history" in error.remedy
+
+
+def test_coins_without_a_price_are_noted_besides_the_others() -> None:
+    found = transforms.markets([answer([row("bitcoin"), row("old-coin", current_price=None)])])
+    answered = found.answer(["bitcoin", "old-coin"], found.prices)
+    assert [price.coin_id for price in answered.data] == ["bitcoin"]
+    assert answered.notes == ("CoinGecko has no price now of 'old-coin'",)
+
+
+def test_a_stranger_without_a_price_is_nobody_s_business() -> None:
+    found = transforms.markets([answer([row("old-coin", current_price=None)])])
+    answered = found.answer(["tulip"], found.prices)
+    assert (answered.data, answered.notes) == ([], ())
+
+
+def test_a_price_is_kept_when_the_next_page_has_the_coin_without_one() -> None:
+    pages = [answer([row("a")]), answer([row("a", current_price=None)])]
+    assert [price.coin_id for price in transforms.markets(pages).prices] == ["a"]
 
 
 def test_no_rows_are_no_prices_and_no_failure() -> None:
     found = transforms.markets([answer([])])
-    assert (found.prices, found.broken, found.unpriced) == ([], [], [])
+    assert (found.prices, found.rows.odd, found.unpriced) == ([], [], [])
 
 
 def test_the_later_page_has_the_newer_price_of_a_coin_on_both() -> None:
@@ -118,7 +180,7 @@ def test_the_later_page_has_the_newer_price_of_a_coin_on_both() -> None:
 def test_any_rows_are_prices_or_broken_or_unpriced(changes: list[dict[str, Any]]) -> None:
     rows = [row(f"coin-{number}") | change for number, change in enumerate(changes)]
     found = transforms.markets([answer([row("good"), *rows])])
-    assert len(found.prices) + len(found.broken) + len(found.unpriced) == len(rows) + 1
+    assert len(found.prices) + len(found.rows.odd) + len(found.unpriced) == len(rows) + 1
 
 
 # Other answers
@@ -127,19 +189,39 @@ def test_any_rows_are_prices_or_broken_or_unpriced(changes: list[dict[str, Any]]
 def test_other_currencies_are_added_where_they_are_known() -> None:
     prices = transforms.markets([answer([row("a"), row("b"), row("c")])]).prices
     answers = [answer({"a": {"btc": 0.5, "eth": None}}), answer({"b": {"eth": 2, "usd": 9}, "z": {}})]
-    found = transforms.with_other_currencies(prices, answers)
+    found, notes = transforms.with_other_currencies(prices, answers)
+    assert notes == ()
     assert [(price.btc_price, price.eth_price) for price in found] == [(0.5, None), (None, 2.0), (None, None)]
 
 
-@pytest.mark.parametrize("wrong", [{"a": {"btc": -1}}, {"a": {"btc": "0.5"}}, {"a": 7}, []])
-def test_other_currencies_of_another_shape_are_refused(wrong: object) -> None:
-    prices = transforms.markets([answer([row("a")])]).prices
-    error = refusal(transforms.with_other_currencies, prices, [answer(wrong)])
+@pytest.mark.parametrize(
+    ("odd", "place"), [({"btc": -1}, "btc_price"), ({"btc": "0.5"}, "$['b'].btc"), (7, "$['b']"), (None, "$['b']")]
+)
+def test_another_currency_that_cannot_be_read_is_unknown_and_noted(odd: object, place: str) -> None:
+    prices = transforms.markets([answer([row("a"), row("b")])]).prices
+    found, (note,) = transforms.with_other_currencies(prices, [answer({"a": {"btc": 0.5}, "b": odd, "z": odd})])
+    assert [(price.btc_price, price.eth_price) for price in found] == [(0.5, None), (None, None)]
+    assert note.startswith("left out: /simple/price")
+    assert place in note
+
+
+def test_other_currencies_that_are_no_map_are_refused() -> None:
+    error = refusal(transforms.with_other_currencies, [], [answer([])])
     assert (type(error), error.code) == (Permanent, "changed_shape")
 
 
 def test_a_coin_listed_twice_is_one_ticker() -> None:
-    assert transforms.coin_ids([answer([{"id": "a"}, {"id": "b"}]), answer([{"id": "b"}, {"id": "c"}])]) == [*"abc"]
+    pages = [answer([{"id": "a"}, {"id": "b"}]), answer([{"id": "b"}, {"id": "c"}])]
+    assert transforms.coin_ids(pages).data == [*"abc"]
+    assert transforms.coin_ids(pages, 2).data == [*"ab"]
+
+
+@pytest.mark.parametrize("odd", [{"id": None}, {"id": ""}, {"id": 7}, {}, None, {"id": "a\nb"}])
+def test_an_odd_id_never_costs_the_others(odd: object) -> None:
+    found = transforms.coin_ids([answer([{"id": "a"}, odd, {"id": "b"}])])
+    assert found.data == ["a", "b"]
+    (note,) = found.notes
+    assert "at `$[1]" in note
 
 
 def test_analytics_are_in_dollars_and_percent() -> None:
@@ -149,29 +231,47 @@ def test_analytics_are_in_dollars_and_percent() -> None:
     assert (state.market_cap_change_24h, state.markets, state.source) == (-1.5, 1_400, "coingecko")
 
 
-def test_currencies_that_nobody_asks_for_may_be_null() -> None:
-    state = transforms.analytics(analytics(total_volume={"usd": 1, "xyz": None}, market_cap_percentage={"btc": 1}))
-    assert (state.total_volume, state.eth_dominance) == (1.0, None)
+@pytest.mark.parametrize("odd", [None, "text", -1, {}])
+def test_currencies_that_nobody_asks_for_may_be_anything(odd: object) -> None:
+    state = transforms.analytics(
+        analytics(
+            total_volume={"usd": 1, "xyz": odd},
+            total_market_cap={"usd": 2, "xyz": odd},
+            market_cap_percentage={"btc": 1, "xyz": odd},
+        )
+    )
+    assert (state.total_volume, state.total_market_cap, state.eth_dominance) == (1.0, 2.0, None)
+
+
+def test_a_whole_number_may_have_a_point() -> None:
+    state = transforms.analytics(
+        analytics(markets=1476.0, active_cryptocurrencies=17_397.0, updated_at=1_779_108_561.0)
+    )
+    assert (state.markets, state.active_cryptocurrencies) == (1476, 17_397)
+    assert type(state.markets) is int
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("changes", "named"),
     [
-        {"total_market_cap": {"btc": 1}},
-        {"total_market_cap": {"usd": None}},
-        {"market_cap_percentage": {"eth": 1}},
-        {"total_volume": {"usd": -1}},
-        {"markets": -1},
-        {"active_cryptocurrencies": 1.5},
-        {"updated_at": 10**18},
-        {"updated_at": 10**30},
-        {"updated_at": "now"},
-        {"market_cap_change_percentage_24h_usd": None},
+        ({"total_market_cap": {"btc": 1}}, "missing required field `usd` - at `$.data.total_market_cap`"),
+        ({"total_market_cap": {"usd": None}}, "$.data.total_market_cap.usd"),
+        ({"market_cap_percentage": {"eth": 1}}, "missing required field `btc` - at `$.data.market_cap_percentage`"),
+        ({"market_cap_percentage": {"btc": 1, "eth": "1"}}, "$.data.market_cap_percentage.eth"),
+        ({"total_volume": {"usd": -1}}, "total_volume: "),
+        ({"markets": -1}, "markets: "),
+        ({"active_cryptocurrencies": 1.5}, "active_cryptocurrencies: expected a whole number, got 1.5"),
+        ({"updated_at": 10**18}, "updated_at: "),
+        ({"updated_at": 10**30}, "updated_at: "),
+        ({"updated_at": 0}, "updated_at: expected a time from 2008 to a day from now, got 1970-01-01T00:00:00+00:00"),
+        ({"updated_at": "now"}, "$.data.updated_at"),
+        ({"market_cap_change_percentage_24h_usd": None}, "$.data.market_cap_change_percentage_24h_usd"),
     ],
 )
-def test_analytics_of_another_shape_are_refused_by_name(changes: dict[str, Any]) -> None:
+def test_analytics_of_another_shape_are_refused_by_name(changes: dict[str, Any], named: str) -> None:
     error = refusal(transforms.analytics, analytics(**changes))
     assert (type(error), error.code) == (Permanent, "changed_shape")
+    assert named in error.message
 
 
 @pytest.mark.parametrize("body", NOT_JSON, ids=range(len(NOT_JSON)))

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 from hypothesis import given, settings
@@ -111,6 +112,25 @@ def test_later_static_tools_answer_the_same_or_say_who_can(readers: dict[str, Re
     assert failure(answer) == "unsupported"
     assert "REST API (a client of kind 'http')" in str(answer)
     assert "'execute'" in str(answer)
+
+
+@pytest.mark.parametrize("transport", ["rest", "static", "code-hosted"])
+def test_all_pages_of_tickers_are_looked_at_over_every_transport(
+    readers: dict[str, ReaderProxy], simulator: Simulator, transport: str
+) -> None:
+    query = Level1Query("tether", market="USDT/NONE")
+    assert failure(readers[transport].get_level1_data(query).get(timeout=PATIENCE)) == "not_found"
+    assert [parse_qs(request.query)["page"] for request in simulator.requests] == [["1"], ["2"], ["3"], ["4"]]
+
+
+def test_later_static_tools_never_answer_with_the_best_of_a_part(readers: dict[str, ReaderProxy]) -> None:
+    answer = readers["late"].get_level1_data(Level1Query("tether")).get(timeout=PATIENCE)
+    assert failure(answer) == "unsupported"
+    assert "name the exchange" in str(answer)
+    on_gate = Level1Query("tether", "gate")
+    assert readers["late"].get_level1_data(on_gate).get(timeout=PATIENCE) == readers["rest"].get_level1_data(
+        on_gate
+    ).get(timeout=PATIENCE)
 
 
 @pytest.mark.parametrize("transport", ["rest", "static", "code-hosted"])

@@ -24,9 +24,9 @@ CLIENTS: dict[str, type[Agent]] = {"http": HttpClient, "mcp": McpClient}
 
 
 @contextmanager
-def clocked() -> Iterator[tuple[Solo, ManualClock]]:
+def clocked(now: datetime = NOON) -> Iterator[tuple[Solo, ManualClock]]:
     """Run agents on a clock that stands still."""
-    clock = ManualClock(NOON)
+    clock = ManualClock(now)
     with solo(clock) as agents:
         yield agents, clock
 
