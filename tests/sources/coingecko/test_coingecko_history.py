@@ -104,7 +104,7 @@ def test_a_history_reaches_from_then_to_now(coingecko: ReaderProxy, simulator: S
 def test_more_than_the_free_year_of_history_is_refused_with_coingecko_s_reason(coingecko: ReaderProxy) -> None:
     answer = coingecko.get_price_history("bitcoin", 400).get(timeout=PATIENCE)
 
-    assert failure(answer) == "unauthorized"
+    assert failure(answer) == "paid_plan"
     assert "365 days" in str(answer)
 
 
