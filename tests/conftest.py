@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import psutil
 import pytest
 
@@ -59,6 +60,8 @@ def pytest_make_collect_report(
 
 def pytest_configure(config: pytest.Config) -> None:
     _leave_out_the_machine_s_settings(config)
+    hypothesis.settings.register_profile("any machine", deadline=None)  # how long an example takes is the machine's
+    hypothesis.settings.load_profile("any machine")
     config.stash[LEFT_BEHIND] = []
     if not hasattr(config, "workerinput"):  # a worker of pytest-xdist belongs to the run that started it
         os.environ[MARK] = f"{os.environ.get(MARK, '')}/{uuid.uuid4().hex}"  # a run inside a run sees only its own

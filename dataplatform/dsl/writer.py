@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from operator import attrgetter
 from typing import Any, ClassVar, TypeAlias
 
-from dataplatform.base.agent import Answer, Context
+from attrs import define, field, frozen
+
+from dataplatform.base.agent import Answer, Context, Deferred
 from dataplatform.dsl import checks
 from dataplatform.dsl.flow.batch import Rejection
+from dataplatform.dsl.flow.chunks import Chunks
 from dataplatform.dsl.flow.target import FlowTarget, TargetMessage
+from dataplatform.dsl.in_flight import InFlight
 from dataplatform.dsl.kinds import ANALYTICS, KINDS, LEVEL1, OHLCV, PRICES, Kind
 from dataplatform.dsl.operations import (
     Flush,
@@ -33,8 +40,38 @@ __all__ = ["BaseWriter"]
 WriterMessage: TypeAlias = WritingOperation | TargetMessage
 
 
+@frozen(eq=False)
+class PublishingPart:
+    """The records of one kind in an operation; `indexes` are theirs among all."""
+
+    indexes: Sequence[int]
+    chunks: Chunks
+
+    def refused(self) -> list[Refused]:
+        """Return those that can never be written."""
+        return [Refused(self.indexes[one.index], _permanent(one)) for one in self.chunks.rejections]
+
+
+@define(eq=False)
+class Publishing:
+    """A writing operation under way."""
+
+    parts: deque[PublishingPart]
+    count: int
+    refused: list[Refused] = field(factory=list)
+    answer: Deferred[BatchPublishResult] = field(factory=Deferred)
+
+    def result(self, target: str) -> BatchPublishResult:
+        """Return what was published, and what could not be."""
+        self.refused.sort(key=attrgetter("index"))
+        return BatchPublishResult(target, self.count - len(self.refused), tuple(self.refused))
+
+
 class BaseWriter(FlowTarget):
     """A target of market data. An operation answers when its records are durable, or why they are not.
+
+    It is under way while the target does other work; beyond 256 of them the next fails as `busy`. A drain waits for
+    those under way.
 
     `takes` are the kinds of record that the technology has a place for.
     """
@@ -47,6 +84,7 @@ class BaseWriter(FlowTarget):
     def __init__(self, context: Context, options: Any, client: str) -> None:
         super().__init__(context, client, credit=options.credit)
         self.options = options
+        self._operations = InFlight(self)
 
     @classmethod
     def part(cls, name: str, options: Any, connection: Connection) -> Part:
@@ -68,49 +106,42 @@ class BaseWriter(FlowTarget):
 
     # Operations
 
-    def publish_price(self, price: CryptoPriceData) -> Result[PublishResult]:
+    def publish_price(self, price: CryptoPriceData) -> Answer[PublishResult]:
         """Write one price. Fails with `rejected` when it can never be written, `Transient` in an outage."""
         return self._publish_one(PRICES, price)
 
-    def publish_prices(self, prices: Sequence[CryptoPriceData]) -> Result[BatchPublishResult]:
+    def publish_prices(self, prices: Sequence[CryptoPriceData]) -> Answer[BatchPublishResult]:
         """Write several prices; those that can never be written are named in the answer and harm no other.
 
         Fails with `bad_argument` for what is no list of prices, `Transient` in an outage: then some of them may be
         durable, and all of them may be published again.
         """
-        return self._publish(PRICES, prices)
+        return self._publish_all(PRICES, prices)
 
-    def publish_ohlcv(self, candle: CryptoOHLCVData) -> Result[PublishResult]:
+    def publish_ohlcv(self, candle: CryptoOHLCVData) -> Answer[PublishResult]:
         """Write one candle. Fails as `publish_price` does."""
         return self._publish_one(OHLCV, candle)
 
-    def publish_ohlcv_batch(self, candles: Sequence[CryptoOHLCVData]) -> Result[BatchPublishResult]:
+    def publish_ohlcv_batch(self, candles: Sequence[CryptoOHLCVData]) -> Answer[BatchPublishResult]:
         """Write several candles. Answers and fails as `publish_prices` does."""
-        return self._publish(OHLCV, candles)
+        return self._publish_all(OHLCV, candles)
 
-    def publish_level1(self, level1: Level1Data) -> Result[PublishResult]:
+    def publish_level1(self, level1: Level1Data) -> Answer[PublishResult]:
         """Write one best bid and ask. Fails as `publish_price` does."""
         return self._publish_one(LEVEL1, level1)
 
-    def publish_level1_batch(self, level1s: Sequence[Level1Data]) -> Result[BatchPublishResult]:
+    def publish_level1_batch(self, level1s: Sequence[Level1Data]) -> Answer[BatchPublishResult]:
         """Write several best bids and asks. Answers and fails as `publish_prices` does."""
-        return self._publish(LEVEL1, level1s)
+        return self._publish_all(LEVEL1, level1s)
 
-    def publish_batch(self, records: Sequence[Record]) -> Result[BatchPublishResult]:
+    def publish_batch(self, records: Sequence[Record]) -> Answer[BatchPublishResult]:
         """Write records of several kinds, kind by kind. Answers and fails as `publish_prices` does."""
         if error := checks.records(records):
             return Failure(error)
-        refused: list[Refused] = []
-        for kind in KINDS:
-            places = [place for place, record in enumerate(records) if type(record) is kind.type]
-            answer = self._publish(kind, [records[place] for place in places]) if places else None
-            if isinstance(answer, Failure):
-                return answer
-            refused += [Refused(places[one.index], one.error) for one in answer.data.refused] if answer else []
-        refused.sort(key=lambda one: one.index)
-        return Success(BatchPublishResult(self.name, len(records) - len(refused), tuple(refused)))
+        of_kinds = {kind: [at for at, record in enumerate(records) if type(record) is kind.type] for kind in KINDS}
+        return self._publish({kind: indexes for kind, indexes in of_kinds.items() if indexes}, records)
 
-    def publish_analytics(self, analytics: CryptoMarketAnalytics) -> Result[PublishResult]:
+    def publish_analytics(self, analytics: CryptoMarketAnalytics) -> Answer[PublishResult]:
         """Write one state of the market. Fails as `publish_price` does."""
         return self._publish_one(ANALYTICS, analytics)
 
@@ -149,49 +180,61 @@ class BaseWriter(FlowTarget):
 
     # How it works
 
-    def _publish_one(self, kind: Kind, record: Record) -> Result[PublishResult]:
-        answer = self._publish(kind, [record])
+    def _publish_one(self, kind: Kind, record: Record) -> Answer[PublishResult]:
+        answer = self._publish_all(kind, [record])
+        return answer.map(partial(self._only, kind)) if isinstance(answer, Deferred) else self._only(kind, answer)
+
+    def _only(self, kind: Kind, answer: Result[BatchPublishResult]) -> Result[PublishResult]:
         if isinstance(answer, Failure):
             return answer
         if answer.data.refused:
             return Failure(answer.data.refused[0].error)
         return Success(PublishResult(self.name, kind.name))
 
-    def _publish(self, kind: Kind, records: Sequence[Record]) -> Result[BatchPublishResult]:
+    def _publish_all(self, kind: Kind, records: Sequence[Record]) -> Answer[BatchPublishResult]:
         if error := checks.records_of(kind.type, records):
             return Failure(error)
-        if kind not in self.kinds(self.options):
-            return Failure(untaken(kind, self.technology))
-        stored = self._store(kind, self._portions(kind, list(records))) if records else Success([])
-        self.count("failed_operations" if isinstance(stored, Failure) else "operations")
+        return self._publish({kind: range(len(records))}, records)
+
+    def _publish(self, indexes: Mapping[Kind, Sequence[int]], records: Sequence[Record]) -> Answer[BatchPublishResult]:
+        """Write records, kind by kind; `indexes` says which are of which kind."""
+        for kind in indexes:
+            if kind not in self.kinds(self.options):
+                return Failure(untaken(kind, self.technology))
+        if refusal := self._operations.refusal():
+            return refusal
+        publishing = Publishing(deque(self._parts(indexes, records)), len(records))
+        self._operations.add(publishing.answer)
+        publishing.answer.then(lambda _: self._drained_when_idle())
+        self._put_next(publishing)
+        return publishing.answer
+
+    def _parts(self, indexes: Mapping[Kind, Sequence[int]], records: Sequence[Record]) -> Iterator[PublishingPart]:
+        for kind, ours in indexes.items():
+            if ours:
+                portions = self._portions(kind, [records[index] for index in ours])
+                yield PublishingPart(ours, Chunks.of(portions, partial(self._request, kind)))
+
+    def _put_next(self, publishing: Publishing) -> None:
+        if not publishing.parts:
+            publishing.answer.settle(Success(publishing.result(self.name)))
+            return
+        request = publishing.parts[0].chunks.next.request
+        self.call(self.client, request, partial(self._put_answered, publishing), timeout=self._timeout)
+
+    def _put_answered(self, publishing: Publishing, answer: Result[Any]) -> None:
+        part = publishing.parts[0]
+        stored = self._settle_chunk(part.chunks, answer)
         if isinstance(stored, Failure):
-            return stored
-        refused = tuple(Refused(rejection.index, _permanent(rejection)) for rejection in stored.data)
-        return Success(BatchPublishResult(self.name, len(records) - len(refused), refused))
+            publishing.answer.settle(stored)
+            return
+        if not part.chunks:
+            publishing.refused += part.refused()
+            publishing.parts.popleft()
+        self._put_next(publishing)
 
-    def _store(self, kind: Kind, parts: Sequence[list[Record]]) -> Result[list[Rejection]]:
-        """Write now, part by part; the first failure ends it."""
-        rejections: list[Rejection] = []
-        offset = 0
-        for records in parts:
-            stored = self._store_part(kind, records)
-            if isinstance(stored, Failure):
-                return stored
-            rejections += [Rejection(offset + rejection.index, rejection.error) for rejection in stored.data]
-            offset += len(records)
-        return Success(rejections)
-
-    def _store_part(self, kind: Kind, records: list[Record]) -> Result[list[Rejection]]:
-        """Write in one request, halving what is refused until the records at fault stand alone."""
-        if self.context.stopping.is_set():
-            return self._stopping()
-        stored = self._stored(self.client.ask(self._request(kind, records), self._timeout))
-        if not isinstance(stored, Failure) or not self._is_about_records(stored.error):
-            return stored
-        if len(records) == 1:
-            return Success([Rejection(0, stored.error)])
-        middle = len(records) // 2
-        return self._store(kind, [records[:middle], records[middle:]])
+    def _is_idle(self) -> bool:
+        return super()._is_idle() and not self._operations
 
 
 def untaken(kind: Kind, technology: str) -> Permanent:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from attrs import Attribute, evolve, field, frozen
 
-from dataplatform.base.agent import Context
+from dataplatform.base.agent import Context, Deferred
 from dataplatform.base.database import RowsWritten, TableSpec, WriteRows, table_spec
 from dataplatform.base.position import Position, ReadPositions
 from dataplatform.dsl.flow import Batch, LeftOut, Rejection
@@ -17,7 +17,6 @@ from dataplatform.dsl.tables import TABLES
 from dataplatform.dsl.types import Record
 from dataplatform.dsl.validators import shown
 from dataplatform.dsl.writer import BaseWriter
-from dataplatform.result import Result
 
 __all__ = ["TimescaleOptions", "TimescaleTarget", "reader_of"]
 
@@ -85,8 +84,10 @@ class TimescaleTarget(BaseWriter):
         kept = tuple(evolve(one, reader=self._reader(one.reader)) for one in batch.positions if one.reader)
         return evolve(self._request(batch.kind, batch.records), positions=kept)
 
-    def _positions(self, reader: str) -> Result[tuple[Position, ...]]:
-        return self.client.ask(ReadPositions(self._reader(reader)), POSITIONS_TIMEOUT)
+    def _positions(self, reader: str) -> Deferred[tuple[Position, ...]]:
+        answer: Deferred[tuple[Position, ...]] = Deferred()
+        self.call(self.client, ReadPositions(self._reader(reader)), answer.settle, timeout=POSITIONS_TIMEOUT)
+        return answer
 
     def _reader(self, reader: str) -> str:
         return reader_of(reader, self.name)

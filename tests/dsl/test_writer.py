@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 
 import pytest
 
-from dataplatform.base.agent import Ready
+from dataplatform.base.agent import Drain, Drained, Ready
 from dataplatform.base.agent.supervisor import StartDue
 from dataplatform.dsl.flow import Batch, Deliver, Rejection
+from dataplatform.dsl.in_flight import MOST
 from dataplatform.dsl.kinds import ANALYTICS, LEVEL1, PRICES, Kind
 from dataplatform.dsl.operations import Flush, PublishAnalytics, PublishPrice, PublishPrices, TargetRequest
 from dataplatform.dsl.parts import TargetOptions
@@ -251,9 +252,50 @@ def test_a_failure_of_the_client_is_the_answer(writer: Start, store: Store, fail
 def test_a_stop_ends_the_halving(stage: Stage, writer: Start, store: Store) -> None:
     store.poison |= {"a", "b", "c", "d"}
     shelf = writer()
-    store.acts.append(lambda _: stage._started[-1][0].stopping.set())
+    context, ref = stage._started[-1]
+
+    def stop(_: Any) -> None:
+        context.stopping.set()
+        ref.stop(block=False)
+
+    store.acts.append(stop)
     assert error(shelf.publish_prices([price(coin) for coin in "abcd"]).get(timeout=DEADLINE)).code == "stopping"
     assert store.sizes == [4]
+
+
+def test_a_target_is_there_for_others_while_an_operation_is_under_way(writer: Start, store: Store) -> None:
+    stall: Stall = store.stall()
+    shelf = writer()
+    future = shelf.publish_price(price("a"))
+    stall.reached()
+    assert get_data(shelf.get_status().get(timeout=DEADLINE)).busy_s == 0.0
+    stall.open()
+    assert future.get(timeout=DEADLINE) == Success(PublishResult("shelf", "prices"))
+
+
+def test_beyond_a_number_of_operations_in_flight_a_target_is_busy(writer: Start, store: Store) -> None:
+    stall: Stall = store.stall()
+    shelf = writer()
+    futures = [shelf.publish_price(price("a")) for _ in range(MOST + 1)]
+    assert error(futures[-1].get(timeout=DEADLINE)).code == "busy"
+    stall.open()
+    assert {future.get(timeout=DEADLINE) for future in futures[:-1]} == {Success(PublishResult("shelf", "prices"))}
+
+
+def test_a_drain_waits_for_the_operation_under_way_and_lets_no_other_begin(
+    stage: Stage, writer: Start, store: Store
+) -> None:
+    stall: Stall = store.stall()
+    shelf = writer()
+    under_way = shelf.publish_price(price("a"))
+    stall.reached()
+    stage.runtime.directory.address("shelf").tell(Drain())
+    assert error(shelf.publish_price(price("b")).get(timeout=DEADLINE)).code == "stopping"
+    assert stage.parent.rest() == []
+    stall.open()
+    assert under_way.get(timeout=DEADLINE) == Success(PublishResult("shelf", "prices"))
+    stage.parent.expect(Drained)
+    assert store.coins == ["a"]
 
 
 def test_an_operation_over_a_restarting_target_is_transient(stage: Stage, store: Store) -> None:

@@ -11,6 +11,7 @@ from dataplatform.result import Result
 
 __all__ = ["Answer", "Deferred", "Outcome"]
 
+S = TypeVar("S")
 T = TypeVar("T")
 Outcome = Callable[[Result[Any]], None]
 
@@ -40,6 +41,12 @@ class Deferred(Generic[T]):
         self.result, outcomes, self._outcomes = result, self._outcomes, []
         for outcome in outcomes:
             outcome(result)
+
+    def map(self, change: Callable[[Result[T]], Result[S]]) -> Deferred[S]:
+        """Return the answer that `change` makes of this one."""
+        changed: Deferred[S] = Deferred()
+        self.then(lambda result: changed.settle(change(result)))
+        return changed
 
     def then(self, outcome: Outcome) -> None:
         """Run `outcome` with the answer, once it is there; in the agent's thread, before whoever asked hears."""

@@ -7,11 +7,12 @@ from collections import deque
 from functools import partial
 from typing import Any, ClassVar, TypeAlias, assert_never
 
-from attrs import define, field, frozen
+from attrs import define, frozen
 
 from dataplatform.base.agent import Address, Agent, Answer, Context, Request, State
 from dataplatform.base.position import OffsetRange, Position, ReadPositions
 from dataplatform.dsl.flow.batch import Abandoned, Batch, Deliver, Granted, Rejected, Rejection, Written
+from dataplatform.dsl.flow.chunks import Chunks
 from dataplatform.dsl.kinds import Kind
 from dataplatform.dsl.types import Record
 from dataplatform.errors import Permanent, PlatformError
@@ -39,24 +40,13 @@ class LeftOut:
 
 
 @define(eq=False)
-class Parcel:
-    """A batch in hand, written in one piece, or in several where a record of it is refused."""
+class PendingBatch:
+    """A batch in hand."""
 
     batch: Batch
     source: str
-    pieces: int = 1
-    rejections: list[Rejection] = field(factory=list)
+    chunks: Chunks
     already_stored: int = 0
-
-
-@define(eq=False)
-class Piece:
-    """Some records of a parcel, the first of them at `offset` of the batch, and the request that writes them."""
-
-    parcel: Parcel
-    records: list[Record]
-    offset: int
-    request: Request[Any]
 
 
 TargetMessage: TypeAlias = Deliver | WriteDue | ReadPositions
@@ -77,7 +67,7 @@ class FlowTarget(Agent):
         self.client = self.address(client)
         self._credit = credit
         self._timeout = timeout
-        self._queue: deque[Piece] = deque()
+        self._queue: deque[PendingBatch] = deque()
         self._writing = False
         self._waiting = False
         self._said: dict[tuple[str, str, int], OffsetRange] = {}
@@ -97,7 +87,7 @@ class FlowTarget(Agent):
         del kind
         return [records]
 
-    def _positions(self, reader: str) -> Result[tuple[Position, ...]]:
+    def _positions(self, reader: str) -> Answer[tuple[Position, ...]]:
         """Answer how far what a reader reads is stored here; nothing by default, as positions are not kept."""
         del reader
         return Success(())
@@ -130,7 +120,7 @@ class FlowTarget(Agent):
         match message:
             case Deliver(batch, source, incarnation):
                 if incarnation == self.context.incarnation:
-                    self._take(Parcel(batch, source))
+                    self._take(batch, source)
             case WriteDue():
                 self._waiting = False
                 self._write_next()
@@ -146,99 +136,88 @@ class FlowTarget(Agent):
 
     def _peer_restarted(self, name: str) -> None:
         """Drop what a source sent before it restarted, as it will send it again or read it anew."""
-        writing = self._queue[0].parcel if self._writing else None
-        self._queue = deque(piece for piece in self._queue if piece.parcel.source != name or piece.parcel is writing)
-        self._drained_when_empty()
+        writing = self._queue[0] if self._writing else None
+        self._queue = deque(pending for pending in self._queue if pending.source != name or pending is writing)
+        self._drained_when_idle()
 
     def _drain(self) -> None:
-        self._drained_when_empty()
+        self._drained_when_idle()
 
-    def _drained_when_empty(self) -> None:
-        if self.state is State.DRAINING and not self._queue:
+    def _drained_when_idle(self) -> None:
+        if self.state is State.DRAINING and self._is_idle():
             self.drained()
+
+    def _is_idle(self) -> bool:
+        """Tell whether nothing is in hand."""
+        return not self._queue
 
     # Writing
 
-    def _take(self, parcel: Parcel) -> None:
-        batch, offset = parcel.batch, 0
+    def _take(self, batch: Batch, source: str) -> None:
         portions = self._portions(batch.kind, batch.records)
-        parcel.pieces = len(portions)
-        for records in portions:
-            request = self._batch_request(batch) if len(portions) == 1 else self._request(batch.kind, records)
-            self._queue.append(Piece(parcel, records, offset, request))
-            offset += len(records)
+        whole = batch.records if len(portions) == 1 else None
+
+        def request(records: list[Record]) -> Request[Any]:
+            return self._batch_request(batch) if records is whole else self._request(batch.kind, records)
+
+        self._queue.append(PendingBatch(batch, source, Chunks.of(portions, request)))
         self._write_next()
 
     def _write_next(self) -> None:
         if self._queue and not self._writing and not self._waiting:
             self._writing = True
-            piece = self._queue[0]
-            self.call(self.client, piece.request, partial(self._answered, piece), timeout=self._timeout)
+            pending = self._queue[0]
+            request = pending.chunks.next.request
+            self.call(self.client, request, partial(self._answered, pending), timeout=self._timeout)
 
-    def _answered(self, piece: Piece, answer: Result[Any]) -> None:
+    def _answered(self, pending: PendingBatch, answer: Result[Any]) -> None:
         self._writing = False
-        stored = self._stored(answer)
         if not isinstance(answer, Failure) and self._is_abandoned(answer.data):
             self._queue.popleft()
-            self.address(piece.parcel.source).tell(Abandoned(piece.parcel.batch.id, self.name))
-        elif not isinstance(stored, Failure):
-            left_out = LeftOut() if isinstance(answer, Failure) else self._left_out(answer.data)
-            self._written(piece, stored.data, left_out)
-        elif self._is_about_records(stored.error):
-            self._refused(piece, stored.error)
-        else:
+            self.address(pending.source).tell(Abandoned(pending.batch.id, self.name))
+        elif isinstance(stored := self._settle_chunk(pending.chunks, answer), Failure):
             self.count("failed_writes")
             self._waiting = True
             self.retry(stored.error, WriteDue())
             return
+        else:
+            self._written(
+                pending, stored.data, LeftOut() if isinstance(answer, Failure) else self._left_out(answer.data)
+            )
         self.recover()
         self._write_next()
 
-    def _stored(self, answer: Result[Any]) -> Result[list[Rejection]]:
-        """Read what the client has answered: that all was stored but for some records, or a failure."""
-        if isinstance(answer, Failure):
-            return answer
+    def _settle_chunk(self, chunks: Chunks, answer: Result[Any]) -> Result[int]:
+        """Take the client's answer for the chunk that was put; return how many are stored now, or the outage."""
         try:
-            return Success(self._rejections(answer.data))
+            stored = answer if isinstance(answer, Failure) else Success(chunks.settle(self._rejections(answer.data)))
         except PlatformError as error:
-            return Failure(error)
+            stored = Failure(error)
+        if not isinstance(stored, Failure) or not self._is_about_records(stored.error):
+            return stored
+        chunks.refuse(stored.error)
+        return Success(0)
 
-    def _refused(self, piece: Piece, error: PlatformError) -> None:
-        if len(piece.records) == 1:
-            self._written(piece, [Rejection(0, error)], LeftOut())
-            return
-        self._queue.popleft()
-        piece.parcel.pieces += 1
-        middle = len(piece.records) // 2
-        for records, offset in (
-            (piece.records[middle:], piece.offset + middle),
-            (piece.records[:middle], piece.offset),
-        ):
-            request = self._request(piece.parcel.batch.kind, records)
-            self._queue.appendleft(Piece(piece.parcel, records, offset, request))
-
-    def _written(self, piece: Piece, rejections: list[Rejection], left_out: LeftOut) -> None:
-        self._queue.popleft()
-        parcel = piece.parcel
-        parcel.rejections += [Rejection(piece.offset + rejection.index, rejection.error) for rejection in rejections]
-        parcel.already_stored += left_out.records
-        parcel.pieces -= 1
-        self.count("records", len(piece.records) - len(rejections) - left_out.records)
+    def _written(self, pending: PendingBatch, stored: int, left_out: LeftOut) -> None:
+        pending.already_stored += left_out.records
+        self.count("records", stored - left_out.records)
         if left_out.records:
             self.count("already_stored", left_out.records)
         for one in left_out.ranges:
             self._say_left_out(one)
-        if not parcel.pieces:
-            self._settle(parcel)
+        if not pending.chunks:
+            self._queue.popleft()
+            self._settle(pending)
 
-    def _settle(self, parcel: Parcel) -> None:
+    def _settle(self, pending: PendingBatch) -> None:
         self.count("batches")
-        answer: Written | Rejected = Written(parcel.batch.id, self.name, parcel.already_stored)
-        if parcel.rejections:
-            self.count("rejected", len(parcel.rejections))
-            answer = Rejected(parcel.batch.id, self.name, tuple(parcel.rejections), parcel.already_stored)
-        self.address(parcel.source).tell(answer)  # a source that is away asks again when it is back
-        self._drained_when_empty()
+        batch, rejections = pending.batch, tuple(pending.chunks.rejections)
+        answer: Written | Rejected = Written(batch.id, self.name, pending.already_stored)
+        if rejections:
+            self.count("rejected", len(rejections))
+            answer = Rejected(batch.id, self.name, rejections, pending.already_stored)
+        self.address(pending.source).tell(answer)  # a source that is away asks again when it is back
+        self._drained_when_idle()
 
     def _say_left_out(self, one: OffsetRange) -> None:
         """Say once of each range, however many batches it comes in, that it is stored already, and what to do."""
