@@ -12,7 +12,8 @@ from dataplatform.base.http.failures import EXPECTED, Answer, of_answer, of_exce
 from dataplatform.base.http.messages import Get, Response
 from dataplatform.base.http.settings import HttpSettings
 from dataplatform.base.http.shown import origin, shown_url
-from dataplatform.errors import Permanent
+from dataplatform.base.net.proxies import proxy_for
+from dataplatform.errors import Permanent, PlatformError
 from dataplatform.result import Failure, Result, Success
 
 __all__ = ["Exchange"]
@@ -52,14 +53,18 @@ class Exchange:
         try:
             return self._get(get, due)
         except EXPECTED as error:
-            return Failure(of_exception(error, self._settings))
+            return Failure(of_exception(error, self._settings, proxy_for(self._settings.base_url)))
+        except PlatformError as error:  # what is set as a proxy is none
+            return Failure(error)
 
     def _get(self, get: Get, due: float) -> Result[Response]:
         url, params = f"{self._settings.base_url.rstrip('/')}/{get.path.lstrip('/')}", get.params
         for _ in range(REDIRECTS + 1):
             left = _time_left(due)
             timeout = (min(self._settings.connect_timeout, left), left)
-            with self._session.get(url, params=params, timeout=timeout, stream=True, allow_redirects=False) as response:
+            with self._session.get(
+                url, params=params, timeout=timeout, stream=True, allow_redirects=False, proxies=_proxies(url)
+            ) as response:
                 if not response.is_redirect:
                     return self._read(response, get, due)
                 target = self._target(response)
@@ -89,6 +94,12 @@ class Exchange:
             return Failure(Permanent("too_large", message, remedy="ask for less, or raise max_body"))
         url = shown_url(response.url, self._settings.secrets)
         return Success(Response(response.status_code, body, headers, url, self._clock.now()))
+
+
+def _proxies(url: str) -> dict[str, str]:
+    """Return what keeps the library from choosing a proxy itself, and the one that leads to the URL."""
+    proxy = proxy_for(url)
+    return {"no_proxy": "*"} | ({} if proxy is None else {"http": proxy.url, "https": proxy.url})
 
 
 def _time_left(due: float) -> float:

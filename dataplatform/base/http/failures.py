@@ -18,6 +18,7 @@ from requests import exceptions as high
 from dataplatform.base.http.settings import HttpSettings
 from dataplatform.base.http.shown import excerpt, origin, shown_text, shown_url
 from dataplatform.base.net.pauses import retry_after
+from dataplatform.base.net.proxies import Proxy, answered_by, unreachable_through
 from dataplatform.base.net.refusals import Meaning, of_status
 from dataplatform.errors import Permanent, PlatformError, Transient
 
@@ -29,6 +30,7 @@ NO_TLS = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL", "H
 Classes: TypeAlias = tuple[type[BaseException], ...]
 TIMEOUT: Classes = (high.Timeout, low.TimeoutError)
 UNREACHABLE: Classes = (high.ConnectionError, low.NewConnectionError, low.PoolError, low.ProxyError, high.RetryError)
+OF_PROXY: Classes = (high.ProxyError, high.InvalidSchema, low.ProxyError, low.ProxySchemeUnsupported)
 CUT: Classes = (
     high.ChunkedEncodingError,
     high.ContentDecodingError,
@@ -51,10 +53,15 @@ class Answer:
     body: bytes = field(repr=False)
 
 
-def of_exception(error: BaseException, settings: HttpSettings) -> PlatformError:
-    """Turn an exception of `requests`, or of what it stands on, into an error that shows no secret."""
+def of_exception(error: BaseException, settings: HttpSettings, proxy: Proxy | None = None) -> PlatformError:
+    """Turn an exception of `requests`, or of what it stands on, into an error that shows no secret.
+
+    `proxy` is the one that leads to the server, if any does.
+    """
     *_, root = _causes(error)
     host, reason = origin(settings.base_url), shown_text(_reason(root), settings.secrets)
+    if proxy is not None and isinstance(error, OF_PROXY):
+        return unreachable_through(proxy, settings.base_url, reason)
     if isinstance(error, low.NewConnectionError):  # a kind of time-out to urllib3
         return Transient("unreachable", f"cannot reach {host}: {reason}")
     if isinstance(error, (high.ConnectTimeout, low.ConnectTimeoutError)):
@@ -78,9 +85,10 @@ def of_exception(error: BaseException, settings: HttpSettings) -> PlatformError:
 def of_answer(answer: Answer, settings: HttpSettings, now: datetime, meanings: Sequence[Meaning] = ()) -> PlatformError:
     """Turn an answer that is no success into an error that says where it came from and what it said."""
     said = excerpt(answer.body, settings.secrets)
+    by = answered_by(answer.url, shown_url(answer.url, settings.secrets))
     return of_status(
         answer.status,
-        f"{shown_url(answer.url, settings.secrets)} answered {answer.status}" + (f": {said}" if said else ""),
+        f"{by} answered {answer.status}" + (f": {said}" if said else ""),
         answer.body.decode(errors="replace"),
         headers=answer.headers,
         meanings=meanings,

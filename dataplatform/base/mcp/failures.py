@@ -25,6 +25,7 @@ from dataplatform.base.mcp.shown import shown_text
 from dataplatform.base.mcp.texts import KEY, server_of
 from dataplatform.base.mcp.watch import Refusal
 from dataplatform.base.net.pauses import retry_after
+from dataplatform.base.net.proxies import answered_by, proxy_for, unreachable_through
 from dataplatform.base.net.refusals import of_status
 from dataplatform.errors import Permanent, PlatformError, Transient
 
@@ -57,8 +58,13 @@ def of_evidence(evidence: Evidence, settings: McpSettings, limit: float) -> Plat
     if evidence.too_large or any(TOO_LARGE.search(str(leaf)) for leaf in leaves):
         return of_size(settings)
     error = min(leaves, key=_rank, default=None)
+    if isinstance(error, PlatformError):
+        return error
     words, reason = evidence.last_words, shown_text(_reason(error), settings.secrets)
+    proxy = proxy_for(settings.url) if settings.url else None
     match error:
+        case ImportError() | httpx2.ConnectError() | httpx2.ConnectTimeout() | httpx2.ProxyError() if proxy is not None:
+            return unreachable_through(proxy, settings.url or "", reason)
         case OSError(errno=code) if code in NO_PROGRAM and settings.transport == "stdio":
             remedy = "check command, args and PATH"
             return Permanent("no_command", f"cannot start {server}: {reason}", remedy=remedy, of_question=False)
@@ -89,7 +95,8 @@ def of_refusal(refusal: Refusal, settings: McpSettings, now: datetime, *, connec
     """Turn a refusal by HTTP into an error; one of a kind not foreseen tells that the session has come to its end."""
     text = refusal.body.decode(errors="replace")
     said = shown_text(text, settings.secrets)
-    what = f"{server_of(settings)} answered {refusal.status}" + (f": {said}" if said else "")
+    by = answered_by(settings.url or "", server_of(settings))
+    what = f"{by} answered {refusal.status}" + (f": {said}" if said else "")
     pause = retry_after(refusal.headers.get("retry-after", ""), now)
     if refusal.status in range(300, 400):
         return Permanent("redirected", what, remedy="if that is wanted, put its URL into url")

@@ -11,6 +11,7 @@ import httpx2
 from attrs import define, field, frozen
 
 from dataplatform.base.mcp.settings import McpSettings
+from dataplatform.base.net.proxies import proxy_for
 
 __all__ = ["Refusal", "Watch"]
 
@@ -48,12 +49,18 @@ class Watch:
         timeout: httpx2.Timeout | None = None,
         auth: httpx2.Auth | None = None,
     ) -> httpx2.AsyncClient:
-        """Return a client that is watched; whoever waits for its answers limits the time."""
+        """Return a client that is watched; whoever waits for its answers limits the time.
+
+        Raises `Permanent("bad_proxy")` where what is set as a proxy is none.
+        """
         del headers, timeout, auth  # the SDK offers its own
+        proxy = proxy_for(self.settings.url or "")
         return httpx2.AsyncClient(
             headers={"Accept-Encoding": "identity", **self.settings.headers},  # what is counted is what memory holds
             timeout=httpx2.Timeout(None, connect=self.settings.connect_timeout),
             verify=_trusted(),
+            proxy=None if proxy is None else proxy.url,
+            trust_env=False,  # of the environment's proxies this is the only one
             event_hooks={"request": [self._forget], "response": [self._look_at]},
         )
 

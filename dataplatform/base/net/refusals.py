@@ -70,6 +70,9 @@ def of_status(
             return Transient("server_error", what, retry_after=retry_after, of_question=status not in GATEWAY)
         case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:
             return Permanent("unauthorized", what, remedy=key, of_question=False)
+        case HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+            remedy = "put the user and password into the proxy's URL"
+            return Permanent("bad_proxy", what, remedy=remedy, of_question=False)
         case HTTPStatus.NOT_FOUND:
             return Permanent("not_found", what)
         case _:
