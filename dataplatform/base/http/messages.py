@@ -11,8 +11,9 @@ from attrs import field, frozen
 
 from dataplatform.base.agent import Request
 from dataplatform.base.misfit import misfit, require_json
+from dataplatform.base.net.pages import not_json
 from dataplatform.base.net.refusals import Meaning
-from dataplatform.errors import Permanent, Transient
+from dataplatform.errors import Permanent
 
 if TYPE_CHECKING:
     from attrs import Attribute
@@ -65,8 +66,7 @@ class Response:
             text = f"the answer of {self.url_without_secrets} is not of the shape that is expected: {what}"
             raise Permanent("changed_shape", text) from error
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            text = f"the answer of {self.url_without_secrets} is no JSON: {error}"
-            raise Transient("not_json", text) from error
+            raise not_json(self.url_without_secrets, self.body, error) from error
 
 
 @frozen

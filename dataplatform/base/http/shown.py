@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from html import unescape
 from urllib.parse import parse_qsl, quote, quote_plus, urlencode, urlsplit
+
+from dataplatform.base.net.pages import is_page, title_of
 
 __all__ = ["excerpt", "origin", "shown_text", "shown_url"]
 
 LIMIT = 300
 MASK = "***"
 PRIVATE = re.compile(r"key|token|secret|passw|auth|signature", re.IGNORECASE)
-TITLE = re.compile(r"<title[^>]*>(.*?)</title", re.IGNORECASE | re.DOTALL)
 
 
 def origin(url: str) -> str:
@@ -57,8 +57,8 @@ def excerpt(body: bytes, secrets: Collection[str] = ()) -> str:
     'Just a moment...'
     """
     text = body.decode("utf-8", errors="replace")
-    title = TITLE.search(text) if text.lstrip().startswith("<") else None
-    return shown_text(unescape(title[1]) if title else text, secrets)
+    title = title_of(text) if is_page(body) else None
+    return shown_text(title or text, secrets)
 
 
 def _masked(text: str, secrets: Collection[str]) -> str:

@@ -24,6 +24,7 @@ from dataplatform.base.mcp.settings import McpSettings
 from dataplatform.base.mcp.shown import shown_text
 from dataplatform.base.mcp.texts import KEY, server_of
 from dataplatform.base.mcp.watch import Refusal
+from dataplatform.base.net.pages import IN_BETWEEN, title_of
 from dataplatform.base.net.pauses import retry_after
 from dataplatform.base.net.proxies import answered_by, proxy_for, unreachable_through
 from dataplatform.base.net.refusals import of_status
@@ -38,13 +39,14 @@ TOO_LARGE = re.compile(r"exceeded the \d+ byte limit")
 
 @frozen
 class Evidence:
-    """What is known of a failed connection: what its parts raised, and the last words of a child process.
+    """What is known of a failed connection: what its parts raised, a child process's last words, a page in its place.
 
     `connecting` says that there was no connection yet.
     """
 
     errors: tuple[BaseException, ...] = ()
     last_words: str = ""
+    page: bytes = b""
     too_large: bool = False
     connecting: bool = False
 
@@ -57,6 +59,8 @@ def of_evidence(evidence: Evidence, settings: McpSettings, limit: float) -> Plat
     server, leaves = server_of(settings), [leaf for error in evidence.errors for leaf in _leaves(error)]
     if evidence.too_large or any(TOO_LARGE.search(str(leaf)) for leaf in leaves):
         return of_size(settings)
+    if evidence.page:
+        return _of_page(evidence.page, settings)
     error = min(leaves, key=_rank, default=None)
     if isinstance(error, PlatformError):
         return error
@@ -84,6 +88,12 @@ def of_evidence(evidence: Evidence, settings: McpSettings, limit: float) -> Plat
             return Transient("lost", f"the connection to {server} is lost: {words or reason}")
         case _:
             return Transient("protocol", f"{server} gave an answer that cannot be used: {reason}")
+
+
+def _of_page(page: bytes, settings: McpSettings) -> PlatformError:
+    by, title = answered_by(settings.url or "", server_of(settings)), title_of(page.decode(errors="replace"))
+    named = f", {shown_text(title, settings.secrets)!r}," if title else ""
+    return Transient("protocol", f"{by} answered a page{named} and not as an MCP server does", remedy=IN_BETWEEN)
 
 
 def of_size(settings: McpSettings) -> PlatformError:

@@ -186,6 +186,7 @@ class Session:
         evidence = failures.Evidence(
             errors=(*([error] if error else []), *held),
             last_words=self._process.last_words if self._process.ended or connecting else "",
+            page=self._watch.page,
             too_large=self._watch.too_large or self._process.too_large,
             connecting=connecting,
         )

@@ -11,6 +11,7 @@ import httpx2
 from attrs import define, field, frozen
 
 from dataplatform.base.mcp.settings import McpSettings
+from dataplatform.base.net.pages import is_page
 from dataplatform.base.net.proxies import proxy_for
 
 __all__ = ["Refusal", "Watch"]
@@ -31,7 +32,7 @@ class Refusal:
 
 @define(eq=False)
 class Watch:
-    """Notes the refusal that the latest request met, if it did, and whether an answer had more than `limit` bytes.
+    """Notes the refusal or the page that the latest request met, if it did, and answers of more than `limit` bytes.
 
     What is got is not counted: such a stream of events may be open for as long as the session. Nor is it a refusal
     when a server turns down the offer to listen for notifications. `refused` is called when a refusal was noted.
@@ -41,6 +42,7 @@ class Watch:
     limit: int
     refused: Callable[[], None]
     refusal: Refusal | None = field(default=None, init=False)
+    page: bytes = field(default=b"", init=False)
     too_large: bool = field(default=False, init=False)
 
     def client(
@@ -66,7 +68,7 @@ class Watch:
 
     async def _forget(self, request: httpx2.Request) -> None:
         if request.method == "POST":
-            self.refusal = None
+            self.refusal, self.page = None, b""
 
     async def _look_at(self, response: httpx2.Response) -> None:
         asks = response.request.method == "POST" or self.settings.transport == "sse"
@@ -82,6 +84,9 @@ class Watch:
                 headers = {name.lower(): value for name, value in response.headers.items()}
                 self.refusal = Refusal(response.status_code, headers, body)
                 self.refused()
+        elif asks and is_page(b"", response.headers.get("content-type", "")):
+            self.page = await _beginning(response.stream)
+            response.stream = httpx2.ByteStream(self.page)
         elif response.request.method == "POST":
             response.stream = _Counted(response.stream, self)
 

@@ -9,7 +9,8 @@ import msgspec
 from attrs import field, frozen
 
 from dataplatform.base.misfit import misfit, require_json
-from dataplatform.errors import Permanent, Transient
+from dataplatform.base.net.pages import not_json
+from dataplatform.errors import Permanent
 from dataplatform.sources.coingecko.endpoints import Endpoint
 
 __all__ = ["ATTRIBUTION", "Answer", "decode", "source_named"]
@@ -55,6 +56,4 @@ def decode(answer: Answer, type_: type[T]) -> T:
             remedy="see whether its API has changed, or the client leads elsewhere",
         ) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        start = answer.body[:60]
-        text = f"the answer of {answer.where} is no JSON ({error}): it begins with {start!r}"
-        raise Transient("not_json", text) from error
+        raise not_json(answer.where, answer.body, error) from error

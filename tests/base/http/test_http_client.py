@@ -333,6 +333,21 @@ def test_an_outage_is_shown_until_the_next_success(server: ScriptedServer, start
     assert client.vitals.degraded is None
 
 
+@pytest.mark.parametrize(("value", "seconds"), [("Thu, 01 Jan 2026 00:00:30 GMT", 30.0), ("1.5", 1.5)])
+def test_a_pause_may_be_asked_for_as_a_date_or_with_a_fraction(
+    server: ScriptedServer, start: Start, clock: ManualClock, value: str, seconds: float
+) -> None:
+    server.script.append(answer(503, "later", f"Retry-After: {value}"))
+    client = start(base_url=server.url)
+    failure = client.fail()
+    assert isinstance(failure, Transient)
+    assert failure.retry_after == seconds
+    assert client.fail().code == "rate_limited"
+    assert len(server.heads) == 1
+    clock.advance(seconds)
+    client.get()
+
+
 def test_a_refused_key_is_shown(server: ScriptedServer, start: Start) -> None:
     server.script.append(answer(401, "who are you?"))
     client = start(base_url=server.url)

@@ -237,6 +237,37 @@ def test_an_endpoint_that_refuses_is_a_failure_and_another_session_mends_it(
     assert client.vitals.counters["sessions"] == 2
 
 
+@pytest.mark.parametrize("when", ["handshake", "call"])
+def test_a_page_in_the_place_of_an_answer_is_told_by_its_title(start: Start, server: ScriptedMcp, when: str) -> None:
+    page = status(200, f"<html><title>Sign in\nas {KEY}</title>".encode(), "text/html; charset=utf-8")
+    client = start(url=server.url, headers={"x-key": KEY})
+    if when == "call":
+        server.script.append(page)
+    else:
+        server.refuse = page
+    assert client.fail(CallTool("call")) == Transient(
+        "protocol",
+        f"{server.url} answered a page, 'Sign in as ***', and not as an MCP server does",
+        remedy="check whether a proxy, a filter or a login of the network answers in its place",
+    )
+    assert client.degraded
+    server.refuse = None
+    client.call()
+    assert not client.degraded
+
+
+def test_a_pause_may_be_asked_for_as_a_date_or_with_a_fraction(
+    start: Start, server: ScriptedMcp, clock: ManualClock
+) -> None:
+    client = start(url=server.url)
+    for value, seconds in (("Thu, 01 Jan 2026 00:00:30 GMT", 30.0), ("1.5", 1.5)):
+        server.script.append(status(503, Retry_After=value))
+        failure = client.fail(CallTool("call"))
+        assert isinstance(failure, Transient)
+        assert failure.retry_after == seconds
+        clock.advance(seconds)
+
+
 @pytest.mark.parametrize("code", [400, 404, 405, 410, 415])
 def test_a_url_where_no_mcp_server_is_is_permanent_and_a_session_that_is_no_more_is_not(
     start: Start, server: ScriptedMcp, code: int
