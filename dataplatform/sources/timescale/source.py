@@ -61,7 +61,7 @@ class TimescaleSource(BaseReader):
         return self._select_prices(coin_ids, statements.latest_prices(coin_ids, simulated=self.options.simulated))
 
     def _available_tickers(self, limit: int | None) -> Result[Plan[list[str]]]:
-        asked = statements.coins_by_market_cap(limit, self.clock.now(), simulated=self.options.simulated)
+        asked = statements.coins_by_market_cap(limit, simulated=self.options.simulated)
 
         def transform(answers: list[Any]) -> list[str] | Success[list[str]]:
             if not answers[0].rows and answers[1].rows:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, TypeAlias
 
 import sqlalchemy as sa
@@ -22,7 +22,6 @@ __all__ = ["candles_of_prices", "coins_by_market_cap", "hidden", "history", "in_
 SIMULATOR = "simulator"
 AGGREGATE = "aggregate"
 KEPT = ("timestamp", "coin_id", "exchange_id", "source", "symbol", "attribution", "open", "high", "low", "close")
-RECENT = timedelta(days=2)
 Select: TypeAlias = sa.Select[Any]
 
 
@@ -32,12 +31,10 @@ def latest_prices(coin_ids: Sequence[str], *, simulated: bool) -> Select:
     return _latest_of_each(_those(coin_ids), table, table.c.last_updated, _made(table, simulated=simulated))
 
 
-def coins_by_market_cap(limit: int | None, now: datetime, *, simulated: bool) -> Select:
-    """Select the ids of the coins with a price of the last two days, the largest market cap first."""
+def coins_by_market_cap(limit: int | None, *, simulated: bool) -> Select:
+    """Select the ids of all coins with a price, however old, the largest market cap of their latest prices first."""
     table = _table(PRICES)
-    made = _made(table, simulated=simulated)
-    recent = sa.select(table.c.coin_id).where(table.c.last_updated > now - RECENT, made).distinct().subquery()
-    latest = _latest_of_each(recent, table, table.c.last_updated, made).subquery()
+    latest = _latest_of_each(_coins(table), table, table.c.last_updated, _made(table, simulated=simulated)).subquery()
     return sa.select(latest.c.coin_id).order_by(latest.c.market_cap.desc().nulls_last(), latest.c.coin_id).limit(limit)
 
 
@@ -168,6 +165,17 @@ def latest_level1(query: Level1Query, *, simulated: bool) -> Select:
 
 def _those(coin_ids: Sequence[str]) -> sa.FromClause:
     return sa.func.unnest(_texts(coin_ids)).table_valued("coin_id").render_derived()
+
+
+def _coins(table: sa.Table) -> sa.FromClause:
+    """Select the ids of all coins from the key, a step for each coin: DISTINCT would read a row for each price."""
+    ids = sa.select(_least(table).scalar_subquery().label("coin_id")).cte("coins", recursive=True)
+    following = _least(table).where(table.c.coin_id > ids.c.coin_id).scalar_subquery()
+    return ids.union_all(sa.select(following).where(ids.c.coin_id.is_not(None)))
+
+
+def _least(table: sa.Table) -> Select:
+    return sa.select(table.c.coin_id).order_by(table.c.coin_id).limit(1)
 
 
 def _latest_of_each(

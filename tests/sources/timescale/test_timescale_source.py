@@ -122,14 +122,18 @@ def test_simulated_and_real_rows_of_one_table_are_never_mixed(database: Database
     assert database.simulated.get_current_price("both").get(timeout=PATIENCE) == Success(simulated)
 
 
-def test_tickers_come_by_market_cap_and_old_coins_are_left_out(database: Database) -> None:
+def test_tickers_come_by_their_latest_market_cap_however_old_their_prices_are(database: Database) -> None:
     database.write(
         price("cap-small", usd=1e9, source="simulator"),
         price("cap-large", usd=2e9, source="simulator"),
-        price("cap-gone", NOW - timedelta(days=30), usd=3e9, source="simulator"),
+        price("cap-old", NOW - timedelta(days=30), usd=3e9, source="simulator"),
+        price("cap-old", NOW - timedelta(days=31), usd=1.0, source="simulator"),
+        price("cap-real", usd=9e9),
     )
 
-    assert database.simulated.get_available_tickers(2).get(timeout=PATIENCE) == Success(["cap-large", "cap-small"])
+    everything = get_data(database.simulated.get_available_tickers().get(timeout=PATIENCE))
+    assert [coin for coin in everything if coin.startswith("cap-")] == ["cap-old", "cap-large", "cap-small"]
+    assert database.simulated.get_available_tickers(2).get(timeout=PATIENCE) == Success(["cap-old", "cap-large"])
 
 
 def test_a_history_holds_the_last_days_oldest_first(database: Database) -> None:
