@@ -9,7 +9,7 @@ from pathlib import Path
 from attrs import define, evolve, field, frozen
 
 from dataplatform.base.agent import Bulkhead, ChildSpec, Intensity, Link
-from dataplatform.base.database import Migrator, TimescaleClient
+from dataplatform.base.database import CandleRefresher, Migrator, TimescaleClient
 from dataplatform.base.http import HttpClient
 from dataplatform.base.mcp import McpClient
 from dataplatform.base.streaming import RedpandaProducer
@@ -124,7 +124,7 @@ def _add_parts(topology: Topology, assembly: Assembly) -> dict[str, Connection]:
     REDACTOR.learn(secrets_of(topology))
     connections = {name: _connect(name, spec, topology, assembly) for name, spec in topology.clients.items()}
     assembly.connections = connections
-    _add_migrators(topology, assembly)
+    _add_keepers(topology, assembly)
     _add_targets(topology, connections, assembly)
     _add_sources(topology, connections, assembly)
     return connections
@@ -220,10 +220,16 @@ def _add_bookkeeper(topology: Topology, connections: Mapping[str, Connection], a
     assembly.add_apart([Bookkeeper.child("bookkeeper", assembly.books, databases, producers)])
 
 
-def _add_migrators(topology: Topology, assembly: Assembly) -> None:
-    """Add an agent for each database that is written to; one that is only read from is its writers' to migrate."""
-    written = {target.options.client for target in topology.targets.values()} if topology.system.migrate else set()
+def _add_keepers(topology: Topology, assembly: Assembly) -> None:
+    """Add who migrates, and who refreshes the candles of, each database that is written to.
+
+    One that is only read from is its writers' to look after.
+    """
+    written = {target.options.client for target in topology.targets.values()}
     for name, spec in topology.clients.items():
-        if spec.kind == "timescale" and name in written:
+        if spec.kind != "timescale" or name not in written:
+            continue
+        if topology.system.migrate:
             assembly.add([Migrator.child(f"{name}.migrator", spec.settings, STORAGE)])
             assembly.link_to_server(name, f"{name}.migrator")
+        assembly.add_apart([CandleRefresher.child(f"{name}.refresher", f"{name}.1", spec.settings, STORAGE)])

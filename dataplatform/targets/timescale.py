@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import attrgetter
 from typing import Any, ClassVar
 
 from attrs import Attribute, evolve, field, frozen
 
 from dataplatform.base.agent import Context, Deferred
-from dataplatform.base.database import RowsWritten, TableSpec, WriteRows, table_spec
+from dataplatform.base.database import RowsWritten, TableSpec, TimesOfRows, WriteRows, table_spec
 from dataplatform.base.position import Position, ReadPositions
 from dataplatform.dsl.flow import Batch, LeftOut, Rejection
 from dataplatform.dsl.kinds import DEAD_LETTERS, KINDS, Kind, kind_named
 from dataplatform.dsl.parts import TargetOptions
+from dataplatform.dsl.storage import STORAGE
 from dataplatform.dsl.tables import TABLES
 from dataplatform.dsl.types import Record
 from dataplatform.dsl.validators import shown
@@ -21,6 +23,7 @@ from dataplatform.dsl.writer import BaseWriter
 __all__ = ["TimescaleOptions", "TimescaleTarget", "reader_of"]
 
 POSITIONS_TIMEOUT = 4.0  # seconds; a consumer waits for the answer, and its group for the consumer
+WITH_CANDLES = {view.of.table for view in STORAGE.candles}
 LONGEST_NAME = 55  # bytes; PostgreSQL cuts longer names, those of staging tables and indexes included
 
 
@@ -78,7 +81,13 @@ class TimescaleTarget(BaseWriter):
 
     def _request(self, kind: Kind, records: list[Record]) -> WriteRows:
         spec = self._specs[kind.name]
-        return WriteRows(spec, spec.copy_text(records), len(records))
+        return WriteRows(spec, spec.copy_text(records), len(records), times=self._times(kind, records))
+
+    def _times(self, kind: Kind, records: list[Record]) -> TimesOfRows | None:
+        """Return the times of records of which TimescaleDB keeps candles, when they come into the kind's own table."""
+        if self._specs[kind.name].name not in WITH_CANDLES:
+            return None
+        return TimesOfRows.of(map(attrgetter(kind.time), records))
 
     def _batch_request(self, batch: Batch) -> WriteRows:
         kept = tuple(evolve(one, reader=self._reader(one.reader)) for one in batch.positions if one.reader)

@@ -131,10 +131,10 @@ def test_queries_of_a_coin_and_a_range_use_indexes(timescaledb: str) -> None:
 
 
 def plan(dsn: str, statement: statements.Select) -> str:
-    """Return the server's plan, which must read no table as a whole."""
+    """Return the server's plan, which must read no table as a whole but the small one of stale days."""
     asked = as_query(statement)
     lines = "\n".join(line for (line,) in query(dsn, f"EXPLAIN {asked.sql}", **asked.parameters))
-    assert "Seq Scan" not in lines, lines
+    assert "Seq Scan" not in lines.replace("Seq Scan on stale_candles", ""), lines
     return lines
 
 

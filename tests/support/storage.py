@@ -14,6 +14,7 @@ from alembic.runtime.migration import MigrationContext
 
 from dataplatform.base.database import Migrated, Storage, TimescaleSettings, migrate
 from dataplatform.base.database.positions import POSITIONS_TABLE
+from dataplatform.base.database.stale_candles import STALE_TABLE
 from dataplatform.dsl.storage import STORAGE
 from dataplatform.dsl.tables import TABLES
 from dataplatform.result import get_data
@@ -79,5 +80,5 @@ def difference(dsn: str) -> list[Any]:
         spec.table.to_metadata(types)
     engine = sa.create_engine("postgresql+psycopg2://", creator=lambda: psycopg2.connect(dsn), poolclass=sa.NullPool)
     with engine.connect() as connection:
-        options = {"compare_type": True, "include_name": lambda name, *_: name != POSITIONS_TABLE}
+        options = {"compare_type": True, "include_name": lambda name, *_: name not in {POSITIONS_TABLE, STALE_TABLE}}
         return list(compare_metadata(MigrationContext.configure(connection, opts=options), types))

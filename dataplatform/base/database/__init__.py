@@ -5,12 +5,15 @@ from dataplatform.base.database.hypertables import Candles, Layout, Storage
 from dataplatform.base.database.measuring import MeasureStorage, StorageSize, TableSize
 from dataplatform.base.database.migrations import Migrated, migrate
 from dataplatform.base.database.migrator import Migrator
+from dataplatform.base.database.refresher import CandleRefresher
 from dataplatform.base.database.requests import Probe, Query, Rows, RowsWritten, WriteRows
 from dataplatform.base.database.settings import TimescaleSettings
+from dataplatform.base.database.stale_candles import TimesOfRows
 from dataplatform.base.database.statements import as_query
 from dataplatform.base.database.tables import TableSpec, table_spec
 
 __all__ = [
+    "CandleRefresher",
     "Candles",
     "Layout",
     "MeasureStorage",
@@ -24,6 +27,7 @@ __all__ = [
     "StorageSize",
     "TableSize",
     "TableSpec",
+    "TimesOfRows",
     "TimescaleClient",
     "TimescaleSettings",
     "WriteRows",

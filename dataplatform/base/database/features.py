@@ -17,6 +17,7 @@ from dataplatform.base.database.hypertables import (
     columnstore_ddl,
     hypertable_ddl,
 )
+from dataplatform.base.database.stale_candles import LATE_AFTER
 from dataplatform.base.database.tables import quoted
 
 __all__ = ["Server", "ensure", "look"]
@@ -162,8 +163,7 @@ def _candles(connection: Connection, view: Candles, *, continuous: bool) -> list
     if not kind:
         connection.execute(text(candles_ddl(view, continuous=continuous)))
         if continuous:  # else the first run of the policy would hide the older candles
-            name = {"name": quoted(view.name)}
-            connection.execute(text("CALL refresh_continuous_aggregate(CAST(:name AS regclass), NULL, NULL)"), name)
+            _refresh_all(connection, view)
         done.append(f"{view.name} is a {'continuous aggregate' if continuous else 'view'}")
     if continuous:
         done += _index(connection, view)
@@ -176,6 +176,18 @@ def _candles(connection: Connection, view: Candles, *, continuous: bool) -> list
         )
         done += refresh.bring(connection, view.name, view.refresh_from, every=view.every)
     return done
+
+
+def _refresh_all(connection: Connection, view: Candles) -> None:
+    """Make the candles of all rows, but for the latest ones, which rows that are not late may still change."""
+    end = connection.scalar(
+        text("SELECT time_bucket(CAST(:every AS interval), now() - CAST(:late_after AS interval))"),
+        {"every": view.every, "late_after": LATE_AFTER},
+    )
+    connection.execute(
+        text("CALL refresh_continuous_aggregate(CAST(:name AS regclass), NULL, CAST(:end AS timestamptz))"),
+        {"name": quoted(view.name), "end": end},
+    )
 
 
 def _index(connection: Connection, view: Candles) -> list[str]:

@@ -10,9 +10,10 @@ from psycopg2.extensions import connection
 
 from dataplatform.base.database.connecting import SCHEMA_LOCK
 from dataplatform.base.database.positions import POSITIONS_DDL, POSITIONS_TABLE
+from dataplatform.base.database.stale_candles import STALE_DDL, STALE_TABLE
 from dataplatform.base.database.tables import TableSpec
 
-__all__ = ["ensure_positions", "ensure_table"]
+__all__ = ["ensure_positions", "ensure_stale_candles", "ensure_table"]
 
 
 def ensure_table(conn: connection, spec: TableSpec) -> None:
@@ -23,6 +24,11 @@ def ensure_table(conn: connection, spec: TableSpec) -> None:
 def ensure_positions(conn: connection) -> None:
     """Make the table of the positions where it is missing."""
     _ensure(conn, POSITIONS_TABLE, [POSITIONS_DDL])
+
+
+def ensure_stale_candles(conn: connection) -> None:
+    """Make the table of the days whose candles have to be refreshed where it is missing."""
+    _ensure(conn, STALE_TABLE, [STALE_DDL])
 
 
 def _ensure(conn: connection, name: str, create: Sequence[str]) -> None:

@@ -19,7 +19,7 @@ from dataplatform.base.database.migrations import Migrated, migrate
 from dataplatform.base.database.settings import TimescaleSettings
 from dataplatform.result import Failure, Result
 
-__all__ = ["Migrator"]
+__all__ = ["Errand", "Migrator"]
 
 PATIENCE = 10.0  # seconds that others wait for a migration, and then start beside it
 ENDING = 0.15  # seconds that a broken-off one may take
@@ -47,7 +47,7 @@ Message: TypeAlias = MigrateDue | MigrationEnded | PatienceEnded
 
 @define(eq=False)
 class Errand:
-    """A migration on a thread of its own, as long as it takes, so that its agent can answer and stop meanwhile."""
+    """Work in a database on a thread of its own, as long as it takes; its agent can answer and stop meanwhile."""
 
     _work: Callable[[Callable[[connection], None]], None]
     _name: str

@@ -8,6 +8,7 @@ from typing import Any
 from attrs import field, frozen, validators
 
 from dataplatform.base.agent import Request
+from dataplatform.base.database.stale_candles import TimesOfRows
 from dataplatform.base.database.tables import TableSpec
 from dataplatform.base.position import OffsetRange, Position
 from dataplatform.errors import PlatformError
@@ -40,13 +41,15 @@ class WriteRows(Request[RowsWritten]):
     """Insert or update rows, given as COPY text, in one transaction.
 
     With `positions`, whose offsets are those of the rows, these are stored with the rows, and a row that its position
-    says is there already is not written again. A row that updates another one with its key is written.
+    says is there already is not written again. A row that updates another one with its key is written. With `times`,
+    for a table of which candles are kept, days whose candles have to be refreshed are noted with the rows.
     """
 
     spec: TableSpec = field(repr=lambda spec: spec.name)
     text: str = field(repr=False)
     rows: int
     positions: tuple[Position, ...] = ()
+    times: TimesOfRows | None = field(default=None, repr=False)
 
 
 @frozen

@@ -19,10 +19,11 @@ from psycopg2.extensions import connection
 
 from dataplatform.base.database.connecting import is_pooled
 from dataplatform.base.database.inserting import insert_rows
-from dataplatform.base.database.making import ensure_positions, ensure_table
+from dataplatform.base.database.making import ensure_positions, ensure_stale_candles, ensure_table
 from dataplatform.base.database.portions import Portions
 from dataplatform.base.database.positions import POSITIONS_TABLE, Place, advance, lock
 from dataplatform.base.database.requests import RowsWritten, WriteRows
+from dataplatform.base.database.stale_candles import STALE_TABLE, note
 from dataplatform.base.database.tables import TableSpec
 from dataplatform.base.position import OffsetRange, PositionKey
 from dataplatform.errors import Permanent, PlatformError
@@ -87,11 +88,15 @@ class RowWriter:
                 already_stored=len(lines) - len(wanted) - len(refused_before),
                 left_out=_left_out(places),
             )
+            if wanted and request.times is not None:
+                note(cursor, request.spec.name, request.times)
             cursor.execute(TRANSACTION)
             self._last = Attempt(request, _value(cursor), answer)
         self._made.add(request.spec.name)
         if places:
             self._made.add(POSITIONS_TABLE)
+        if request.times is not None:
+            self._made.add(STALE_TABLE)
         return answer
 
     def forget(self) -> None:
@@ -108,6 +113,8 @@ class RowWriter:
     def _prepare(self, conn: connection, request: WriteRows) -> None:
         if request.positions and POSITIONS_TABLE not in self._made:
             ensure_positions(conn)
+        if request.times is not None and STALE_TABLE not in self._made:
+            ensure_stale_candles(conn)
         if request.spec.name not in self._made:
             ensure_table(conn, request.spec)
             if request.spec.upsert and self._strategy == "copy" and not is_pooled(conn):

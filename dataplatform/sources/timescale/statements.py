@@ -7,8 +7,10 @@ from datetime import datetime
 from typing import Any, TypeAlias
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by, distinct_on
+from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP, aggregate_order_by, distinct_on
 
+from dataplatform.base.database import Candles
+from dataplatform.base.database.stale_candles import DAY, STALE_TABLE
 from dataplatform.dsl.kinds import ANALYTICS, LEVEL1, OHLCV, PRICES, Kind
 from dataplatform.dsl.queries import Level1Query
 from dataplatform.dsl.storage import STORAGE
@@ -22,6 +24,12 @@ __all__ = ["candles_of_prices", "coins_by_market_cap", "hidden", "history", "in_
 SIMULATOR = "simulator"
 AGGREGATE = "aggregate"
 KEPT = ("timestamp", "coin_id", "exchange_id", "source", "symbol", "attribution", "open", "high", "low", "close")
+STALE = sa.table(
+    STALE_TABLE,
+    sa.column("table_name", sa.Text),
+    sa.column("day", TIMESTAMP(timezone=True)),
+    sa.column("incomplete", sa.Boolean),
+)
 Select: TypeAlias = sa.Select[Any]
 
 
@@ -101,22 +109,51 @@ def latest_stored_candles(coin_ids: Sequence[str], timeframe: str, now: datetime
 def kept_candles(coin_ids: Sequence[str], timeframe: str, start: datetime, end: datetime, *, simulated: bool) -> Select:
     """Select candles made of those that TimescaleDB keeps, also when it keeps their prices no longer.
 
-    They are made of the longest ones that fit into them. In [start, end) lie whole candles; they have no volume.
+    They are made of the longest ones that fit into them. In [start, end) lie whole candles; they have no volume. On
+    days whose candles wait to be refreshed, each is made of the prices instead, where these are all still there.
     """
-    view = _view(timeframe)
-    opened = sa.func.time_bucket(sa.literal(length(timeframe)), view.c.timestamp, sa.literal(EPOCH))
-    return _grouped(
-        view,
-        opened,
-        timeframe,
-        open_=sa.func.first(view.c.open, view.c.timestamp),
-        close=sa.func.last(view.c.close, view.c.timestamp),
-    ).where(
+    longest = _longest(timeframe)
+    view = sa.table(longest.name, *map(sa.column, (*KEPT, "prices")))
+    stale = sa.select(STALE).where(
+        STALE.c.table_name == PRICES.table, STALE.c.day > start - DAY, STALE.c.day < end
+    ).subquery()  # fmt: skip
+    kept = sa.select(*view.c).where(
         _any_of(view.c.coin_id, coin_ids),
         view.c.timestamp >= start,
         view.c.timestamp < end,
         _made(view, simulated=simulated),
     )
+    fresh = kept.where(~sa.exists().where(_in_day(view.c.timestamp, stale)))
+    made = candles_of_prices(coin_ids, longest.timeframe, start, end, simulated=simulated)
+    found = sa.union_all(fresh, _of_stale_days(kept, view, made, stale)).subquery()
+    opened = sa.func.time_bucket(sa.literal(length(timeframe)), found.c.timestamp, sa.literal(EPOCH))
+    return _grouped(
+        found,
+        opened,
+        timeframe,
+        open_=sa.func.first(found.c.open, found.c.timestamp),
+        close=sa.func.last(found.c.close, found.c.timestamp),
+    )
+
+
+def _of_stale_days(kept: Select, view: sa.TableClause, made: Select, stale: sa.Subquery) -> Select:
+    """Select of the kept candles of stale days, and of those made of the prices, the ones made of more prices.
+
+    Of two that are made of equally many, the prices may have been corrected since, unless some were dropped.
+    """
+    added = sa.func.count().label("prices"), sa.func.bool_or(stale.c.incomplete).label("incomplete")
+    late = made.add_columns(*added).where(_in_day(_table(PRICES).c.last_updated, stale)).subquery()
+    both = sa.union_all(
+        kept.add_columns(stale.c.incomplete, sa.false().label("of_prices")).where(_in_day(view.c.timestamp, stale)),
+        sa.select(*[late.c[name] for name in (*KEPT, "prices", "incomplete")], sa.true()),
+    ).subquery()
+    keys = (both.c.timestamp, both.c.coin_id, both.c.exchange_id, both.c.source)
+    order = (*keys, both.c.prices.desc(), both.c.of_prices == both.c.incomplete)
+    return sa.select(*[both.c[name] for name in (*KEPT, "prices")]).ext(distinct_on(*keys)).order_by(*order)
+
+
+def _in_day(moment: sa.ColumnElement[Any], stale: sa.Subquery) -> sa.ColumnElement[bool]:
+    return sa.and_(moment >= stale.c.day, moment < stale.c.day + DAY)
 
 
 def candles_of_prices(
@@ -230,11 +267,10 @@ def _preferred(found: sa.Subquery) -> tuple[sa.ColumnElement[Any], ...]:
     return (found.c.exchange_id != AGGREGATE, found.c.exchange_id, found.c.source)
 
 
-def _view(timeframe: str) -> sa.TableClause:
-    """Return the view of the longest candles of which those of the timeframe can be made."""
+def _longest(timeframe: str) -> Candles:
+    """Return the longest kept candles of which those of the timeframe can be made."""
     fitting = [view for view in STORAGE.candles if not length(timeframe) % view.every]
-    longest = max(fitting, key=lambda view: view.every)
-    return sa.table(longest.name, *map(sa.column, KEPT))
+    return max(fitting, key=lambda view: view.every)
 
 
 def _array(value: sa.ColumnElement[Any], order: sa.ColumnElement[Any]) -> Any:

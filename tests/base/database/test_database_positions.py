@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from attrs import evolve
 
-from dataplatform.base.database import TableSpec, WriteRows, table_spec
+from dataplatform.base.database import TableSpec, TimesOfRows, WriteRows, table_spec
 from dataplatform.base.position import OffsetRange, Position, ReadPositions
-from tests.base.database.clients import PATIENCE, Client, Clients, Reading
+from tests.base.database.clients import NOON, PATIENCE, Client, Clients, Reading
 from tests.base.database.cluster import Cluster
 
 Read = Callable[..., Position]
@@ -171,6 +172,13 @@ def test_of_two_who_write_the_same_the_second_waits_and_leaves_out_what_the_firs
     answer = late.get(timeout=PATIENCE).data
     assert (answer.rows, answer.already_stored) == (3, 6)
     assert stored(client, spec) == of([*range(5), *range(9, 12)])
+
+
+def test_a_plain_server_keeps_no_candles_so_that_no_late_row_is_noted(
+    client: Client, spec: TableSpec, read: Read
+) -> None:
+    client.get(evolve(batch(spec, read(0, 3)), times=TimesOfRows.of([NOON - timedelta(days=400), NOON])))
+    assert client.query("SELECT count(*) FROM stale_candles") == [(0,)]
 
 
 def test_positions_can_be_read_before_and_after_there_are_any(client: Client, spec: TableSpec, read: Read) -> None:
