@@ -23,7 +23,7 @@ def official_server(base_url: str) -> McpSettings:
 
     The program wants a key, whatever it is.
     """
-    bin_ = installed() / "node_modules" / ".bin"
+    bin_ = installed() / "bin"
     env = {
         "PATH": f"{bin_}:{os.environ['PATH']}",
         "COINGECKO_BASE_URL": base_url,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+import psutil
 import pytest
 
 from dataplatform.dsl.proxy import ReaderProxy
@@ -53,3 +54,11 @@ def test_candles_come_through_it_as_they_do_over_rest(official: ReaderProxy, sim
 def test_an_unknown_coin_is_not_found_through_it(official: ReaderProxy) -> None:
     assert failure(official.get_current_ohlcv("no-such-coin").get(timeout=SLOW)) == "not_found"
     assert failure(official.get_current_price('");x("').get(timeout=SLOW)) == "not_found"
+
+
+def test_nothing_is_left_of_a_question_that_was_answered(official: ReaderProxy) -> None:
+    """It starts a Deno for each; one of 220 MB stayed for each when it was told of a wrapper around it."""
+    get_data(official.get_current_price("bitcoin").get(timeout=SLOW))
+    denos = [one for one in psutil.Process().children(recursive=True) if "deno" in one.name()]
+    _, alive = psutil.wait_procs(denos, timeout=SLOW)
+    assert alive == []

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.coingecko_mcp import FAILED, SCRIPT, UNUSABLE
 
-TOOLS = ("bash", "cmp", "cp", "dirname", "mkdir", "mv", "rm", "sed")
+TOOLS = ("bash", "cmp", "cp", "dirname", "ln", "mkdir", "mv", "rm", "sed")
 NODE = "#!/usr/bin/env bash\n[[ $1 != --version ]] || echo v20.0.0\n"
 OLD_NODE = "#!/usr/bin/env bash\n[[ $1 == --version ]] && echo v18.1.0\n"
 NPM = """\
@@ -18,7 +18,9 @@ NPM = """\
 echo "$*" >>"$HOME/npm-calls"
 mkdir -p node_modules/@coingecko/coingecko-mcp
 echo {} >node_modules/@coingecko/coingecko-mcp/package.json
+mkdir node_modules/.bin; : >node_modules/.bin/deno; : >node_modules/.bin/mcp-server
 """
+DENO = "mkdir -p node_modules/@deno/some-machine && cp /bin/true node_modules/@deno/some-machine/deno\n"
 NPM_OFFLINE = "#!/usr/bin/env bash\necho 'npm error code ENOTFOUND' >&2\nexit 1\n"
 
 
@@ -38,13 +40,30 @@ def run(folder: Path, **programs: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_it_installs_once_and_says_where(tmp_path: Path) -> None:
-    first, second = (run(tmp_path, node=NODE, npm=NPM) for _ in range(2))
+    first, second = (run(tmp_path, node=NODE, npm=NPM + DENO) for _ in range(2))
     place = tmp_path / "a home" / ".cache" / "dataplatform" / "coingecko-mcp-8.2.0"
     assert first.stdout == second.stdout == f"{place}\n"
     assert "installing @coingecko/coingecko-mcp 8.2.0" in first.stderr
     assert second.stderr == ""
     assert (tmp_path / "a home" / "npm-calls").read_text().count("\n") == 1
     assert {path.name for path in place.parent.iterdir()} == {place.name}
+
+
+def test_its_folder_of_programs_holds_deno_itself_and_no_wrapper(tmp_path: Path) -> None:
+    place = Path(run(tmp_path, node=NODE, npm=NPM + DENO).stdout.strip())
+    (place / "bin" / "deno").unlink()  # as an earlier release of the script left it
+    run(tmp_path, node=NODE, npm=NPM + DENO)
+    programs = {path.name: path.resolve().relative_to(place) for path in (place / "bin").iterdir()}
+    assert programs == {
+        "deno": Path("node_modules/@deno/some-machine/deno"),
+        "mcp-server": Path("node_modules/.bin/mcp-server"),
+    }
+
+
+def test_a_machine_that_deno_does_not_run_on_is_told_so(tmp_path: Path) -> None:
+    done = run(tmp_path, node=NODE, npm=NPM)
+    assert (done.returncode, done.stdout) == (FAILED, "")
+    assert "npm has no Deno for this machine" in done.stderr
 
 
 @pytest.mark.parametrize(
