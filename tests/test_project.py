@@ -14,6 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.support.waiting import DEADLINE
+
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = [
     "scripts/demo",
@@ -99,7 +101,7 @@ class Checkout:
     ) -> subprocess.CompletedProcess[str]:
         env = {"PATH": path or f"{self._bin}:{os.environ['PATH']}", "CALLS": str(self._calls), "UV_ENDS": uv}
         command = ["bash", str(self.root / script), *arguments]
-        return subprocess.run(command, check=False, cwd="/", env=env, capture_output=True, text=True, timeout=60)
+        return subprocess.run(command, check=False, cwd="/", env=env, capture_output=True, text=True, timeout=DEADLINE)
 
     def calls(self) -> list[str]:
         """What Python was asked since the last look, each with the folder it was asked in."""
@@ -224,7 +226,7 @@ class Run:
         env = {**os.environ, "DATAPLATFORM_REQUIRE_ALL": require_all, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
         command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--rootdir", ".", *options, "test_it.py"]
         return subprocess.run(
-            command, check=False, cwd=self._folder, env=env, capture_output=True, text=True, timeout=60
+            command, check=False, cwd=self._folder, env=env, capture_output=True, text=True, timeout=DEADLINE
         )
 
 

@@ -19,6 +19,7 @@ from dataplatform.base.agent import Context, Entry, Runtime
 from dataplatform.base.http import HttpClient, HttpSettings
 from dataplatform.result import Success
 from dataplatform.system.topology import parse_topology
+from tests.support.waiting import DEADLINE
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
@@ -88,7 +89,7 @@ def test_the_source_of_the_readme_reads_prices(spot_server: str) -> None:
     options = names["SpotOptions"](client="http", coins=("bitcoin",))
     spot = names["SpotSource"].start(contexts["spot"], options, "http")
 
-    answer = spot.proxy().get_current_prices(["bitcoin"]).get(timeout=10)
+    answer = spot.proxy().get_current_prices(["bitcoin"]).get(timeout=DEADLINE)
 
     assert isinstance(answer, Success)
     assert [(price.coin_id, price.usd_price, price.source) for price in answer.data] == [("bitcoin", 1.5, "spot")]

@@ -24,6 +24,7 @@ from dataplatform.redaction import REDACTOR, Redactor
 from dataplatform.system.logs import configure_logs
 from dataplatform.system.secrets import secrets_of
 from dataplatform.system.topology import ConfigurationError, Topology, parse_topology
+from tests.support.waiting import DEADLINE
 from tests.system.logs import restored
 
 ODD = "p[HUSHHUSH]x"
@@ -200,7 +201,7 @@ def test_what_libpq_takes_is_taken(dsn: str) -> None:
 def test_nobody_s_exception_is_printed_with_one() -> None:
     topology = TOPOLOGY.format(dsn=f"postgresql://ada:{ODD}@db/market")
     done = subprocess.run(
-        [sys.executable, "-c", CRASH, topology], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", CRASH, topology], capture_output=True, text=True, timeout=DEADLINE, check=False
     )
     assert done.returncode == 1
     assert done.stdout == ""
@@ -214,7 +215,7 @@ def test_the_command_line_takes_a_password_of_odd_characters_and_shows_none(tmp_
     file.write_text(TOPOLOGY.format(dsn=f"postgresql://ada:{ODD}@127.0.0.1:9/market"))
     command = [sys.executable, "-m", "dataplatform.system", str(file), "--check"]
     checked, connected = (
-        subprocess.run([*command, *more], capture_output=True, text=True, timeout=60, check=False)
+        subprocess.run([*command, *more], capture_output=True, text=True, timeout=DEADLINE, check=False)
         for more in ((), ("--connect",))
     )
     assert (checked.returncode, checked.stderr) == (0, "")

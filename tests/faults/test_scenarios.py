@@ -15,7 +15,7 @@ from tests.faults.results import append
 from tests.faults.scenarios import SCENARIOS
 from tests.faults.servers import Servers, Unfit
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 SEED = 1
 
 

@@ -39,7 +39,6 @@ class PlatformProcess:
     process: subprocess.Popen[str]
     data_dir: Path
     report_file: Path
-    begun: float
     events: list[dict[str, Any]] = field(factory=list)
     garbage: list[str] = field(factory=list)
     _changed: threading.Condition = field(factory=threading.Condition)
@@ -49,11 +48,10 @@ class PlatformProcess:
     def start(cls, data_dir: Path, *arguments: str, prefix: Sequence[str] = ()) -> Self:
         report = data_dir.with_name(f"{data_dir.name}.report.json")
         options = ["--data-dir", str(data_dir), "--report", str(report), "--log-format", "json"]
-        begun = time.monotonic()
         process = subprocess.Popen(
             [*prefix, *COMMAND, *arguments, *options], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
-        run = cls(process, data_dir, report, begun)
+        run = cls(process, data_dir, report)
         run._reader = threading.Thread(target=run._read, daemon=True)
         run._reader.start()
         return run
@@ -100,10 +98,9 @@ class PlatformProcess:
         """Return how many lines there are, to wait for later ones."""
         return len(self.events)
 
-    def ready(self) -> float:
-        """Wait until it is ready; return the seconds since the command was given."""
+    def ready(self) -> None:
+        """Wait until it is ready."""
         self.expect("ready", agent="platform")
-        return time.monotonic() - self.begun
 
     def pid_of(self, server: str) -> int:
         """Return the process id of a server as it was last logged."""
@@ -122,8 +119,8 @@ class PlatformProcess:
     def send(self, number: int) -> None:
         self.process.send_signal(number)
 
-    def stop(self, number: int = signal.SIGINT, timeout: float = 10.0) -> int:
-        """Ask it to stop and return its exit status; fails when that takes longer."""
+    def stop(self, number: int = signal.SIGINT, timeout: float = DEADLINE) -> int:
+        """Ask it to stop and return its exit status."""
         self.send(number)
         return self.wait(timeout)
 

@@ -32,7 +32,7 @@ from tests.integration.prompts import Typist, at_prompt
 from tests.integration.test_terminal import at_terminal
 from tests.integration.topologies import NO_FEED, main_job
 
-pytestmark = [pytest.mark.timeout(90), pytest.mark.long]
+pytestmark = pytest.mark.long
 
 
 @define(eq=False)

@@ -28,7 +28,6 @@ from tests.integration.platforms import (
 )
 from tests.integration.topologies import NO_FEED, main_job
 
-pytestmark = pytest.mark.timeout(90)
 ATTEMPTS = 4
 
 

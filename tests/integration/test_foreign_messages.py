@@ -27,7 +27,6 @@ from dataplatform.system.topology import load_topology
 from tests.integration.topologies import main_job
 from tests.system.logs import restored
 
-pytestmark = pytest.mark.timeout(180)
 DEADLINE = 60.0  # seconds
 MORE = """
 [clients.far]

@@ -10,7 +10,7 @@ import pytest
 from tests.integration.conftest import Start
 from tests.integration.platforms import PricesTable, restarted, unbalanced
 
-pytestmark = [pytest.mark.timeout(60), pytest.mark.long]
+pytestmark = pytest.mark.long
 TOPOLOGY = """
 [clients.gecko]
 kind = "mcp"

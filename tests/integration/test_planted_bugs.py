@@ -31,7 +31,6 @@ from tests.integration.platforms import DEADLINE, restarted, unbalanced
 from tests.integration.topologies import main_job
 from tests.system.logs import restored
 
-pytestmark = pytest.mark.timeout(90)
 AGENTS: dict[str, type[Agent]] = {
     "coingecko-http": HttpClient,
     "redpanda.producer": RedpandaProducer,

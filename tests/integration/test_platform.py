@@ -30,9 +30,9 @@ from dataplatform.system.platform import Phase, Platform
 from dataplatform.system.topology import ConfigurationError, SystemOptions, Topology, load_topology
 from tests.integration.topologies import main_job
 from tests.support.agents import no_thread_left_behind
+from tests.support.waiting import DEADLINE
 from tests.system.logs import restored
 
-pytestmark = pytest.mark.timeout(60)
 PHASES = [Phase.RUNNING, Phase.STOPPED]
 
 
@@ -82,7 +82,7 @@ def test_a_started_platform_is_ready_and_every_agent_runs(platform: Platform) ->
 
 
 def test_a_script_waits_until_it_sees_what_it_wants(platform: Platform) -> None:
-    assert platform.wait_until(lambda now: all(route.written for route in now.routes), timeout=20)
+    assert platform.wait_until(lambda now: all(route.written for route in now.routes), timeout=DEADLINE)
     status = platform.status()
     assert all(route.written for route in status.routes)
     assert status.counters("database")["batches"] > 0
@@ -115,11 +115,11 @@ def test_the_addresses_of_embedded_servers_are_those_that_clients_of_any_kind_co
     with closing(psycopg2.connect(servers["postgres"])) as database, database.cursor() as cursor:
         cursor.execute("select count(*) from crypto_prices")
     host, _, port = servers["broker"].partition(":")
-    socket.create_connection((host, int(port)), timeout=10).close()
+    socket.create_connection((host, int(port)), timeout=DEADLINE).close()
 
 
 def test_dead_letters_that_go_to_a_topic_are_no_table_of_the_account(platform: Platform) -> None:
-    assert platform.wait_until(lambda status: "crypto_prices" in status.books.tables, timeout=20)
+    assert platform.wait_until(lambda status: "crypto_prices" in status.books.tables, timeout=DEADLINE)
     assert "dead_letters" not in platform.status().books.tables
 
 
@@ -133,14 +133,14 @@ def test_a_paused_source_is_restarted_and_still_paused(platform: Platform) -> No
 
 
 def test_a_source_is_asked_by_its_name(platform: Platform) -> None:
-    answer = platform["coingecko"].get_current_prices(["ethereum", "bitcoin"]).get(timeout=10)
+    answer = platform["coingecko"].get_current_prices(["ethereum", "bitcoin"]).get(timeout=DEADLINE)
     assert [price.coin_id for price in answer.data] == ["ethereum", "bitcoin"]
     assert {price.source for price in answer.data} == {"simulator"}
 
 
 def test_a_target_is_written_to_by_its_name(platform: Platform) -> None:
-    prices = platform["coingecko"].get_current_prices(["bitcoin"]).get(timeout=10).data
-    written = platform["database"].publish_prices(prices).get(timeout=10)
+    prices = platform["coingecko"].get_current_prices(["bitcoin"]).get(timeout=DEADLINE).data
+    written = platform["database"].publish_prices(prices).get(timeout=DEADLINE)
     assert (written.data.published, written.data.refused) == (1, ())
 
 
@@ -155,7 +155,7 @@ def test_sources_and_targets_are_had_by_their_kind_and_names_that_are_none_are_p
 
 
 def test_any_agent_tells_its_status(platform: Platform) -> None:
-    answer = platform["redpanda.producer"].get_status().get(timeout=10)
+    answer = platform["redpanda.producer"].get_status().get(timeout=DEADLINE)
     assert isinstance(answer, Success)
     assert answer.data.kind == "client"
 
@@ -179,7 +179,7 @@ def test_a_stopped_platform_has_stopped_every_agent_and_may_be_stopped_again(pla
     assert {agent.shown for agent in status.agents} == {"stopped"}
     assert platform.status().uptime == status.uptime
     assert not platform.wait_until(lambda _: False, timeout=3600)
-    answer = platform["coingecko"].get_current_prices(["bitcoin"]).get(timeout=10)
+    answer = platform["coingecko"].get_current_prices(["bitcoin"]).get(timeout=DEADLINE)
     assert is_failure(answer)
     assert children() == []
 

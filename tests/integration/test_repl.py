@@ -19,7 +19,7 @@ from tests.integration.platforms import restarted, unbalanced
 from tests.integration.prompts import Typist, at_prompt
 
 pytest.importorskip("IPython", reason="IPython is not installed")
-pytestmark = [pytest.mark.timeout(90), pytest.mark.long]
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,6 @@ from tests.integration.platforms import COMMAND, DEADLINE
 from tests.integration.screen import Screen
 from tests.integration.topologies import main_job
 
-pytestmark = pytest.mark.timeout(60)
 WIDTH, HEIGHT = 120, 60
 
 
@@ -48,7 +47,7 @@ class Session:
             assert self._read(left), "\n".join(self.screen.lines)
         return self.screen.lines
 
-    def end(self, timeout: float = 10.0) -> int:
+    def end(self, timeout: float = DEADLINE) -> int:
         """Read what still comes, and return the exit status."""
         while self._read(timeout):
             pass

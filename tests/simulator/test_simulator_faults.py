@@ -11,6 +11,7 @@ import pytest
 import requests
 
 from dataplatform.simulator import Fault, Faults, Simulator
+from tests.support.waiting import DEADLINE
 
 Get = Callable[..., requests.Response]
 
@@ -50,15 +51,15 @@ def test_clearing_the_faults_lets_go_of_who_waits(simulator: Simulator, get: Get
     answers: list[int] = []
     waiting = threading.Thread(target=lambda: answers.append(get("/ping").status_code))
     waiting.start()
-    assert armed.met.wait(5)
+    assert armed.met.wait(DEADLINE)
     simulator.clear_faults()
-    waiting.join(5)
+    waiting.join(DEADLINE)
     assert answers == [200]
 
 
 def simulator_faults(simulator: Simulator) -> list[dict[str, Any]]:
     url = simulator.base_url.replace("/api/v3", "/_simulator/faults")
-    faults: list[dict[str, Any]] = requests.get(url, timeout=10).json()
+    faults: list[dict[str, Any]] = requests.get(url, timeout=DEADLINE).json()
     return faults
 
 
@@ -173,12 +174,12 @@ def test_a_fault_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
 def test_faults_are_switched_over_http_too(simulator: Simulator, get: Get, session: requests.Session) -> None:
     url = simulator.base_url.replace("/api/v3", "/_simulator/faults")
     document = {"kind": "rate_limited", "path": "/ping", "times": 3, "retry_after": 7}
-    posted = session.post(url, json=document, timeout=10)
+    posted = session.post(url, json=document, timeout=DEADLINE)
     assert posted.status_code == 201
     assert get("/ping").headers["Retry-After"] == "7"
     expected = document | {"status": 429, "delay": 1.0, "shape": "wrapped", "remaining": 2}
-    assert session.get(url, timeout=10).json() == [expected]
-    assert session.delete(url, timeout=10).json() == {"cleared": 1}
+    assert session.get(url, timeout=DEADLINE).json() == [expected]
+    assert session.delete(url, timeout=DEADLINE).json() == {"cleared": 1}
     assert get("/ping").status_code == 200
 
 
@@ -198,7 +199,7 @@ def test_what_is_no_fault_is_refused_over_http_with_the_reason(
     simulator: Simulator, session: requests.Session, body: bytes, reason: str
 ) -> None:
     url = simulator.base_url.replace("/api/v3", "/_simulator/faults")
-    response = session.post(url, data=body, timeout=10)
+    response = session.post(url, data=body, timeout=DEADLINE)
     assert response.status_code == 400
     assert reason in response.json()["error"]
 

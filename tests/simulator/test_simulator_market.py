@@ -16,6 +16,7 @@ from dataplatform.simulator.currencies import CURRENCIES
 from dataplatform.simulator.listing import STABLE
 from dataplatform.simulator.market import DAY
 from dataplatform.simulator.noise import HALF_HOUR
+from tests.support.waiting import DEADLINE
 
 NOW = datetime(2026, 5, 18, 12, 49, 21, 599_000, tzinfo=UTC)
 MARKET = Market(seed=7, now=lambda: NOW)
@@ -38,7 +39,7 @@ def test_another_process_computes_the_same_prices() -> None:
         "from datetime import UTC, datetime; from dataplatform.simulator import Market; market = Market(seed=7)\n"
         "for day in range(1, 28): print(repr(market.price('solana', 'eur', datetime(2026, 2, day, 7, tzinfo=UTC))))"
     )
-    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=DEADLINE)
     prices = [MARKET.price("solana", "eur", datetime(2026, 2, day, 7, tzinfo=UTC)) for day in range(1, 28)]
     assert [float(line) for line in run.stdout.split()] == prices
 

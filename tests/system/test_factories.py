@@ -44,7 +44,7 @@ from dataplatform import create_coingecko_market_data_reader, create_timescale_m
 from tests.support.waiting import DEADLINE
 reader, writer = create_coingecko_market_data_reader(), create_timescale_market_data_writer("db", {NOWHERE!r})
 pykka.ActorRegistry.stop_all()
-print(writer.flush().get(timeout=5).error.code, len(pykka.ActorRegistry.get_all()))
+print(writer.flush().get(timeout=60).error.code, len(pykka.ActorRegistry.get_all()))
 """
 
 
@@ -177,7 +177,9 @@ def test_settings_stay_out_of_what_is_shown(servers: DemoServers) -> None:
 
 
 def test_pykka_s_own_stop_of_all_actors_does_not_hang() -> None:
-    done = subprocess.run([sys.executable, "-c", STOP_ALL], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", STOP_ALL], capture_output=True, text=True, timeout=DEADLINE, check=False
+    )
 
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "absent 0"
@@ -185,7 +187,9 @@ def test_pykka_s_own_stop_of_all_actors_does_not_hang() -> None:
 
 @pytest.mark.long
 def test_the_pipeline_script_prints_what_it_read_and_what_each_target_acknowledged() -> None:
-    done = subprocess.run([sys.executable, SCRIPT, "--demo"], capture_output=True, text=True, timeout=90, check=False)
+    done = subprocess.run(
+        [sys.executable, SCRIPT, "--demo"], capture_output=True, text=True, timeout=DEADLINE, check=False
+    )
 
     assert done.returncode == 0, done.stderr
     *read, timescale, redpanda = done.stdout.splitlines()

@@ -108,8 +108,8 @@ class Clients:
         self.stage.runtime.directory.enter(SERVER, Entry("server", 1, server))
 
     def start(self, dsn: str, **settings: Any) -> Client:
-        """Start a client, with time-outs that suit a test."""
-        settings = {"connect_timeout": 2.0, "statement_timeout": 0.5, "lock_timeout": 0.2, **settings}
+        """Start a client, which waits as long as it takes where a test says nothing else."""
+        settings = {"connect_timeout": PATIENCE, "statement_timeout": PATIENCE, "lock_timeout": PATIENCE, **settings}
         name = f"database.{len(self._started) + 1}"
         ref = self.stage.start(TimescaleClient, TimescaleSettings(dsn, **settings), name=name)
         self._started.append(Client(name, ref, self.stage))

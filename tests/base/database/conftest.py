@@ -15,6 +15,7 @@ from dataplatform.base.database import TableSpec
 from tests.base.database.clients import Client, Clients, readings
 from tests.base.database.cluster import Cluster
 from tests.support.agents import Stage
+from tests.support.waiting import SHORT
 
 numbers = itertools.count(1)
 
@@ -54,6 +55,12 @@ def clients() -> Iterator[Clients]:
 @pytest.fixture
 def client(clients: Clients, server: Cluster) -> Client:
     return clients.start(server.dsn)
+
+
+@pytest.fixture
+def impatient(clients: Clients, server: Cluster) -> Client:
+    """A client for tests that wait for a lock in vain."""
+    return clients.start(server.dsn, lock_timeout=SHORT)
 
 
 @pytest.fixture

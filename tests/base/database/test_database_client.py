@@ -319,16 +319,17 @@ def test_the_dsn_is_never_shown() -> None:
 
 
 def test_a_session_is_named_bounded_and_in_utc(clients: Clients, server: Cluster) -> None:
-    client = clients.start(server.dsn, statement_timeout=1.5, lock_timeout=0.25, application_name="trial")
+    client = clients.start(server.dsn, statement_timeout=60.5, lock_timeout=30.25, application_name="trial")
     names = ("application_name", "statement_timeout", "lock_timeout", "TimeZone", "client_encoding")
     ((*shown,),) = client.query("SELECT " + ", ".join(f"current_setting('{name}')" for name in names))
-    assert shown == [f"trial {client.name}", "1500ms", "250ms", "UTC", "UTF8"]
+    assert shown == [f"trial {client.name}", "60500ms", "30250ms", "UTC", "UTF8"]
 
 
 def test_options_of_the_dsn_are_kept_beside_ours(clients: Clients, server: Cluster) -> None:
-    client = clients.start(f"{server.dsn}&options=-c%20work_mem%3D5MB%20-c%20statement_timeout%3D0")
+    dsn = f"{server.dsn}&options=-c%20work_mem%3D5MB%20-c%20statement_timeout%3D0"
+    client = clients.start(dsn, statement_timeout=50.0)
     settings = client.query("SELECT current_setting('work_mem'), current_setting('statement_timeout')")
-    assert settings == [("5MB", "500ms")]
+    assert settings == [("5MB", "50s")]
 
 
 @pytest.mark.parametrize("option", ["pool", "connect_timeout", "statement_timeout", "lock_timeout"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 
@@ -16,15 +15,10 @@ from dataplatform.result import Failure, Success
 from tests.base.database.clients import PATIENCE, Client, Clients, Reading, rows
 from tests.base.database.cluster import Cluster
 from tests.faults.proxy import Proxy
+from tests.support.waiting import DEADLINE, SHORT, until
 
 BACKEND = "SELECT pg_backend_pid()"
-
-
-@contextmanager
-def within(seconds: float) -> Iterator[None]:
-    begun = time.monotonic()
-    yield
-    assert time.monotonic() - begun < seconds
+FOR_LONG = Query(f"SELECT pg_sleep({10 * DEADLINE})")
 
 
 def outage(error: PlatformError) -> bool:
@@ -53,8 +47,7 @@ def test_a_server_that_is_down_is_an_outage_and_the_next_request_recovers_by_its
     client.write(spec, Reading(sensor="a"))
     own.stop()
     for _ in range(2):
-        with within(1.0):
-            assert outage(client.fail(rows(spec, Reading(sensor="b"))))
+        assert outage(client.fail(rows(spec, Reading(sensor="b"))))
     assert client.status.shown == "degraded"
     own.start()
     client.write(spec, Reading(sensor="b"))
@@ -87,7 +80,7 @@ def test_it_costs_none_where_the_server_s_agent_tells_in_time(client: Client, se
 def test_a_server_killed_during_a_request_loses_or_doubles_nothing_of_it(
     clients: Clients, own: Cluster, spec: TableSpec, sending: str
 ) -> None:
-    client = clients.start(own.dsn, lock_timeout=10.0, statement_timeout=10.0)
+    client = clients.start(own.dsn)
     client.write(spec)
     batch = rows(spec, *[Reading(sensor=f"{number}", text="x" * 1_000) for number in range(20_000)])
     if sending == "a lock":
@@ -110,13 +103,14 @@ def test_a_server_killed_during_a_request_loses_or_doubles_nothing_of_it(
 
 def wait_for(server: Cluster, sessions: str, count: int = 1) -> None:
     """Look until there are so many sessions of this kind."""
-    deadline = time.monotonic() + PATIENCE
+    question = f"SELECT count(*) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND {sessions}"
     with server.session() as session, session.cursor() as cursor:
-        while True:
-            cursor.execute(f"SELECT count(*) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND {sessions}")
-            if cursor.fetchone() == (count,):
-                return
-            assert time.monotonic() < deadline
+
+        def found() -> bool:
+            cursor.execute(question)
+            return bool(cursor.fetchone() == (count,))
+
+        until(found, f"{count} sessions with {sessions}")
 
 
 def test_a_session_that_is_ended_costs_one_request(client: Client, server: Cluster, spec: TableSpec) -> None:
@@ -129,13 +123,12 @@ def test_a_session_that_is_ended_costs_one_request(client: Client, server: Clust
 
 
 def test_one_that_is_ended_while_a_statement_runs_too(clients: Clients, server: Cluster) -> None:
-    client = clients.start(server.dsn, statement_timeout=15.0)
+    client = clients.start(server.dsn)
     ((backend,),) = client.query(BACKEND)
-    answer = client.ref.ask(Query("SELECT pg_sleep(10)"), block=False)
+    answer = client.ref.ask(FOR_LONG, block=False)
     wait_for(server, f"pid = {backend} AND wait_event = 'PgSleep'")
     server.run("SELECT pg_terminate_backend(%(pid)s)", pid=backend)
-    with within(5.0):
-        result = answer.get(timeout=PATIENCE)
+    result = answer.get(timeout=PATIENCE)
     assert isinstance(result, Failure)
     assert outage(result.error)
     assert isinstance(client.ask(Probe()), Success)
@@ -145,9 +138,8 @@ def test_one_who_accepts_connections_and_says_nothing_is_waited_for_no_longer_th
     clients: Clients,
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        client = clients.start(f"postgresql://postgres@127.0.0.1:{listener.getsockname()[1]}/postgres")
-        with within(3.5):
-            assert outage(client.fail(Probe()))
+        dsn = f"postgresql://postgres@127.0.0.1:{listener.getsockname()[1]}/postgres"
+        assert outage(clients.start(dsn, connect_timeout=SHORT).fail(Probe()))
 
 
 def test_a_host_that_is_not_known_is_an_outage(clients: Clients) -> None:
@@ -167,34 +159,34 @@ def test_a_server_that_has_no_connection_left_is_an_outage(clients: Clients, ser
 # Others
 
 
-def test_a_lock_that_somebody_holds_for_long_is_an_outage(client: Client, server: Cluster, spec: TableSpec) -> None:
+def test_a_lock_that_somebody_holds_for_long_is_an_outage(clients: Clients, server: Cluster, spec: TableSpec) -> None:
+    client = clients.start(server.dsn, lock_timeout=SHORT)
     client.write(spec, Reading(sensor="a"))
-    with locked(server, spec), within(2.0):
+    with locked(server, spec):
         assert outage(client.fail(rows(spec, Reading(sensor="b"))))
     client.write(spec, Reading(sensor="b"))
 
 
-def test_also_while_a_table_is_being_made(client: Client, server: Cluster, spec: TableSpec) -> None:
+def test_also_while_a_table_is_being_made(clients: Clients, server: Cluster, spec: TableSpec) -> None:
+    client = clients.start(server.dsn, lock_timeout=SHORT)
     with server.session() as session, session.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_lock(%s)", (0x64617461,))
-        with within(2.0):
-            assert outage(client.fail(rows(spec, Reading(sensor="a"))))
+        assert outage(client.fail(rows(spec, Reading(sensor="a"))))
     client.write(spec, Reading(sensor="a"))
 
 
-def test_a_statement_that_takes_too_long_is_an_outage(client: Client) -> None:
-    with within(3.0):
-        assert outage(client.fail(Query("SELECT pg_sleep(10)")))
+def test_a_statement_that_takes_too_long_is_an_outage(clients: Clients, server: Cluster) -> None:
+    client = clients.start(server.dsn, statement_timeout=SHORT)
+    assert outage(client.fail(FOR_LONG))
     assert client.query("SELECT 1") == [(1,)]
 
 
 def test_a_stop_waits_for_a_statement_no_longer_than_it_may_take(clients: Clients, server: Cluster) -> None:
-    client = clients.start(server.dsn)
+    client = clients.start(server.dsn, statement_timeout=SHORT)
     ((backend,),) = client.query(BACKEND)
-    answer = client.ref.ask(Query("SELECT pg_sleep(10)"), block=False)
+    answer = client.ref.ask(FOR_LONG, block=False)
     wait_for(server, f"pid = {backend} AND wait_event = 'PgSleep'")
-    with within(3.0):
-        client.stop()
+    client.stop()
     assert isinstance(answer.get(timeout=0), Failure)
 
 
@@ -214,9 +206,10 @@ def test_a_server_that_takes_no_writes_is_an_outage_for_writing_only(
     assert isinstance(missing, Transient)
 
 
-def test_a_client_counts_connections_rows_and_failures(client: Client, spec: TableSpec) -> None:
+def test_a_client_counts_connections_rows_and_failures(clients: Clients, server: Cluster, spec: TableSpec) -> None:
+    client = clients.start(server.dsn, statement_timeout=SHORT)
     client.write(spec, Reading(sensor="a"), Reading(sensor="b"))
-    client.fail(Query("SELECT pg_sleep(10)"))
+    client.fail(FOR_LONG)
     client.write(spec, Reading(sensor="a"))
     assert client.status.counters == {"connections": 2, "rows": 3, "failed": 1}
 
@@ -227,7 +220,8 @@ def test_a_path_that_takes_in_everything_and_passes_nothing_on_is_given_up(
 ) -> None:
     server.run(f"CREATE ROLE {name} LOGIN SUPERUSER PASSWORD 'open'")
     with closing(Proxy(server.port)) as path:
-        client = clients.start(server.tcp(name, "open").replace(str(server.port), str(path.port)))
+        dsn = server.tcp(name, "open").replace(str(server.port), str(path.port))
+        client = clients.start(dsn, connect_timeout=SHORT, statement_timeout=SHORT, lock_timeout=SHORT)
         client.write(spec, Reading(sensor="a"))
         path.set(swallow=True)
         assert outage(client.fail(rows(spec, Reading(sensor="b"))))

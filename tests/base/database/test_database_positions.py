@@ -99,15 +99,15 @@ def test_a_request_that_comes_again_because_its_answer_was_lost_is_answered_as_i
 
 
 def test_a_request_that_was_not_committed_is_not_taken_for_one_that_was(
-    client: Client, server: Cluster, spec: TableSpec, read: Read
+    impatient: Client, server: Cluster, spec: TableSpec, read: Read
 ) -> None:
-    client.get(batch(spec, read(0, 3)))
+    impatient.get(batch(spec, read(0, 3)))
     request = batch(spec, read(3, 6))
     with server.session() as session, session.cursor() as cursor:
         cursor.execute(f"BEGIN; LOCK TABLE {spec.name}")
-        client.fail(request)
-    assert client.get(request).rows == 3
-    assert stored(client, spec) == of(range(6))
+        impatient.fail(request)
+    assert impatient.get(request).rows == 3
+    assert stored(impatient, spec) == of(range(6))
 
 
 def test_partitions_stand_for_themselves(client: Client, spec: TableSpec, read: Read) -> None:
@@ -135,16 +135,14 @@ def positions(client: Client, spec: TableSpec) -> list[tuple[Any, ...]]:
     return client.query(sql, reader=spec.name)
 
 
-def test_a_batch_that_fails_moves_no_position(
-    clients: Clients, server: Cluster, client: Client, spec: TableSpec, read: Read
-) -> None:
-    client.get(batch(spec, read(0, 3)))
+def test_a_batch_that_fails_moves_no_position(impatient: Client, server: Cluster, spec: TableSpec, read: Read) -> None:
+    impatient.get(batch(spec, read(0, 3)))
     with server.session() as session, session.cursor() as cursor:
         cursor.execute(f"BEGIN; LOCK TABLE {spec.name}")
-        client.fail(batch(spec, read(3, 6)))
-    assert positions(client, spec) == [(0, 0, 3)]
-    client.get(batch(spec, read(3, 6)))
-    assert stored(client, spec) == of(range(6))
+        impatient.fail(batch(spec, read(3, 6)))
+    assert positions(impatient, spec) == [(0, 0, 3)]
+    impatient.get(batch(spec, read(3, 6)))
+    assert stored(impatient, spec) == of(range(6))
 
 
 def test_a_row_that_cannot_be_stored_is_named_each_time_it_is_delivered_until_it_is_settled(

@@ -13,6 +13,7 @@ from typing import Any
 
 from dataplatform.base.agent import Context, Ready, Runtime, Terminated
 from dataplatform.base.embedded import DataDirectory, EmbeddedBroker, EmbeddedPostgres, broker_address, postgres_dsn
+from tests.support.waiting import DEADLINE
 
 
 class Parent:
@@ -32,7 +33,7 @@ def main(data_dir: Path) -> None:
         contexts = [Context(spec.name, runtime, parent) for spec in specs]
         actors = [spec.factory(context) for spec, context in zip(specs, contexts, strict=True)]
         for _ in specs:
-            assert isinstance(parent.told.get(timeout=60), Ready)
+            assert isinstance(parent.told.get(timeout=DEADLINE), Ready)
         degraded = [str(context.vitals.degraded) for context in contexts if context.vitals.degraded]
         said = {"dsn": postgres_dsn(data_dir), "address": address, "degraded": degraded}
         sys.stderr.flush()
@@ -41,7 +42,7 @@ def main(data_dir: Path) -> None:
         for actor in actors:
             actor.stop(block=False)
         for _ in specs:
-            assert isinstance(parent.told.get(timeout=10), Terminated)
+            assert isinstance(parent.told.get(timeout=DEADLINE), Terminated)
 
 
 if __name__ == "__main__":

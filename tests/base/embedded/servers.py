@@ -13,6 +13,7 @@ import pykka
 from attrs import define, field
 
 from dataplatform.base.agent import AgentStatus, ChildSpec, Context, Entry, Ready, Runtime, State, Terminated
+from tests.support.waiting import DEADLINE
 
 T = TypeVar("T")
 
@@ -26,7 +27,7 @@ class Inbox:
     def tell(self, message: Any) -> None:
         self._told.put(message)
 
-    def next(self, kind: type[T], timeout: float = 20.0, where: Callable[[T], bool] = lambda _: True) -> T:
+    def next(self, kind: type[T], timeout: float = DEADLINE, where: Callable[[T], bool] = lambda _: True) -> T:
         deadline = time.monotonic() + timeout
         while True:
             message = self._told.get(timeout=max(0.0, deadline - time.monotonic()))
@@ -95,7 +96,7 @@ class House:
         self.runtime.stop()
 
 
-def all_end(*pids: int, timeout: float = 10.0) -> bool:
+def all_end(*pids: int, timeout: float = DEADLINE) -> bool:
     """Wait until each of the processes, whoever started it, has ended; one that nobody has reaped yet has, too."""
     deadline = time.monotonic() + timeout
     return all(_ends(pid, max(0.0, deadline - time.monotonic())) for pid in pids)

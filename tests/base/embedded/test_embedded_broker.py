@@ -18,6 +18,7 @@ from dataplatform.base.embedded.broker import PORTS
 from dataplatform.base.embedded.probe import broker_serves
 from dataplatform.errors import Permanent
 from tests.base.embedded.servers import House, Inbox, Running, all_end
+from tests.support.waiting import DEADLINE
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +39,7 @@ def start(house: House, data_dir: Path, address: str) -> Running:
 
 def produce(address: str, value: bytes) -> None:
     with closing(kafka.KafkaProducer(bootstrap_servers=address, acks="all")) as producer:
-        producer.send("prices", value).get(timeout=10)
+        producer.send("prices", value).get(timeout=DEADLINE)
 
 
 def consume(address: str) -> list[bytes]:

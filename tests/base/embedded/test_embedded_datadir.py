@@ -11,6 +11,7 @@ import pytest
 
 from dataplatform.base.embedded import DataDirectory
 from dataplatform.errors import Permanent
+from tests.support.waiting import DEADLINE
 
 HOLD = """
 import sys
@@ -48,7 +49,7 @@ def test_a_second_process_is_told_who_has_the_directory(tmp_path: Path, holder: 
 
 def test_the_lock_of_a_killed_process_is_no_obstacle(tmp_path: Path, holder: subprocess.Popen[bytes]) -> None:
     holder.kill()
-    holder.wait(10)
+    holder.wait(DEADLINE)
     with DataDirectory(tmp_path / "data"):
         pass
 

@@ -11,6 +11,7 @@ from dataplatform.base.embedded import EmbeddedBroker, broker_address, broker_ki
 from dataplatform.base.embedded.kafka import Kafka, find_kafka
 from tests.base.embedded.servers import House
 from tests.support.kafka import kafka_home
+from tests.support.waiting import DEADLINE
 
 
 @pytest.fixture
@@ -76,5 +77,5 @@ def test_a_real_kafka_keeps_its_records_from_run_to_run(
         broker.ready()
         assert broker.status.degraded is None
         with closing(kafka.KafkaProducer(bootstrap_servers=address, acks="all")) as producer:
-            assert producer.send("prices", b"x").get(timeout=20).offset == run - 1
+            assert producer.send("prices", b"x").get(timeout=DEADLINE).offset == run - 1
         assert broker.stop().failure is None

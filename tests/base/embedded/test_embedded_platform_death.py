@@ -19,6 +19,7 @@ from attrs import define
 
 import dataplatform
 from tests.base.embedded.servers import all_end
+from tests.support.waiting import DEADLINE
 
 PLATFORM = Path(__file__).with_name("embedded_platform.py")
 ROOT = Path(dataplatform.__file__).parent.parent
@@ -103,7 +104,7 @@ def write(platform: Platform) -> None:
     with closing(psycopg2.connect(platform.dsn)) as connection, connection, connection.cursor() as cursor:
         cursor.execute("create table if not exists seen (id serial); insert into seen default values")
     with closing(kafka.KafkaProducer(bootstrap_servers=platform.address, acks="all")) as producer:
-        producer.send("seen", b"x").get(timeout=10)
+        producer.send("seen", b"x").get(timeout=DEADLINE)
 
 
 def written(platform: Platform) -> tuple[int, int]:
@@ -142,7 +143,7 @@ def test_a_platform_started_while_the_servers_of_a_killed_one_still_end_waits_fo
 def test_a_stopped_platform_leaves_no_process(start: Start, data_dir: Path) -> None:
     platform = start()
     servers = platform.servers()
-    platform.process.communicate(timeout=10)
+    platform.process.communicate(timeout=DEADLINE)
     assert platform.process.returncode == 0
     assert all_end(*servers, timeout=0)
     assert processes_in(data_dir) == []

@@ -16,6 +16,7 @@ from attrs import define, evolve, field
 from dataplatform.base.embedded.process import Program, ServerProcess, lock_is_held
 from dataplatform.base.guard import LOG_LIMIT, command_line
 from tests.base.embedded.servers import all_end
+from tests.support.waiting import SHORT
 
 # A server that reports to the test over a connection: what it is, and each signal it gets. With "obey" it ends on one.
 REPORTER = """
@@ -132,7 +133,7 @@ def test_a_stop_is_the_servers_own_signal_and_then_nothing_is_left(program: Prog
 def test_a_deaf_server_is_killed_when_its_time_is_up(
     program: Program, start: Start, ear: Ear, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dataplatform.base.embedded.process.ORDERLY", 0.2)
+    monkeypatch.setattr("dataplatform.base.embedded.process.ORDERLY", SHORT)
     process = start(evolve(program, command=(*program.command[:-1], "deaf")))
     server = ear.next()
     process.stop()
@@ -144,7 +145,7 @@ def test_a_deaf_server_is_killed_when_its_time_is_up(
 def test_when_the_platform_is_gone_a_deaf_server_is_killed_after_the_grace(
     program: Program, start: Start, ear: Ear
 ) -> None:
-    process = start(evolve(program, command=(*program.command[:-1], "deaf"), grace=0.1))
+    process = start(evolve(program, command=(*program.command[:-1], "deaf"), grace=SHORT))
     server = ear.next()
     process._let_go()  # what the kernel does when the platform dies
     assert server.line() == f"signal {signal.SIGINT:d}"

@@ -17,6 +17,7 @@ from dataplatform.base.embedded.process import Program
 from dataplatform.base.embedded.server import CheckProcess, Progress, ServerAgent
 from dataplatform.errors import Permanent, Transient
 from tests.base.embedded.servers import House, Inbox, all_end
+from tests.support.waiting import DEADLINE
 
 WAIT = "import signal; signal.pause()"
 Next = Callable[[], str]
@@ -109,9 +110,12 @@ def test_a_server_at_work_is_not_disturbed_however_long_it_takes(
 def test_a_silent_server_is_killed_and_started_again(
     house: House, scripted: Spec, events: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "START_LIMIT", 0.05)
-    running = house.start(scripted(look=lambda: Progress.SILENT))
-    assert "was not ready within 0.05 s" in events.next(dict, where=is_event("degraded"))["reason"]
+    def silent() -> Progress:
+        monkeypatch.setattr(server, "START_LIMIT", 0.0)
+        return Progress.SILENT
+
+    running = house.start(scripted(look=silent))
+    assert "was not ready within 0 s" in events.next(dict, where=is_event("degraded"))["reason"]
     assert running.parent.next(Ready)
     assert all_end(agent_of(running).pids[0], timeout=0)
 
@@ -127,7 +131,7 @@ def test_a_server_that_dies_again_and_again_is_started_ever_more_slowly_until_it
         assert agent_of(running).backoff.failures == failures
     events.next(dict, where=is_event("server is ready"))
     monkeypatch.setattr(server, "LASTING", 0.0)
-    running.ref.ask(CheckProcess(), timeout=5)
+    running.ref.ask(CheckProcess(), timeout=DEADLINE)
     assert agent_of(running).backoff.failures == 0
 
 

@@ -11,6 +11,7 @@ from dataplatform.base.http import Get, HttpClient, HttpSettings, Response
 from dataplatform.result import Result
 from tests.base.http.driven_client import Client, Nobody
 from tests.base.http.scripted_server import ScriptedServer
+from tests.support.waiting import DEADLINE
 
 
 @pytest.fixture
@@ -36,12 +37,12 @@ def start(clock: ManualClock) -> Iterator[Callable[..., Client]]:
         refs.append(ref)
 
         def ask(get: Get) -> Result[Response]:
-            result: Result[Response] = ref.ask(get, block=True, timeout=10.0)
+            result: Result[Response] = ref.ask(get, block=True, timeout=DEADLINE)
             return result
 
-        return Client(context, ask, lambda: ref.stop(timeout=10.0))
+        return Client(context, ask, lambda: ref.stop(timeout=DEADLINE))
 
     yield start_client
     for ref in refs:
-        ref.stop(timeout=10.0)
+        ref.stop(timeout=DEADLINE)
     runtime.stop()

@@ -16,6 +16,7 @@ from dataplatform.base.http.errand import Busy, Errands, Interrupted, Overdue
 from dataplatform.base.http.shown import excerpt, shown_text, shown_url
 from dataplatform.errors import Permanent, Transient
 from tests.base.http.driven_client import thread_called
+from tests.support.waiting import DEADLINE
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -92,12 +93,12 @@ def test_an_errand_brings_back_what_the_call_returns_or_raises(errands: Errands[
 def test_an_overdue_errand_keeps_the_next_from_running_until_it_ends(errands: Errands[int]) -> None:
     go_on = threading.Event()
     with pytest.raises(Overdue):
-        errands.run(lambda: int(go_on.wait(10.0)), seconds=0.01)
+        errands.run(lambda: int(go_on.wait(DEADLINE)), seconds=0.01)
     with pytest.raises(Busy):
         errands.run(lambda: 2, seconds=5.0)
     thread = thread_called("errands")
     go_on.set()
-    thread.join(10.0)
+    thread.join(DEADLINE)
     assert errands.run(lambda: 3, seconds=5.0) == 3
 
 
@@ -106,7 +107,7 @@ def test_an_errand_is_not_waited_for_when_a_stop_is_asked_for(errands: Errands[i
 
     def stop_and_go_on() -> int:
         errands.stopping.set()
-        return int(go_on.wait(10.0))
+        return int(go_on.wait(DEADLINE))
 
     with pytest.raises(Interrupted):
         errands.run(stop_and_go_on, seconds=60.0)

@@ -13,6 +13,7 @@ from dataplatform.result import Result
 from dataplatform.simulator import Simulator, SimulatorSettings
 from tests.base.mcp.driven_client import Client, Parent
 from tests.base.mcp.http_server import ScriptedMcp
+from tests.support.waiting import DEADLINE
 
 
 @pytest.fixture
@@ -31,10 +32,10 @@ def start(clock: ManualClock) -> Iterator[Callable[..., Client]]:
         ref = McpClient.start(context, McpSettings(**settings))
 
         def send(request: Request[Any]) -> Result[Any]:
-            result: Result[Any] = ref.ask(request, block=True, timeout=20.0)
+            result: Result[Any] = ref.ask(request, block=True, timeout=DEADLINE)
             return result
 
-        clients.append(Client(context, send, lambda: ref.stop(timeout=10.0), parent))
+        clients.append(Client(context, send, lambda: ref.stop(timeout=DEADLINE), parent))
         return clients[-1]
 
     yield start_client

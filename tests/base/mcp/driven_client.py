@@ -16,6 +16,7 @@ from dataplatform.base.agent.status import Vitals
 from dataplatform.base.mcp import CallTool, ToolAnswer
 from dataplatform.errors import PlatformError
 from dataplatform.result import Failure, Result, Success
+from tests.support.waiting import DEADLINE
 
 T = TypeVar("T")
 MARK = f"test-run-{os.getpid()}"  # in the command line of every server of this run
@@ -71,7 +72,7 @@ class Client:
         """Stop as a supervisor does, and wait until the clean-up is over."""
         self.context.stopping.set()
         self.end()
-        assert self.parent.bereaved.wait(10)
+        assert self.parent.bereaved.wait(DEADLINE)
         return self.parent.deaths[0]
 
 

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, TypeAlias
 
+from tests.support.waiting import DEADLINE
+
 HELLO = {"protocolVersion": "2025-06-18", "capabilities": {"tools": {}}, "serverInfo": {"name": "raw", "version": "1"}}
 
 Act: TypeAlias = "Callable[[Exchange], None]"
@@ -102,7 +104,7 @@ class ScriptedMcp:
         self.closing.set()
         self._server.shutdown()
         self._server.server_close()
-        self._thread.join(5)
+        self._thread.join(DEADLINE)
 
 
 # Acts
@@ -137,7 +139,7 @@ def hang_up(exchange: Exchange) -> None:
 
 def stay_silent(exchange: Exchange) -> None:
     """Answer nothing until the server closes."""
-    exchange.server.scripted.closing.wait(30)
+    exchange.server.scripted.closing.wait(DEADLINE)
     exchange.close_connection = True
 
 

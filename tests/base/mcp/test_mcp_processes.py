@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -20,6 +19,7 @@ from dataplatform.result import Failure
 from dataplatform.simulator import Fault, Simulator
 from tests.base.mcp.driven_client import MARK, STDIO_SERVER, Client, odd
 from tests.base.mcp.http_server import ScriptedMcp, hang_up, status, stay_silent
+from tests.support.waiting import DEADLINE, SHORT, until
 
 pytestmark = pytest.mark.long  # many processes, one after the other
 
@@ -51,12 +51,11 @@ def command_of(process: psutil.Process) -> list[str]:
 def test_a_server_that_dies_in_mid_call_is_a_loss_that_tells_its_last_words(
     start: Start, no_process_left: None
 ) -> None:
-    client, begin = start(**odd(), call_timeout=30.0), time.monotonic()
+    client = start(**odd(), call_timeout=DEADLINE)
     assert client.fail(CallTool("die")) == Transient(
         "lost",
         f"the connection to {COMMAND} is lost: it exited with status 3; it said: I have seen enough",
     )
-    assert time.monotonic() - begin < 5
     assert client.degraded
     client.call()
     assert not client.degraded
@@ -77,14 +76,16 @@ def test_a_server_that_died_while_nothing_was_asked_is_replaced_unnoticed(start:
 
 
 def test_a_server_that_is_killed_tells_by_what(start: Start) -> None:
-    client = start(**odd(), call_timeout=30.0)
+    client = start(**odd(), call_timeout=DEADLINE)
     client.ask(ServerInfo())
     (process,) = odd_servers()
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(client.fail, CallTool("hang"))
         wait_until(lambda: process.status() == psutil.STATUS_SLEEPING and client.vitals.busy_since is not None)
         process.kill()
-        assert answer.result(10) == Transient("lost", f"the connection to {COMMAND} is lost: it was killed by SIGKILL")
+        assert answer.result(DEADLINE) == Transient(
+            "lost", f"the connection to {COMMAND} is lost: it was killed by SIGKILL"
+        )
 
 
 def test_a_program_that_exits_at_once_is_unreachable_and_quoted_without_secrets(start: Start) -> None:
@@ -97,7 +98,7 @@ def test_a_program_that_exits_at_once_is_unreachable_and_quoted_without_secrets(
 def test_a_server_that_closes_its_ears_is_not_waited_for_beyond_the_timeout(
     start: Start, no_process_left: None
 ) -> None:
-    client = start(**odd(), call_timeout=0.3)
+    client = start(**odd(), call_timeout=SHORT)
     assert client.fail(CallTool("deafen")).code == "timeout"
     client.call()
     client.stop()
@@ -122,25 +123,24 @@ def test_a_program_that_is_no_mcp_server_is_a_failure(start: Start) -> None:
 
 
 def test_a_server_that_hangs_is_killed_and_replaced(start: Start, no_process_left: None) -> None:
-    client = start(**odd(), call_timeout=0.3)
-    assert client.fail(CallTool("hang")) == Transient("timeout", f"{COMMAND} gave no answer in 0.3 s")
+    client = start(**odd(), call_timeout=SHORT)
+    assert client.fail(CallTool("hang")) == Transient("timeout", f"{COMMAND} gave no answer in {SHORT:g} s")
     client.call()
     client.stop()
 
 
 def test_a_server_that_never_answers_the_handshake_is_waited_for_no_longer_than_the_timeout(start: Start) -> None:
-    client, begin = start(**odd("silent", "complain"), connect_timeout=0.3), time.monotonic()
+    client = start(**odd("silent", "complain"), connect_timeout=SHORT)
     failure = client.fail(ServerInfo())
     assert failure.code == "timeout"
-    assert failure.message.startswith(f"{COMMAND} gave no answer in 0.3 s")
+    assert failure.message.startswith(f"{COMMAND} gave no answer in {SHORT:g} s")
     assert "connect_timeout" in failure.remedy
-    assert time.monotonic() - begin < 3
 
 
 def test_a_server_that_never_answers_what_it_does_not_know_is_greeted_as_the_older_protocol_has_it(
     start: Start,
 ) -> None:
-    client = start(**odd("mute"), connect_timeout=0.3)
+    client = start(**odd("mute"), connect_timeout=SHORT)
     assert client.fail(ServerInfo()).code == "timeout"
     client.call()
     assert client.vitals.counters["sessions"] == 2
@@ -153,7 +153,7 @@ def test_lines_that_are_no_messages_are_passed_over(start: Start) -> None:
 
 
 def test_a_line_without_end_is_broken_off(start: Start, no_process_left: None) -> None:
-    client = start(**odd(), max_text=100_000, call_timeout=30.0)
+    client = start(**odd(), max_text=100_000, call_timeout=DEADLINE)
     assert client.fail(CallTool("endless")).code == "too_large"
     client.call()
     client.stop()
@@ -169,13 +169,13 @@ client = McpClient.start(Context("mcp", runtime, parent), McpSettings(**odd("com
 for tool in ("garbage", "unlisted", "error"):
     client.ask(CallTool(tool))
 client.stop()
-parent.bereaved.wait(10)
+parent.bereaved.wait()
 runtime.stop()
 """
 
 
 def test_neither_a_server_nor_the_sdk_writes_on_our_terminal() -> None:
-    done = subprocess.run([sys.executable, "-c", ALONE], check=True, capture_output=True, text=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", ALONE], check=True, capture_output=True, text=True, timeout=DEADLINE)
     assert done.stderr == ""
     assert "npm warn" not in done.stdout
 
@@ -185,17 +185,17 @@ def test_neither_a_server_nor_the_sdk_writes_on_our_terminal() -> None:
 
 def test_a_stop_ends_a_call_in_flight(start: Start, server: ScriptedMcp) -> None:
     server.script.append(stay_silent)
-    client = start(url=server.url, call_timeout=60.0)
+    client = start(url=server.url, call_timeout=10 * DEADLINE)
     assert_a_stop_ends(client, CallTool("call"), lambda: "tools/call" in server.methods)
 
 
 def test_a_stop_ends_connecting(start: Start, no_process_left: None) -> None:
-    client = start(**odd("silent"), connect_timeout=60.0)
+    client = start(**odd("silent"), connect_timeout=10 * DEADLINE)
     assert_a_stop_ends(client, ListTools(), lambda: bool(odd_servers()))
 
 
 def test_a_stop_ends_the_wait_for_a_stubborn_server_to_go(start: Start, no_process_left: None) -> None:
-    client = start(**odd("stubborn"), call_timeout=0.3)
+    client = start(**odd("stubborn"), call_timeout=SHORT)
     assert client.fail(CallTool("hang")).code == "timeout"
     assert_a_stop_ends(client, CallTool("call"), lambda: client.vitals.busy_since is not None)
 
@@ -204,15 +204,12 @@ def assert_a_stop_ends(client: Client, request: Any, begun: Callable[[], bool]) 
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(client.send, request)
         wait_until(begun)
-        begin = time.monotonic()
         client.context.stopping.set()
-        result = answer.result(10)
-        assert time.monotonic() - begin < 1
+        result = answer.result(DEADLINE / 2)
         assert isinstance(result, Failure)
         assert result.error == Transient("stopping", "mcp is stopping")
     assert (client.degraded or "timeout").startswith("timeout")
     assert client.stop().failure is None
-    assert time.monotonic() - begin < 4
 
 
 def test_a_stubborn_server_is_killed_with_its_children_when_the_client_stops(
@@ -221,9 +218,7 @@ def test_a_stubborn_server_is_killed_with_its_children_when_the_client_stops(
     client = start(**odd("stubborn"))
     client.call()
     wait_until(lambda: len(odd_servers()) == 2)
-    begin = time.monotonic()
     assert client.stop().failure is None
-    assert time.monotonic() - begin < 4
 
 
 def test_a_client_that_never_connected_stops_at_once(start: Start) -> None:
@@ -283,9 +278,6 @@ def wait_until_dead(process: psutil.Process) -> None:
     wait_until(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+def wait_until(condition: Callable[[], bool]) -> None:
     """Look again and again; there is nothing that would tell of it."""
-    due, pause = time.monotonic() + seconds, threading.Event()
-    while not condition():
-        assert time.monotonic() < due, "it did not come to pass"
-        pause.wait(0.01)
+    until(condition, "it comes to pass")

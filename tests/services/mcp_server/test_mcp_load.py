@@ -14,6 +14,7 @@ from mcp.types import ResourceUpdatedNotification, TextResourceContents
 
 from dataplatform.sources.coingecko import transforms
 from tests.services.mcp_server.served import PATIENCE, Served, Session, error_of
+from tests.support.waiting import until
 
 SLOW = 30.0  # seconds that a slow answer of the simulator would take; the tests let it go sooner
 ANALYTICS, PRICE = "get_market_analytics", {"coinId": "bitcoin"}
@@ -101,7 +102,7 @@ def test_an_outage_of_the_source_is_told_with_the_time_to_wait_after_which_there
         answered = 0 if session.call("get_current_price", PRICE).is_error else answered + 1
 
 
-def test_a_change_of_a_price_reaches_a_subscriber_within_two_seconds(served: Served) -> None:
+def test_a_change_of_a_price_reaches_a_subscriber(served: Served) -> None:
     heard: queue.SimpleQueue[str] = queue.SimpleQueue()
 
     async def listen(client: Any) -> None:
@@ -113,7 +114,7 @@ def test_a_change_of_a_price_reaches_a_subscriber_within_two_seconds(served: Ser
     with served.connected() as session:
         session.answer("get_current_price", PRICE)
         listening = session.portal.start_task_soon(listen, session.client)
-        assert tells_in_time(served, session, heard, "bitcoin")
+        hears_of_a_change(served, session, heard, "bitcoin")
         listening.cancel()
 
 
@@ -129,44 +130,24 @@ def test_a_session_of_the_older_protocol_hears_of_what_it_subscribed_to_until_it
     with served.connected(mode="legacy", hear=hear) as session:
         client = session.client.session
         session.portal.call(client.subscribe_resource, "price://ethereum")
-        assert tells_in_time(served, session, heard, "ethereum")
+        hears_of_a_change(served, session, heard, "ethereum")
         session.portal.call(client.unsubscribe_resource, "price://ethereum")
         session.portal.call(client.subscribe_resource, "price://bitcoin")
         while heard.get(timeout=PATIENCE) != "price://bitcoin":
             pass
 
 
-def tells_in_time(served: Served, session: Session, heard: queue.SimpleQueue[str], coin: str) -> bool:
-    """Wait for the simulator to change a price; tell whether a notice, and the price with it, came within 2 s."""
+def hears_of_a_change(served: Served, session: Session, heard: queue.SimpleQueue[str], coin: str) -> None:
+    """Wait for the simulator to change a price, and for a notice upon which another price is read."""
     assert heard.get(timeout=PATIENCE) == f"price://{coin}"  # of a first change: from now on it is watched
-    before, now = change(served, coin)
-    while not told_of_another(session, heard, coin, before):
-        if served.simulated_price(coin) == now:
-            return False
-        before, now = change(served, coin)  # it went back before anybody looked
-    return True
-
-
-def change(served: Served, coin: str) -> tuple[float, float]:
-    """Wait until the simulator has another price; return the old one and the new one."""
-    before, deadline = served.simulated_price(coin), time.monotonic() + PATIENCE
-    while (now := served.simulated_price(coin)) == before:
-        assert time.monotonic() < deadline, "the simulator does not change the price"
-    return before, now
-
-
-def told_of_another(session: Session, heard: queue.SimpleQueue[str], coin: str, before: float) -> bool:
-    """Tell whether a notice comes within 2 s upon which another price is read; one may be of a change before."""
-    deadline = time.monotonic() + 2.0
+    before = served.simulated_price(coin)
+    until(lambda: served.simulated_price(coin) != before, "the simulator changes the price")
     while True:
-        try:
-            heard.get(timeout=max(0.0, deadline - time.monotonic()))
-        except queue.Empty:
-            return False
+        heard.get(timeout=PATIENCE)  # perhaps of a change before
         (content,) = session.portal.call(session.client.read_resource, f"price://{coin}").contents
         assert isinstance(content, TextResourceContents)
         if json.loads(content.text)["usdPrice"] != before:
-            return True
+            return
 
 
 def test_a_price_that_is_watched_is_read_once_for_all_who_ask(served: Served, session: Session) -> None:

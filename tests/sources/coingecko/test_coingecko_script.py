@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.coingecko_mcp import FAILED, SCRIPT, UNUSABLE
+from tests.support.waiting import DEADLINE
 
 TOOLS = ("bash", "cmp", "cp", "dirname", "ln", "mkdir", "mv", "rm", "sed")
 NODE = "#!/usr/bin/env bash\n[[ $1 != --version ]] || echo v20.0.0\n"
@@ -36,7 +37,7 @@ def run(folder: Path, **programs: str) -> subprocess.CompletedProcess[str]:
         (bin_ / name).write_text(program)
         (bin_ / name).chmod(0o755)
     env = {"PATH": str(bin_), "HOME": str(home)}
-    return subprocess.run([SCRIPT], check=False, env=env, cwd="/", capture_output=True, text=True, timeout=60)
+    return subprocess.run([SCRIPT], check=False, env=env, cwd="/", capture_output=True, text=True, timeout=DEADLINE)
 
 
 def test_it_installs_once_and_says_where(tmp_path: Path) -> None:

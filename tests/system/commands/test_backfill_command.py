@@ -16,11 +16,12 @@ from dataplatform.base.embedded import postgres_dsn
 from dataplatform.dsl.timeframes import floor
 from dataplatform.system.platform import Platform
 from tests.support.storage import run
+from tests.support.waiting import DEADLINE
 from tests.system.commands.listening import hears, listening
 from tests.system.commands.processes import beside
 from tests.system.commands.topologies import MENDED
 
-pytestmark = [pytest.mark.timeout(60), pytest.mark.long]
+pytestmark = pytest.mark.long
 Command = Callable[..., Result]
 Rows = Callable[..., list[tuple[Any, ...]]]
 STORED = """
@@ -132,7 +133,7 @@ def test_interrupted_it_stops_in_good_order_and_says_so(topology: Path, running:
     ):
         hears(session)
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=DEADLINE)
     run(dsn, "DROP TRIGGER tell_filled ON crypto_prices")
 
     assert process.returncode == 1

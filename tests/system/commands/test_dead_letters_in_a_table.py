@@ -25,7 +25,7 @@ from tests.system.commands.listening import hears, listening
 from tests.system.commands.processes import beside
 from tests.system.commands.topologies import TABLES_ONLY
 
-pytestmark = [pytest.mark.timeout(60), pytest.mark.long]
+pytestmark = pytest.mark.long
 Command = Callable[..., Result]
 Rows = Callable[..., list[tuple[Any, ...]]]
 COUNT = 1_200  # three batches

@@ -16,7 +16,7 @@ from dataplatform.system.platform import Platform
 from tests.dsl.records import price
 from tests.system.commands.topologies import MENDED, WRONG
 
-pytestmark = [pytest.mark.timeout(60), pytest.mark.long]
+pytestmark = pytest.mark.long
 Command = Callable[..., Result]
 Rows = Callable[..., list[tuple[Any, ...]]]
 GARBAGE = b"\x00\xffno JSON"

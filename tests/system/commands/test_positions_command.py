@@ -32,7 +32,7 @@ with warnings.catch_warnings():
     import kafka
     from kafka.structs import OffsetAndMetadata
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.long]
+pytestmark = pytest.mark.long
 PATIENCE = 60.0  # seconds
 PARTITIONS = 2
 MEMBER = """

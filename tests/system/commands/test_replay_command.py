@@ -29,7 +29,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # kafka-python reads its schemas by a deprecated function
     import kafka
 
-pytestmark = [pytest.mark.timeout(60), pytest.mark.long]
+pytestmark = pytest.mark.long
 Command = Callable[..., Result]
 Rows = Callable[..., list[tuple[Any, ...]]]
 BEGIN = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=3)
