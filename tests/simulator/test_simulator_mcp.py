@@ -346,7 +346,7 @@ LISTEN = """\
 import logging, requests
 from dataplatform.simulator import Simulator
 with Simulator() as simulator:
-    with requests.get(simulator.mcp_url("static", "sse"), stream=True, timeout=DEADLINE) as listening:
+    with requests.get(simulator.mcp_url("static", "sse"), stream=True, timeout=60) as listening:
         next(listening.iter_lines())
 assert not logging.getLogger().handlers
 """

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import psutil
 import pytest
@@ -28,11 +29,13 @@ from dataplatform.base.mcp import McpSettings
 from dataplatform.dsl.proxy import Proxy
 from dataplatform.errors import Permanent, Transient
 from dataplatform.result import Failure, Success, get_data, is_failure
+from dataplatform.sources.coingecko import transforms
 from dataplatform.system.demo import DemoServers, demo_servers
 from dataplatform.system.factories import HOSTED, LOCAL, MarketDataReader
 from tests.base.mcp.driven_client import odd
 from tests.dsl.records import price
 from tests.support.agents import no_thread_left_behind
+from tests.support.solo import failure
 from tests.support.waiting import DEADLINE
 
 PATIENCE = DEADLINE
@@ -41,7 +44,6 @@ SCRIPT = Path(__file__).parents[2] / "scripts" / "topologies" / "pipeline.py"
 STOP_ALL = f"""
 import pykka
 from dataplatform import create_coingecko_market_data_reader, create_timescale_market_data_writer
-from tests.support.waiting import DEADLINE
 reader, writer = create_coingecko_market_data_reader(), create_timescale_market_data_writer("db", {NOWHERE!r})
 pykka.ActorRegistry.stop_all()
 print(writer.flush().get(timeout=60).error.code, len(pykka.ActorRegistry.get_all()))
@@ -112,9 +114,13 @@ def test_what_a_writer_acknowledged_a_reader_of_the_topic_answers(servers: DemoS
         assert reader.get_current_price("factory").get(timeout=PATIENCE) == Success(written)
 
 
-def test_a_crash_is_mended_and_the_proxy_outlives_it(reader: MarketDataReader) -> None:
-    with pytest.raises(AssertionError):
-        reader.address.future(object()).get(timeout=PATIENCE)  # type: ignore[arg-type]
+def test_a_crash_is_mended_and_the_proxy_outlives_it(reader: MarketDataReader, monkeypatch: pytest.MonkeyPatch) -> None:
+    def crash(_: object) -> NoReturn:
+        raise RuntimeError("a bug")
+
+    with monkeypatch.context() as bug:
+        bug.setattr(transforms, "markets", crash)
+        assert failure(reader.get_current_price("bitcoin").get(timeout=PATIENCE)) == "crashed"
 
     assert wait_until_it_answers(reader) == 1
     assert get_data(reader.get_current_price("bitcoin").get(timeout=PATIENCE)).coin_id == "bitcoin"

@@ -95,9 +95,13 @@ def test_a_preparation_that_fails_is_begun_again(house: House, scripted: Spec, e
 def test_a_server_at_work_is_not_disturbed_however_long_it_takes(
     house: House, scripted: Spec, events: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "START_LIMIT", 0.05)
     progress = [Progress.WORKING]
-    running = house.start(scripted(look=lambda: progress[0]))
+
+    def look() -> Progress:
+        monkeypatch.setattr(server, "START_LIMIT", 0.0)
+        return progress[0]
+
+    running = house.start(scripted(look=look))
     running.parent.next(Ready)
     degraded = running.status.degraded
     assert degraded is not None

@@ -19,7 +19,7 @@ from dataplatform.result import Failure, Result, Success
 from tests.support.waiting import DEADLINE
 
 T = TypeVar("T")
-MARK = f"test-run-{os.getpid()}"  # in the command line of every server of this run
+MARK = f"test-run-{os.getpid()}"  # of this process, in the command line of every server of this run
 STDIO_SERVER = Path(__file__).with_name("stdio_server.py")
 
 

@@ -55,10 +55,12 @@ signal.pause()
 
 
 def started_by(pid: int) -> dict[str, int]:
-    """The processes that have come of one, by what they are; a `child` is what a server has started."""
+    """The servers of these tests that have come of a process, by what they are; a `child` is what one has started."""
     found = {}
     for process in psutil.Process(pid).children(recursive=True):
         line = process.cmdline()
+        if f"test-run-{pid}" not in " ".join(line):
+            continue
         kind = "guard" if guard.__file__ in line else "child" if line[-1:] == ["child"] else "server"
         found[kind] = process.pid
     return found

@@ -132,7 +132,7 @@ def test_a_value_that_comes_late_does_not_displace_a_later_one(make: Make, broke
 
 
 def test_it_says_as_of_when_and_since_when(make: Make, broker: Broker, topic: str, clients: Clients) -> None:
-    broker.create(topic)
+    broker.create(topic, configs={"retention.ms": "-1"})  # the messages are years old
     view = make()
     assert view.seen().since is None
     with closing(KafkaProducer(bootstrap_servers=broker.address)) as producer:
