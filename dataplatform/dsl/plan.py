@@ -29,8 +29,9 @@ class Plan(Generic[T]):
     Where it has notes to give besides the data, it returns a `Success` that holds both.
     `timeout` is for each request, in seconds. An operation waits `patience` seconds in all for its turn, where the
     client's own rate limit holds requests back (`throttled`). A request that fails with a code in `absent` asked for
-    what there is not, and None stands for its answer. `more` returns the requests that follow from the answers so
-    far; it is asked again when those are answered, until none follow. What it refuses, the transform will too.
+    what there is not, and None stands for its answer. `more` returns the requests that follow from the answers to
+    `requests`, once; `next_page` the request that follows from the answers so far, again and again until there is none.
+    What these two refuse, the transform will too.
     """
 
     client: Address
@@ -40,16 +41,20 @@ class Plan(Generic[T]):
     patience: float = 0.0
     absent: frozenset[str] = frozenset()
     more: Callable[[list[Any]], Sequence[Request[Any]]] | None = None
+    next_page: Callable[[list[Any]], Request[Any] | None] | None = None
 
     def followed(self, answers: list[Any]) -> Plan[T]:
         """Return the plan with the requests that follow, once the answers that they follow from are there."""
-        if self.more is None or len(answers) < len(self.requests):
+        if len(answers) < len(self.requests) or not (self.more or self.next_page):
             return self
         try:
-            following = self.more(answers)
+            following = list(self.more(answers)) if self.more else []
+            page = self.next_page(answers) if self.next_page else None
         except PlatformError:
-            following = ()
-        return evolve(self, requests=[*self.requests, *following], more=self.more if following else None)
+            following, page = [], None
+        if page is None:
+            return evolve(self, requests=[*self.requests, *following], more=None, next_page=None)
+        return evolve(self, requests=[*self.requests, *following, page], more=None)
 
     def accepted(self, answer: Result[Any]) -> Result[Any]:
         """Take None for an answer where what was asked for is absent."""

@@ -130,7 +130,7 @@ class McpSource(BaseReader):
         return [ops.GetCurrentPrices(part) for part in self._parts(coin_ids)]
 
     def _prices_of_tickers(self, answers: list[Any]) -> list[Request[Any]]:
-        return [self._call(message) for message in self._prices(data_of(answers[0]))] if len(answers) == 1 else []
+        return [self._call(message) for message in self._prices(data_of(answers[0]))]
 
     def _prices_crop(self, found: list[list[CryptoPriceData]]) -> list[Crop]:
         return [Crop(PRICES, self._seen.new(PRICES, _joined(found)))]

@@ -186,22 +186,34 @@ def test_none_stands_for_what_there_is_not_where_a_plan_says_so(
     assert carried_out(stage, plan) == brought
 
 
-def pages(answers: list[Any]) -> list[Commit]:
-    return requests(len(answers)) if len(answers) < 5 else []
-
-
 def refused(_: list[Any]) -> list[Commit]:
     raise OUTAGE
 
 
 @pytest.mark.parametrize(
-    ("more", "brought"), [(pages, [1, 2, 1, 2, 1, 2, 3, 4]), (lambda _: [], [1, 2]), (refused, [1, 2])]
+    ("more", "brought"),
+    [(lambda answers: requests(sum(answers)), [1, 2, 1, 2, 3]), (lambda _: [], [1, 2]), (refused, [1, 2])],
 )
-def test_requests_that_follow_from_answers_are_put_after_them(
+def test_requests_that_follow_from_answers_are_put_after_them_once(
     stage: Stage, more: Callable[[list[Any]], list[Commit]], brought: list[int]
 ) -> None:
     address = client(stage, lambda request: Success(int(request.reader) + 1))
     assert carried_out(stage, Plan(address, requests(2), list, more=more)) == Success(brought)
+
+
+@pytest.mark.parametrize(
+    ("more", "brought"), [(None, [1, 2, 3, 4, 5]), (lambda _: requests(1), [1, 2, 1, 3, 4])], ids=["pages", "both"]
+)
+def test_pages_are_asked_for_until_there_is_none(
+    stage: Stage, more: Callable[[list[Any]], list[Commit]] | None, brought: list[int]
+) -> None:
+    address = client(stage, lambda request: Success(int(request.reader) + 1))
+
+    def next_page(answers: list[Any]) -> Commit | None:
+        return Commit(positions=(), reader=str(answers[-1])) if len(answers) < 5 else None
+
+    plan = Plan(address, requests(2), list, more=more, next_page=next_page)
+    assert carried_out(stage, plan) == Success(brought)
 
 
 def test_a_transform_may_give_notes_besides_the_data(stage: Stage) -> None:

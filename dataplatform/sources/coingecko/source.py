@@ -93,8 +93,8 @@ class CoinGeckoSource(BaseReader):
         def read(answers: list[Any]) -> list[Answer]:
             return [transport.read(page(number), answer) for number, answer in enumerate(answers, 1)]
 
-        def more(answers: list[Any]) -> list[Request[Any]]:
-            return [transport.put(page(len(answers) + 1))] if wants_another(read(answers)) else []
+        def next_page(answers: list[Any]) -> Request[Any] | None:
+            return transport.put(page(len(answers) + 1)) if wants_another(read(answers)) else None
 
         return Plan(
             self.client,
@@ -102,7 +102,7 @@ class CoinGeckoSource(BaseReader):
             lambda answers: transform(read(answers)),
             timeout=transport.timeout,
             patience=self.options.patience,
-            more=more,
+            next_page=next_page,
         )
 
     # Operations' hooks
