@@ -144,7 +144,7 @@ class TimescaleSource(BaseReader):
             return [coin_id for coin_id in coin_ids if coin_id not in found][:MOST_LOOKED_AFTER]
 
         def more(answers: list[Any]) -> list[Query]:
-            coins = missing(answers)
+            coins = missing(answers) if len(answers) == len(asked) else []
             return [_query(statements.there_is(coins, simulated=simulated))] if coins else []
 
         def answered(answers: list[Any]) -> list[OfCoin] | Success[list[OfCoin]]:
@@ -164,7 +164,10 @@ class TimescaleSource(BaseReader):
         """Plan a query, and where it finds nothing another one: whether there are rows with the other label."""
         hidden = _query(statements.hidden(kind, of, simulated=self.options.simulated))
         return Plan(
-            self.client, [_query(statement)], transform, more=lambda answers: [] if answers[0].rows else [hidden]
+            self.client,
+            [_query(statement)],
+            transform,
+            more=lambda answers: [] if answers[0].rows or len(answers) > 1 else [hidden],
         )
 
     def _only(self, kind: Kind, what: str, answers: list[Any]) -> Any:
