@@ -6,18 +6,23 @@ from contextlib import suppress
 from typing import Any
 
 from kafka import KafkaConsumer, KafkaProducer
-from kafka.errors import KafkaError
+from kafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError, NodeNotReadyError
 
+from dataplatform.base.streaming.diagnosis import diagnose
+from dataplatform.base.streaming.errors import UnreachableError
 from dataplatform.base.streaming.fetcher import name_broken_batches
+from dataplatform.base.streaming.settings import RedpandaSettings
 
 __all__ = ["close_consumer", "close_producer", "connect"]
 
+UNEXPLAINED = (KafkaConnectionError, KafkaTimeoutError, NodeNotReadyError, OSError)
 LAST_WORDS = 0.5  # seconds for leaving a group, and for a sender to end
 
 
-def connect(kind: type[Any], **options: Any) -> Any:
+def connect(kind: type[Any], settings: RedpandaSettings, **options: Any) -> Any:
     """Return a client of this kind, connected; raises `KafkaError` or `OSError` where no broker answers.
 
+    It is `UnreachableError` where the reason could be found out.
     A client that fails to connect would keep the thread that it has started, and each try of an outage add another.
     No client makes a topic by asking for it: topics have settings of their own. A consumer says which batch it cannot
     read.
@@ -32,9 +37,11 @@ def connect(kind: type[Any], **options: Any) -> Any:
 
     try:
         opened = kind(**options, kafka_client=make)
-    except BaseException:
+    except BaseException as error:
         for client in made:
             client.close()
+        if isinstance(error, UNEXPLAINED) and (reason := diagnose(settings)):
+            raise UnreachableError(reason) from error
         raise
     if kind is KafkaConsumer:
         name_broken_batches(opened)

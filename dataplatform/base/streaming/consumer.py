@@ -349,7 +349,7 @@ class RedpandaConsumer(Agent):
         if self._consumer is None:
             if error := ensure_topics(self._settings, self._subscription.topics):
                 raise error
-            self._consumer = connect(KafkaConsumer, **self._options())
+            self._consumer = connect(KafkaConsumer, self._settings, **self._options())
             self._membership = Membership(self._consumer)
             self._consumer.subscribe([topic.name for topic in self._subscription.topics], listener=self._membership)
             self._look_due = self.clock.monotonic() + LOOK_EVERY

@@ -7,7 +7,7 @@ from kafka import errors as kafka
 from dataplatform.base.streaming.fetcher import BrokenBatchError, UnreadableBatch
 from dataplatform.errors import Permanent, PlatformError, Transient
 
-__all__ = ["explain", "unreadable"]
+__all__ = ["UnreachableError", "explain", "unreadable"]
 
 ABOUT_RECORDS = (kafka.MessageSizeTooLargeError, kafka.RecordListTooLargeError, kafka.InvalidRecordError)
 REMEDIES = {
@@ -46,6 +46,14 @@ REMEDIES = {
 }
 
 
+class UnreachableError(kafka.KafkaError):  # type: ignore[misc]
+    """No broker lets the client in; `reason` says why, and what to do."""
+
+    def __init__(self, reason: PlatformError) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
 def explain(error: BaseException, where: str) -> PlatformError:
     """Return what an error of kafka-python, or of the network under it, means; `where` is the topic or the brokers.
 
@@ -54,6 +62,8 @@ def explain(error: BaseException, where: str) -> PlatformError:
     """
     if isinstance(error, BrokenBatchError):
         return unreadable(error.batch)
+    if isinstance(error, UnreachableError):
+        return error.reason
     text = f"{where}: {_one_line(error)}"
     if isinstance(error, ABOUT_RECORDS):
         return Permanent("rejected", text)

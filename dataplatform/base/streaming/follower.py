@@ -132,7 +132,7 @@ class Follower:
         return Transient("catching_up", f"{self.topic}: its log is another one, to be read anew", retry_after=1.0)
 
     def _begin(self) -> tuple[KafkaConsumer, dict[TopicPartition, int]]:
-        consumer = connect(KafkaConsumer, **self._options())
+        consumer = connect(KafkaConsumer, self._settings, **self._options())
         try:
             log = Log.of(consumer, self.topic)
             if not log.partitions:

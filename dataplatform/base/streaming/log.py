@@ -244,5 +244,5 @@ class RedpandaLog(Agent):
                 "max_partition_fetch_bytes": 4 * 1024 * 1024,
                 "fetch_max_wait_ms": min(500, self._settings.milliseconds // 2),
             }
-            self._consumer = connect(KafkaConsumer, **options)
+            self._consumer = connect(KafkaConsumer, self._settings, **options)
         return self._consumer

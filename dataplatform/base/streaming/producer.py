@@ -219,7 +219,7 @@ class RedpandaProducer(Agent):
             return unknown
         if self._producer is None:
             try:
-                self._producer = connect(KafkaProducer, **self._options())
+                self._producer = connect(KafkaProducer, self._settings, **self._options())
             except (KafkaError, OSError) as error:
                 return explain(error, ", ".join(self._settings.brokers))
             self.count("connections")

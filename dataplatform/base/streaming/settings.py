@@ -7,11 +7,11 @@ from typing import Any
 from attrs import field, frozen, validators
 
 from dataplatform.base.streaming.addresses import parse_brokers
+from dataplatform.base.streaming.security import PROTOCOLS, check_credential, check_file, check_protocol
 from dataplatform.base.streaming.starts import EARLIEST, Start, as_start
 
 __all__ = ["RedpandaSettings", "Subscription", "TopicSpec"]
 
-PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 MOST_BYTES = 2**31 - 1
 
@@ -24,13 +24,15 @@ class RedpandaSettings:
     """
 
     brokers: tuple[str, ...] = field(converter=parse_brokers, metadata={"help": "['host:port', …], or 'embedded'"})
-    security_protocol: str = field(default="PLAINTEXT", validator=validators.in_(PROTOCOLS))
-    sasl_mechanism: str | None = field(default=None, validator=validators.optional(validators.in_(MECHANISMS)))
-    username: str | None = None
-    password: str | None = field(default=None, repr=False)
-    ca_file: str | None = None
-    cert_file: str | None = None
-    key_file: str | None = None
+    security_protocol: str = field(default="PLAINTEXT", validator=[validators.in_(PROTOCOLS), check_protocol])
+    sasl_mechanism: str | None = field(
+        default=None, validator=[validators.optional(validators.in_(MECHANISMS)), check_credential]
+    )
+    username: str | None = field(default=None, validator=check_credential)
+    password: str | None = field(default=None, repr=False, validator=check_credential)
+    ca_file: str | None = field(default=None, validator=check_file)
+    cert_file: str | None = field(default=None, validator=check_file)
+    key_file: str | None = field(default=None, validator=check_file)
     compression: str = field(default="lz4", validator=validators.in_(("lz4", "gzip", "none")))
     request_timeout: float = field(default=3.0, validator=validators.gt(0.0))
     delivery_timeout: float = field(default=4.0, validator=validators.gt(0.0))

@@ -51,7 +51,7 @@ def tail(settings: RedpandaSettings, topic: str, most: int) -> Result[list[Topic
 def _ask(settings: RedpandaSettings, run: Callable[[KafkaConsumer], Result[T]]) -> Result[T]:
     options = settings.common("dataplatform-tail") | {"group_id": None, "isolation_level": "read_committed"}
     try:
-        consumer = connect(KafkaConsumer, **options)
+        consumer = connect(KafkaConsumer, settings, **options)
         try:
             return run(consumer)
         finally:

@@ -44,7 +44,7 @@ def count_records(settings: RedpandaSettings, topics: Iterable[str]) -> Result[d
 
 def _ask(settings: RedpandaSettings, run: Callable[[KafkaAdminClient], T]) -> Result[T]:
     try:
-        admin = connect(KafkaAdminClient, **settings.common("dataplatform-topics"))
+        admin = connect(KafkaAdminClient, settings, **settings.common("dataplatform-topics"))
         try:
             return Success(run(admin))
         finally:

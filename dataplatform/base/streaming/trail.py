@@ -139,5 +139,5 @@ class LogReader:
                 "auto_offset_reset": "none",
                 "fetch_max_wait_ms": min(500, self._settings.milliseconds // 2),
             }
-            self._consumer = connect(KafkaConsumer, **options)
+            self._consumer = connect(KafkaConsumer, self._settings, **options)
         return self._consumer

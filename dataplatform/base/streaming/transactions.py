@@ -143,7 +143,7 @@ class Transactions:
     def _asked(self, positions: Sequence[Position]) -> dict[PositionKey, int]:
         group = positions[0].member.group if positions[0].member else None
         options = self.settings.common("dataplatform-doubt") | {"group_id": group, "enable_auto_commit": False}
-        consumer = connect(KafkaConsumer, **options, isolation_level="read_committed")
+        consumer = connect(KafkaConsumer, self.settings, **options, isolation_level="read_committed")
         try:
             fetch = consumer._coordinator.fetch_committed_offsets  # noqa: SLF001  the public one asks for one at a time
             found = fetch([_partition(one) for one in positions], timeout_ms=self.settings.milliseconds)
@@ -154,7 +154,9 @@ class Transactions:
     def _connected(self, options: dict[str, Any]) -> KafkaProducer:
         if self._producer is None:
             timeout = round(TRANSACTION_TIMEOUT * 1000)
-            producer = connect(KafkaProducer, **options, transactional_id=self._id, transaction_timeout_ms=timeout)
+            producer = connect(
+                KafkaProducer, self.settings, **options, transactional_id=self._id, transaction_timeout_ms=timeout
+            )
             try:
                 producer.init_transactions()
             except BaseException:

@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 
 from dataplatform.base.streaming import RedpandaSettings, Subscription, TopicSpec
+from tests.support.secure_kafka import Certificate, certificate
 
 SECRET = "s3cr3t"
 TOPIC = TopicSpec("prices")
+SASL: dict[str, Any] = {
+    "security_protocol": "SASL_SSL",
+    "sasl_mechanism": "SCRAM-SHA-512",
+    "username": "ada",
+    "password": SECRET,
+}
 
 
-def test_security_settings_reach_every_client_under_its_own_names() -> None:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    return certificate(tmp_path_factory.mktemp("certificates"))
+
+
+def test_security_settings_reach_every_client_under_its_own_names(made: Certificate) -> None:
     settings = RedpandaSettings(
         ("one:9092", "two:9092"),
-        security_protocol="SASL_SSL",
-        sasl_mechanism="SCRAM-SHA-512",
-        username="ada",
-        password=SECRET,
-        ca_file="ca.pem",
-        cert_file="cert.pem",
-        key_file="key.pem",
+        **SASL,
+        ca_file=str(made.file),
+        cert_file=str(made.file),
+        key_file=str(made.key),
     )
     common = settings.common("trial")
     assert common["bootstrap_servers"] == ["one:9092", "two:9092"]
@@ -32,13 +43,55 @@ def test_security_settings_reach_every_client_under_its_own_names() -> None:
         "sasl_mechanism": "SCRAM-SHA-512",
         "sasl_plain_username": "ada",
         "sasl_plain_password": SECRET,
-        "ssl_cafile": "ca.pem",
-        "ssl_certfile": "cert.pem",
-        "ssl_keyfile": "key.pem",
+        "ssl_cafile": str(made.file),
+        "ssl_certfile": str(made.file),
+        "ssl_keyfile": str(made.key),
     }
     assert {name: common[name] for name in expected} == expected
     for client in (KafkaAdminClient, KafkaConsumer, KafkaProducer):
         assert set(common) <= set(client.DEFAULT_CONFIG)
+
+
+@pytest.mark.parametrize("option", ["sasl_mechanism", "username", "password"])
+def test_a_login_is_given_whole_and_with_the_protocol_that_has_one(option: str) -> None:
+    for missing in (None, ""):
+        with pytest.raises(ValueError, match=f"{option}: is missing; security_protocol SASL_SSL needs|must be in"):
+            RedpandaSettings("broker:9092", **{**SASL, option: missing})
+    for protocol in ("PLAINTEXT", "SSL"):
+        with pytest.raises(ValueError, match=f"{option}: is for SASL; set security_protocol to SASL_SSL or"):
+            RedpandaSettings("broker:9092", security_protocol=protocol, **{option: SASL[option]})
+
+
+@pytest.mark.parametrize("option", ["ca_file", "cert_file", "key_file"])
+def test_a_file_that_cannot_be_used_is_refused_by_its_name(option: str, made: Certificate, tmp_path: Path) -> None:
+    files: dict[str, Any] = {"ca_file": str(made.file), "cert_file": str(made.file), "key_file": str(made.key)}
+    rubbish = tmp_path / "rubbish.pem"
+    rubbish.write_text("rubbish")
+    for file, said in [
+        (str(tmp_path / "nowhere.pem"), f"{option}: there is no file {tmp_path}/nowhere.pem"),
+        (str(tmp_path), f"{option}: there is no file {tmp_path}"),
+        (str(rubbish), f"{option.replace('key', 'cert')}: .*{rubbish}"),
+    ]:
+        with pytest.raises(ValueError, match=said):
+            RedpandaSettings("broker:9092", security_protocol="SSL", **{**files, option: file})
+    with pytest.raises(ValueError, match="_file: is for TLS; set security_protocol to SSL or SASL_SSL"):
+        RedpandaSettings("broker:9092", **{option: files[option]})
+
+
+def test_a_key_is_that_of_its_certificate_and_is_not_locked(made: Certificate, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="key_file: goes with cert_file"):
+        RedpandaSettings("broker:9092", security_protocol="SSL", key_file=str(made.key))
+    another, locked = certificate(tmp_path, "another").key, tmp_path / "locked.key"
+    lock = ["openssl", "pkey", "-aes256", "-passout", "pass:hunter2", "-in", str(made.key), "-out", str(locked)]
+    subprocess.run(lock, check=True, capture_output=True, timeout=60)
+    for key in (another, locked):
+        with pytest.raises(ValueError, match=r"cert_file: .* cannot be used .* the key without"):
+            RedpandaSettings("a:1", security_protocol="SSL", cert_file=str(made.file), key_file=str(key))
+
+
+def test_the_embedded_broker_speaks_no_tls() -> None:
+    with pytest.raises(ValueError, match="security_protocol: the embedded broker speaks PLAINTEXT, not SSL"):
+        RedpandaSettings("embedded", security_protocol="SSL")
 
 
 def test_time_outs_are_passed_on_in_milliseconds() -> None:
@@ -47,7 +100,7 @@ def test_time_outs_are_passed_on_in_milliseconds() -> None:
 
 
 def test_a_password_is_never_shown() -> None:
-    assert SECRET not in repr(RedpandaSettings(("broker:9092",), password=SECRET))
+    assert SECRET not in repr(RedpandaSettings(("broker:9092",), **SASL))
 
 
 @pytest.mark.parametrize(

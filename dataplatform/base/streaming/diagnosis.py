@@ -1,0 +1,244 @@
+"""Why no broker lets a client in: the steps of connecting, taken one by one, each with words and a remedy of its own.
+
+kafka-python says "unable to bootstrap" whatever the reason. So after it has failed, each broker is visited once: its
+name is looked up, a connection opened, TLS spoken, the broker asked for its versions, and for the login that it wants.
+Formats are those of the protocol guide (https://kafka.apache.org/protocol).
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import struct
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from attrs import frozen
+from kafka.net.sasl import get_sasl_mechanism
+
+from dataplatform.base.streaming.security import tls_context, uses_sasl, uses_tls
+from dataplatform.base.streaming.settings import RedpandaSettings
+from dataplatform.errors import Permanent, PlatformError, Transient
+
+__all__ = ["diagnose"]
+
+STEP = 1.0  # seconds for each answer: the client itself has waited for longer
+VISITED = 3  # brokers of a cluster
+LARGEST = 1_000_000  # bytes of an answer; each has a few hundred
+METADATA, SASL_HANDSHAKE, API_VERSIONS, SASL_AUTHENTICATE = 3, 17, 18, 36
+NO_TOPICS = struct.pack(">i", 0)
+UNSUPPORTED_MECHANISM, ILLEGAL_STATE = 33, 34
+CLIENT = b"dataplatform"
+CORRELATION = struct.Struct(">i")  # of answer and request, at the beginning
+NO_TLS = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNEXPECTED_EOF_WHILE_READING"}  # as OpenSSL calls it
+WANTS_CERTIFICATE = ("CERTIFICATE", "HANDSHAKE_FAILURE", "UNKNOWN_CA")
+
+
+def diagnose(settings: RedpandaSettings) -> PlatformError | None:
+    """Return why no broker can be used, None where nothing wrong is to be seen.
+
+    It is what somebody has to mend, where that is so at any of the brokers; else what is out of order at each.
+    """
+    try:
+        context = tls_context(settings) if uses_tls(settings) else None
+    except ValueError as error:
+        return Permanent("broker", str(error), remedy="give the files that the broker's administrator has issued")
+    visits = [_Visit(settings, address, context) for address in settings.brokers[:VISITED]]
+    with ThreadPoolExecutor(VISITED) as pool:
+        found = list(pool.map(_Visit.result, visits))
+    errors = [error for error in found if error is not None]
+    if len(errors) < len(found):
+        return None
+    refusals = [error for error in errors if isinstance(error, Permanent)]
+    if refusals or len(errors) == 1:
+        return (refusals or errors)[0]
+    remedies = "; ".join(dict.fromkeys(error.remedy for error in errors))
+    return Transient("broker", "; ".join(error.message for error in errors), remedy=remedies)
+
+
+@frozen
+class _Visit:
+    """One visit to one broker."""
+
+    settings: RedpandaSettings
+    address: str
+    context: ssl.SSLContext | None
+
+    @property
+    def place(self) -> tuple[str, int]:
+        host, _, port = self.address.rpartition(":")
+        return host.strip("[]"), int(port)
+
+    def result(self) -> PlatformError | None:
+        """Return what is wrong with the broker, or with how the client is set up for it."""
+        try:
+            mechanism = self.settings.sasl_mechanism
+            return self._without_login() if mechanism is None else self._with_login(mechanism)
+        except socket.gaierror:
+            return self._outage("its name cannot be resolved", "check brokers, and the DNS of this machine")
+        except ConnectionRefusedError:
+            return self._outage("nothing listens there", "check brokers, and that they run")
+        except ssl.SSLError as error:
+            return self._without_tls(error)
+        except TimeoutError:
+            return self._outage(f"it gave no answer in {STEP:g} s", "check that it runs, and what is between")
+        except (OSError, struct.error) as error:
+            return self._broken_off(error)
+
+    @contextmanager
+    def _connected(self) -> Iterator[_Line]:
+        with socket.create_connection(self.place, timeout=STEP) as plain:
+            if self.context is None:
+                yield _Line(plain)
+                return
+            with self.context.wrap_socket(plain, server_hostname=self.place[0]) as line:
+                yield _Line(line)
+
+    def _without_login(self) -> PlatformError | None:
+        """Ask what a client without a login asks; a broker that wants one then closes the connection."""
+        with self._connected() as line:
+            line.ask(API_VERSIONS, 0)
+            if line.answers(METADATA, 1, NO_TOPICS):
+                return None
+        with self._connected() as line:
+            _, offered = line.offers("PLAIN")
+        return self._mismatch(f"it asks for a login by SASL ({', '.join(offered)})", sasl=True)
+
+    def _with_login(self, mechanism: str) -> PlatformError | None:
+        with self._connected() as line:
+            line.ask(API_VERSIONS, 0)
+            code, offered = line.offers(mechanism)
+            if code == ILLEGAL_STATE:
+                return self._mismatch("it asks for no login", sasl=False)
+            if code == UNSUPPORTED_MECHANISM:
+                return self._refused(f"it does not take {mechanism}", f"set sasl_mechanism to {' or '.join(offered)}")
+            refused = line.authenticate(mechanism, self.settings)
+        return (
+            None
+            if refused is None
+            else self._refused(f"it refuses the login: {refused}", "check username and password")
+        )
+
+    def _without_tls(self, error: ssl.SSLError) -> PlatformError:
+        """Explain why TLS could not be spoken."""
+        reason = getattr(error, "reason", None) or ""
+        if isinstance(error, ssl.SSLCertVerificationError):
+            why = error.verify_message
+            return self._refused(
+                f"its certificate is not trusted: {why}", "set ca_file to the authority that signed it"
+            )
+        if any(word in reason for word in WANTS_CERTIFICATE):
+            remedy = "set cert_file and key_file to what the broker's administrator has issued"
+            return self._refused(f"it does not accept the client's certificate, or wants one ({reason})", remedy)
+        if reason in NO_TLS and self._speaks_plainly():
+            return self._mismatch("it speaks no TLS", tls=False)
+        return self._outage(f"TLS broke off: {reason or error}", "check that it runs")
+
+    def _broken_off(self, error: Exception) -> PlatformError:
+        """Explain why a connection was closed without an answer."""
+        if self.context is None and self._speaks_tls():
+            return self._mismatch("it speaks TLS", tls=True)
+        return self._outage(f"it closed the connection without an answer ({error})", "check that it is a broker")
+
+    def _speaks_plainly(self) -> bool:
+        with suppress(OSError), socket.create_connection(self.place, timeout=STEP) as plain:
+            return _Line(plain).answers(API_VERSIONS, 0)
+        return False
+
+    def _speaks_tls(self) -> bool:
+        """Tell whether anybody may speak TLS there; its certificate is another matter."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        try:
+            with socket.create_connection(self.place, timeout=STEP) as plain, context.wrap_socket(plain):
+                return True
+        except ssl.SSLError as error:
+            return (getattr(error, "reason", None) or "") not in {"", *NO_TLS}
+        except OSError:
+            return False
+
+    def _mismatch(self, what: str, *, sasl: bool | None = None, tls: bool | None = None) -> Permanent:
+        """Return that the broker speaks another protocol, which has or lacks a login or TLS, and what to set."""
+        had_sasl = uses_sasl(self.settings)
+        sasl, tls = had_sasl if sasl is None else sasl, uses_tls(self.settings) if tls is None else tls
+        protocol = ("SASL_" if sasl else "") + ("SSL" if tls else "PLAINTEXT")
+        login = "" if sasl is had_sasl else f", {'with' if sasl else 'without'} sasl_mechanism, username and password"
+        return self._refused(what, f"set security_protocol to {protocol}{login}")
+
+    def _refused(self, what: str, remedy: str) -> Permanent:
+        return Permanent("broker", f"{self.address}: {what}", remedy=remedy)
+
+    def _outage(self, what: str, remedy: str) -> Transient:
+        return Transient("broker", f"{self.address}: {what}", remedy=remedy)
+
+
+@frozen
+class _Line:
+    """A connection over which the broker is asked one thing after the other."""
+
+    socket: socket.socket
+
+    def ask(self, api: int, version: int, body: bytes = b"") -> bytes:
+        """Return the body of the answer; raises `OSError` where the connection ends before it."""
+        header = struct.pack(">hhih", api, version, api, len(CLIENT)) + CLIENT
+        self.socket.sendall(struct.pack(">i", len(header) + len(body)) + header + body)
+        (size,) = struct.unpack(">i", self._read(4))
+        if not CORRELATION.size <= size <= LARGEST:
+            raise ConnectionError("the answer is none of a broker's")
+        answer = self._read(size)
+        if CORRELATION.unpack_from(answer) != (api,):
+            raise ConnectionError("the answer is none of a broker's")
+        return answer[CORRELATION.size :]
+
+    def offers(self, mechanism: str) -> tuple[int, list[str]]:
+        """Ask to log in by a mechanism; return the error's code, and the mechanisms there are."""
+        name = mechanism.encode()
+        answer = self.ask(SASL_HANDSHAKE, 1, struct.pack(">h", len(name)) + name)
+        code, count = struct.unpack_from(">hi", answer)
+        offered, at = [], 6
+        for _ in range(count):
+            text, at = _text(answer, at)
+            offered.append(text)
+        return code, offered
+
+    def answers(self, api: int, version: int, body: bytes = b"") -> bool:
+        """Tell whether there is an answer."""
+        try:
+            self.ask(api, version, body)
+        except (OSError, struct.error):
+            return False
+        return True
+
+    def authenticate(self, mechanism: str, settings: RedpandaSettings) -> str | None:
+        """Log in; return what the broker says where it refuses."""
+        login: Any = get_sasl_mechanism(mechanism)(**settings.common("diagnosis"))
+        while not login.is_done():
+            token = login.auth_bytes()
+            answer = self.ask(SASL_AUTHENTICATE, 0, struct.pack(">i", len(token)) + token)
+            (code,) = struct.unpack_from(">h", answer)
+            said, at = _text(answer, 2)
+            if code:
+                return said or f"error {code}"
+            try:
+                login.receive(answer[at + 4 :])
+            except ValueError as error:  # what SCRAM has to prove to us, too
+                return str(error)
+        return None
+
+    def _read(self, size: int) -> bytes:
+        read = b""
+        while len(read) < size:
+            part = self.socket.recv(size - len(read))
+            if not part:
+                raise ConnectionResetError("it was closed")
+            read += part
+        return read
+
+
+def _text(answer: bytes, at: int) -> tuple[str, int]:
+    """Return the text that begins at a place, which may be null, and the place after it."""
+    (length,) = struct.unpack_from(">h", answer, at)
+    end = at + 2 + max(0, length)
+    return answer[at + 2 : end].decode(errors="replace"), end
