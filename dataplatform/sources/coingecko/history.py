@@ -13,6 +13,7 @@ import msgspec
 from attrs import evolve
 
 from dataplatform.dsl.queries import DateRangeOHLCVQuery
+from dataplatform.dsl.rows import ParsedRows, joined, read_rows
 from dataplatform.dsl.timeframes import length
 from dataplatform.dsl.types import CryptoOHLCVData, CryptoPriceData
 from dataplatform.dsl.validators import market_time
@@ -20,7 +21,6 @@ from dataplatform.errors import Permanent, PlatformError
 from dataplatform.result import Success
 from dataplatform.sources.coingecko.answers import ATTRIBUTION, Answer, decode
 from dataplatform.sources.coingecko.endpoints import MARKET_CHART, MARKET_CHART_RANGE, OHLC, Ask
-from dataplatform.sources.coingecko.rows import Rows, joined, read_rows
 from dataplatform.sources.coingecko.transforms import Coin
 
 __all__ = ["candles", "chart", "latest_candles", "ohlc", "ohlc_in_range", "prices"]
@@ -117,7 +117,7 @@ def latest_candles(
     return evolve(told, notes=(*told.notes, *([nothing] if without else [])))
 
 
-def _candle_rows(answer: Answer, coin_id: str, timeframe: str) -> Rows[CryptoOHLCVData]:
+def _candle_rows(answer: Answer, coin_id: str, timeframe: str) -> ParsedRows[CryptoOHLCVData]:
     source, step = answer.source, length(timeframe)
 
     def candle(row: CandleRow) -> CryptoOHLCVData:
@@ -174,7 +174,7 @@ def prices(answer: Answer, coin: Coin, days: int) -> Success[list[CryptoPriceDat
     return rows.success([priced[moment] for moment in sorted(priced)], *caps.notes, *volumes.notes)
 
 
-def _line(points: Sequence[msgspec.Raw], coin: Coin, name: str) -> Rows[tuple[float, float | None]]:
+def _line(points: Sequence[msgspec.Raw], coin: Coin, name: str) -> ParsedRows[tuple[float, float | None]]:
     def known(point: Point) -> tuple[float, float | None]:
         if point.value is not None and point.value < 0:
             raise ValueError(f"expected a number of at least 0, got {point.value}")

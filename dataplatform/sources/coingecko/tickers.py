@@ -13,13 +13,13 @@ import msgspec
 from attrs import frozen
 
 from dataplatform.dsl.queries import Level1Query
+from dataplatform.dsl.rows import ParsedRows, joined, read_rows
 from dataplatform.dsl.types import Level1Data
 from dataplatform.dsl.validators import market_time
 from dataplatform.errors import Permanent
 from dataplatform.result import Success
 from dataplatform.sources.coingecko.answers import ATTRIBUTION, Answer, decode
 from dataplatform.sources.coingecko.endpoints import COIN, EXCHANGE_TICKERS, TICKERS, Ask, Parameters
-from dataplatform.sources.coingecko.rows import Rows, joined, read_rows
 
 __all__ = ["level1", "tickers", "wants_another_page"]
 
@@ -116,11 +116,11 @@ def _require_all(answer: Answer, query: Level1Query) -> None:
         raise Permanent("unsupported", text, remedy=f"{NAME_IT}, or read over REST")
 
 
-def _fitting(rows: Rows[Quote | None]) -> list[Quote]:
+def _fitting(rows: ParsedRows[Quote | None]) -> list[Quote]:
     return [quote for quote in rows.found if quote is not None]
 
 
-def _quotes(answer: Answer, query: Level1Query) -> Rows[Quote | None]:
+def _quotes(answer: Answer, query: Level1Query) -> ParsedRows[Quote | None]:
     """Return the tickers of an answer, None for those that are not what was asked for."""
 
     def quote(ticker: Ticker) -> Quote | None:

@@ -12,12 +12,12 @@ from functools import partial
 import msgspec
 from attrs import evolve, frozen
 
+from dataplatform.dsl.rows import ParsedRows, joined, read_rows
 from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoPriceData
 from dataplatform.dsl.validators import LONGEST_IDENTIFIER, market_time, printable, whole
 from dataplatform.errors import Permanent
 from dataplatform.result import Success
 from dataplatform.sources.coingecko.answers import ATTRIBUTION, Answer, decode
-from dataplatform.sources.coingecko.rows import Rows, joined, read_rows
 
 __all__ = ["Coin", "Markets", "analytics", "coin_ids", "markets", "with_other_currencies"]
 
@@ -96,7 +96,7 @@ class Markets:
     """The coins of `/coins/markets`, and the rows that are none."""
 
     coins: dict[str, Coin]
-    rows: Rows[Coin]
+    rows: ParsedRows[Coin]
 
     @property
     def prices(self) -> list[CryptoPriceData]:

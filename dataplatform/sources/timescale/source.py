@@ -8,7 +8,7 @@ from functools import partial
 from operator import attrgetter
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from dataplatform.base.database import Query, Rows, as_query
 from dataplatform.dsl.kinds import ANALYTICS, LEVEL1, OHLCV, PRICES, Kind
@@ -16,6 +16,7 @@ from dataplatform.dsl.parts import SourceOptions
 from dataplatform.dsl.plan import Plan
 from dataplatform.dsl.queries import CurrentPricesOptions, DateRangeOHLCVQuery, Level1Query
 from dataplatform.dsl.reader import BaseReader
+from dataplatform.dsl.rows import OddRow, ParsedRows, joined
 from dataplatform.dsl.tables import TABLES
 from dataplatform.dsl.timeframes import floor, length
 from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoOHLCVData, CryptoPriceData, Level1Data
@@ -84,9 +85,10 @@ class TimescaleSource(BaseReader):
         end = floor(now, timeframe)
         made = self._made(coin_ids, timeframe, end - max(1, LOOK_BACK // step) * step, end, statements.latest)
 
-        def transform(answers: list[Any]) -> list[CryptoOHLCVData]:
-            found = [candle for answer in reversed(answers[:2]) for candle in _records(OHLCV, answer)]
-            return list({candle.coin_id: candle for candle in sorted(found, key=attrgetter("timestamp"))}.values())
+        def transform(answers: list[Any]) -> ParsedRows[CryptoOHLCVData]:
+            rows = joined(_records(OHLCV, answer) for answer in reversed(answers[:2]))
+            latest = {candle.coin_id: candle for candle in sorted(rows.found, key=attrgetter("timestamp"))}
+            return evolve(rows, found=list(latest.values()))
 
         return Success(
             self._or_absent(coin_ids, [_query(stored), made], transform, lambda one: one.of_candles(timeframe))
@@ -98,8 +100,9 @@ class TimescaleSource(BaseReader):
         last = min(_next(end, timeframe), floor(self.clock.now(), timeframe))
         made = self._made([coin_id], timeframe, _next(start, timeframe), last, statements.in_order)
 
-        def transform(answers: list[Any]) -> list[CryptoOHLCVData]:
-            return _records(OHLCV, answers[0]) or _records(OHLCV, answers[1])
+        def transform(answers: list[Any]) -> ParsedRows[CryptoOHLCVData]:
+            stored = _records(OHLCV, answers[0])
+            return stored if stored.found else joined([stored, _records(OHLCV, answers[1])])
 
         def reason(absence: Absence) -> Permanent | None:
             known = absence.prices or timeframe in absence.timeframes
@@ -124,7 +127,7 @@ class TimescaleSource(BaseReader):
     def _select_prices(
         self, coin_ids: Sequence[str], statement: statements.Select
     ) -> Result[Plan[list[CryptoPriceData]]]:
-        def transform(answers: list[Any]) -> list[CryptoPriceData]:
+        def transform(answers: list[Any]) -> ParsedRows[CryptoPriceData]:
             return _records(PRICES, answers[0])
 
         return Success(self._or_absent(coin_ids, [_query(statement)], transform, Absence.of_prices))
@@ -133,7 +136,7 @@ class TimescaleSource(BaseReader):
         self,
         coin_ids: Sequence[str],
         asked: Sequence[Query],
-        transform: Callable[[list[Any]], list[OfCoin]],
+        transform: Callable[[list[Any]], ParsedRows[OfCoin]],
         reason: Callable[[Absence], Permanent | None],
     ) -> Plan[list[OfCoin]]:
         """Plan queries, and one more where a coin is missing in the answers: what there is of it."""
@@ -147,14 +150,14 @@ class TimescaleSource(BaseReader):
             coins = missing(answers) if len(answers) == len(asked) else []
             return [_query(statements.there_is(coins, simulated=simulated))] if coins else []
 
-        def answered(answers: list[Any]) -> list[OfCoin] | Success[list[OfCoin]]:
-            found = transform(answers)
+        def answered(answers: list[Any]) -> Success[list[OfCoin]]:
+            rows = transform(answers)
             if len(answers) == len(asked):
-                return found
+                return rows.success(rows.found)
             absence = read_there_is(answers[-1], self.name, missing(answers), simulated=simulated)
-            if not found and (error := reason(absence)):
+            if not (rows.found or rows.odd) and (error := reason(absence)):
                 raise error
-            return Success(found, absence.note())
+            return rows.success(rows.found, *absence.note())
 
         return Plan(self.client, asked, answered, more=more)
 
@@ -171,8 +174,10 @@ class TimescaleSource(BaseReader):
         )
 
     def _only(self, kind: Kind, what: str, answers: list[Any]) -> Any:
-        if found := _records(kind, answers[0]):
-            return found[0]
+        rows = _records(kind, answers[0])
+        rows.require_one()
+        if rows.found:
+            return Success(rows.found[0], rows.notes)
         if answers[1].rows:
             raise only_hidden(self.name, what, simulated=self.options.simulated)
         text = f"the table {kind.table} holds no {what}"
@@ -193,9 +198,14 @@ def _column(name: str, rows: Rows) -> list[Any]:
     return [row[place] for row in rows.rows]
 
 
-def _records(kind: Kind, rows: Rows) -> list[Any]:
-    """Return the rows as records; what the table holds was validated when it was written, and is again."""
-    try:
-        return [kind.type(**dict(zip(rows.columns, row, strict=True))) for row in rows.rows]
-    except (ValueError, TypeError) as error:
-        raise Permanent("invalid", f"the table {kind.table} holds a row that is no record: {error}") from error
+def _records(kind: Kind, answer: Rows) -> ParsedRows[Any]:
+    """Return the rows as records; one that is none was written by something else, and costs no other."""
+    found: list[Any] = []
+    odd: list[OddRow] = []
+    for row in answer.rows:
+        try:
+            found.append(kind.type(**dict(zip(answer.columns, row, strict=True))))
+        except (ValueError, TypeError) as error:
+            text = f"the table {kind.table} holds a row that is no record: {error}"
+            odd.append(OddRow(repr(row).encode(), Permanent("invalid", text, remedy="correct or delete the row")))
+    return ParsedRows(found, odd)

@@ -33,6 +33,7 @@ from dataplatform.result import Failure, Success, get_data
 from dataplatform.sources.timescale import TimescaleSource, TimescaleSourceOptions
 from dataplatform.targets.timescale import TimescaleOptions, TimescaleTarget
 from tests.support.solo import PATIENCE, failure, solo
+from tests.support.storage import run
 
 NOW = SystemClock().now().replace(microsecond=0)
 MIDNIGHT = floor(NOW, "1d")
@@ -42,6 +43,7 @@ MIDNIGHT = floor(NOW, "1d")
 class Database:
     """A reader of real data, one of simulated data, and a writer, on one PostgreSQL."""
 
+    dsn: str
     reader: ReaderProxy
     simulated: ReaderProxy
     writer: WriterProxy
@@ -68,7 +70,7 @@ def new_database() -> Iterator[Database]:
         options = TimescaleSourceOptions(client="client", simulated=True)
         simulated = agents.start("simulated", TimescaleSource, options, "client")
         writer = agents.start("writer", TimescaleTarget, TimescaleOptions(client="client"), "client")
-        yield Database(ReaderProxy(reader), ReaderProxy(simulated), WriterProxy(writer))
+        yield Database(postgres_dsn(data), ReaderProxy(reader), ReaderProxy(simulated), WriterProxy(writer))
 
 
 def price(coin_id: str, at: datetime = NOW, usd: float = 1.5, *, source: str = "coingecko") -> CryptoPriceData:
@@ -359,3 +361,23 @@ def test_hidden_coins_among_others_are_named_in_a_note(mislabelled: Database) ->
     assert answer.notes == (
         "reader has only simulated rows of 'hidden'; set simulated = true under [sources.reader] to read them",
     )
+
+
+# Rows that something else has written
+
+
+def test_a_row_that_is_no_record_costs_no_other_and_is_noted(database: Database) -> None:
+    database.write(price("sound"), price("odd", NOW), price("odd", NOW - timedelta(hours=1), 7.0))
+    run(database.dsn, "UPDATE crypto_prices SET symbol = '' WHERE coin_id = 'odd' AND usd_price <> 7")
+
+    prices = database.reader.get_current_prices(["sound", "odd"]).get(timeout=PATIENCE)
+    history = database.reader.get_price_history("odd", 1).get(timeout=PATIENCE)
+    alone = database.reader.get_current_price("odd").get(timeout=PATIENCE)
+
+    note = "left out: the table crypto_prices holds a row that is no record: symbol: must not be empty"
+    assert prices == Success([price("sound")])
+    assert history == Success([price("odd", NOW - timedelta(hours=1), 7.0)])
+    assert isinstance(prices, Success)
+    assert isinstance(history, Success)
+    assert prices.notes == history.notes == (note,)
+    assert failure(alone) == "invalid"

@@ -12,12 +12,12 @@ from dataplatform.base.misfit import misfit
 from dataplatform.errors import Permanent
 from dataplatform.result import Success
 
-__all__ = ["OddRow", "Rows", "joined", "read_rows"]
+__all__ = ["OddRow", "ParsedRows", "joined", "read_rows"]
 
 Row = TypeVar("Row")
 T = TypeVar("T")
 SHOWN = 5  # odd rows that are told of one by one
-REMEDY = "see whether CoinGecko's API has changed, or the client leads elsewhere"
+REMEDY = "see whether its API has changed, or the client leads elsewhere"
 
 
 @frozen
@@ -29,7 +29,7 @@ class OddRow:
 
 
 @frozen
-class Rows(Generic[T]):
+class ParsedRows(Generic[T]):
     """What the rows are, in their order, and the odd ones."""
 
     found: list[T]
@@ -60,7 +60,7 @@ def read_rows(
     make: Callable[[Row], T],
     *,
     within: str = "$",
-) -> Rows[T]:
+) -> ParsedRows[T]:
     """Decode each part of a list or of a map as the type, and make something of it.
 
     The list or map stands `within` an answer of the endpoint. `make` raises `ValueError` or `TypeError` for what it
@@ -78,7 +78,7 @@ def read_rows(
             found.append(make(decode(raw)))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError, TypeError) as error:
             odd.append(_odd(bytes(raw), endpoint, f"{within}[{place!r:.60}]", decode, error))
-    return Rows(found, odd)
+    return ParsedRows(found, odd)
 
 
 def _odd(raw: bytes, endpoint: str, place: str, decode: Callable[[bytes], object], error: Exception) -> OddRow:
@@ -100,7 +100,7 @@ def _subject(raw: bytes) -> str:
         return ""
 
 
-def joined(parts: Iterable[Rows[T]]) -> Rows[T]:
+def joined(parts: Iterable[ParsedRows[T]]) -> ParsedRows[T]:
     """Return the rows of several answers as those of one."""
     every = list(parts)
-    return Rows([one for rows in every for one in rows.found], [row for rows in every for row in rows.odd])
+    return ParsedRows([one for rows in every for one in rows.found], [row for rows in every for row in rows.odd])
