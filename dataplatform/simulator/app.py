@@ -34,6 +34,7 @@ __all__ = ["CONTROL", "ENDPOINTS", "REQUESTS_KEPT", "ServedRequest", "create_app
 
 CONTROL: Final = "/_simulator/faults"
 REQUESTS_KEPT: Final = 1_000
+PRO_KEY: Final = "x-cg-pro-api-key"
 
 ENDPOINTS: Final[Mapping[str, Callable[[Query], object]]] = {
     "/ping": markets.ping,
@@ -78,6 +79,8 @@ def create_app(
     faults: Faults | None = None,
     requests: deque[ServedRequest] | None = None,
     mcp: McpForm | None = None,
+    *,
+    paid: bool = False,
 ) -> Starlette:
     """Return the application, for embedding; the MCP servers need its lifespan.
 
@@ -86,12 +89,16 @@ def create_app(
         faults: the switched-on faults, shared with whoever switches them; by default its own.
         requests: where served requests are recorded; by default nowhere else than in the application.
         mcp: which form the MCP servers have.
+        paid: whether everybody is served as one with a paid plan, and not only who sends a key of one.
 
     """
     faults = Faults() if faults is None else faults
     requests = deque(maxlen=REQUESTS_KEPT) if requests is None else requests
-    routes = [Route(PREFIX + path, _endpoint(market, answer), methods=["GET"]) for path, answer in ENDPOINTS.items()]
-    servers = LateApp(partial(_mcp_servers, market, faults, requests, mcp or McpForm()))
+    routes = [
+        Route(PREFIX + path, _endpoint(market, answer, paid=paid), methods=["GET"])
+        for path, answer in ENDPOINTS.items()
+    ]
+    servers = LateApp(partial(_mcp_servers, market, faults, requests, mcp or McpForm(), paid=paid))
     return Starlette(
         routes=[
             *routes,
@@ -107,9 +114,10 @@ def create_app(
     )
 
 
-def _endpoint(market: Market, answer: Callable[[Query], object]) -> _Handler:
+def _endpoint(market: Market, answer: Callable[[Query], object], *, paid: bool) -> _Handler:
     async def endpoint(request: Request) -> Response:
-        query = Query(market, market.refreshed(), {**request.query_params, **request.path_params})
+        pays = paid or bool(request.headers.get(PRO_KEY))
+        query = Query(market, market.refreshed(), {**request.query_params, **request.path_params}, pays)
         try:
             return json_response(answer(query))
         except RefusedError as refusal:
@@ -119,14 +127,14 @@ def _endpoint(market: Market, answer: Callable[[Query], object]) -> _Handler:
 
 
 def _mcp_servers(
-    market: Market, faults: Faults, requests: deque[ServedRequest], form: McpForm
+    market: Market, faults: Faults, requests: deque[ServedRequest], form: McpForm, *, paid: bool
 ) -> AbstractAsyncContextManager[ASGIApp]:
     from dataplatform.simulator.mcp import api, endpoints, generations, server  # noqa: PLC0415  see `LateApp`
 
     def record(path: str, query: str, status: int) -> None:
         requests.append(ServedRequest(path, query, market.now().astimezone(UTC), status))
 
-    kinds = generations.generations(api.Api(market, faults, record), wrapped=form.wrapped, early=form.early)
+    kinds = generations.generations(api.Api(market, faults, record, paid), wrapped=form.wrapped, early=form.early)
     return endpoints.serving({name: server.mcp_server(name, kinds, faults) for name in kinds}, form.host)
 
 

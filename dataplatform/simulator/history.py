@@ -15,45 +15,64 @@ __all__ = ["Chart", "market_chart", "market_chart_range", "ohlc", "ohlc_range"]
 
 Chart: TypeAlias = dict[str, list[tuple[int, float | None]]]
 
-_OHLC_DAYS = (1, 2, 7, 14, 30, 90, 180, 365)
+_OhlcRow: TypeAlias = tuple[int, float, float, float, float]
+
+_OHLC_DAYS = {
+    "": (1, 2, 7, 14, 30, 90, 180, 365),
+    "hourly": (1, 7, 14, 30, 90),
+    "daily": (1, 7, 14, 30, 90, 180),
+}
+_PAID_WIDTHS = {"hourly": 2, "daily": 48}  # half hours
+_LONGEST_RANGE = {"hourly": 31, "daily": 180}  # days in one request
 _FIVE_MINUTES = 300.0
+_SPACINGS = {"5m": _FIVE_MINUTES, "hourly": HOUR, "daily": DAY}
 
 
-def ohlc(query: Query) -> list[tuple[int, float, float, float, float]]:
+def ohlc(query: Query) -> list[_OhlcRow]:
     """Answer `/coins/{id}/ohlc`: rows of close time in ms, open, high, low, close; only candles that have closed."""
-    coin, code, days = query.coin(), query.currency(), query.days()
-    if query.parameters.get("interval"):
+    query.coin()
+    query.currency()
+    days, interval = query.days(), query.interval(*_PAID_WIDTHS)
+    if days not in _OHLC_DAYS[interval]:
+        raise refusals.bad_request(f"invalid days, allowed values: {'/'.join(map(str, _OHLC_DAYS[interval]))}")
+    half_hours = _PAID_WIDTHS.get(interval) or (1 if days <= 2 else 8 if days <= 30 else 192)  # noqa: PLR2004
+    return _candles(query, half_hours, query.seconds - days * DAY, query.seconds)
+
+
+def ohlc_range(query: Query) -> list[_OhlcRow]:
+    """Answer `/coins/{id}/ohlc/range`, for those who pay: the candles that close in the range."""
+    if not query.paid:
         raise refusals.paid_only()
-    if days not in _OHLC_DAYS:
-        raise refusals.bad_request(f"invalid days, allowed values: {'/'.join(map(str, _OHLC_DAYS))}")
-    half_hours = 1 if days <= 2 else 8 if days <= 30 else 192  # noqa: PLR2004
-    width = half_hours * HALF_HOUR
-    first, end = math.ceil((query.seconds - days * DAY) / width), int(query.seconds // width)
+    query.coin()
+    query.currency()
+    query.required("interval")
+    interval, (since, until) = query.interval(*_PAID_WIDTHS), query.since_and_until()
+    if until - since > _LONGEST_RANGE[interval] * DAY:
+        raise refusals.bad_request(f"invalid date range: {_LONGEST_RANGE[interval]} days at most")
+    width = _PAID_WIDTHS[interval] * HALF_HOUR
+    return _candles(query, _PAID_WIDTHS[interval], since - width, min(until, query.seconds))
+
+
+def _candles(query: Query, half_hours: int, opened_from: float, closed_by: float) -> list[_OhlcRow]:
+    coin, code, width = query.coin(), query.currency(), half_hours * HALF_HOUR
+    first, end = math.ceil(opened_from / width), int(closed_by // width)
     candles = (query.market.candle(coin.id, code, half_hours, n * half_hours) for n in range(first, end))
     return [_row(candle, code) for candle in candles]
 
 
-def _row(candle: Candle, code: str) -> tuple[int, float, float, float, float]:
+def _row(candle: Candle, code: str) -> _OhlcRow:
     opened, high, low, closed = (
         candle_price(value, code) for value in (candle.open, candle.high, candle.low, candle.close)
     )
     return milliseconds(candle.closed), opened, high, low, closed
 
 
-def ohlc_range(query: Query) -> refusals.Json:
-    """Answer `/coins/{id}/ohlc/range` as to everybody who does not pay."""
-    del query
-    raise refusals.paid_only()
-
-
 def market_chart(query: Query) -> Chart:
     """Answer `/coins/{id}/market_chart`: prices, capitalisations and volumes up to now."""
     query.coin()
     query.currency()
-    days, interval = query.days(), query.parameters.get("interval", "")
-    if interval not in ("", "daily"):
-        raise refusals.paid_only()
-    spacing = DAY if interval == "daily" or days > 90 else HOUR if days > 1 else _FIVE_MINUTES  # noqa: PLR2004
+    days, interval = query.days(), query.interval(*_SPACINGS, free=("daily",))
+    spacing = _SPACINGS.get(interval) or (DAY if days > 90 else HOUR if days > 1 else _FIVE_MINUTES)  # noqa: PLR2004
     return _chart(query, query.seconds - days * DAY, query.seconds, spacing)
 
 
@@ -62,8 +81,8 @@ def market_chart_range(query: Query) -> Chart:
     query.coin()
     query.currency()
     since, until = query.since_and_until()
-    recent = since >= query.seconds - DAY
-    spacing = DAY if until - since > 90 * DAY else _FIVE_MINUTES if recent else HOUR
+    interval, recent = query.interval(*_SPACINGS, free=("daily",)), since >= query.seconds - DAY
+    spacing = _SPACINGS.get(interval) or (DAY if until - since > 90 * DAY else _FIVE_MINUTES if recent else HOUR)
     return _chart(query, since, until, spacing)
 
 

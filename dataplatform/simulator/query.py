@@ -16,15 +16,20 @@ from dataplatform.simulator.market import DAY, HOUR, Market, UnknownCoinError
 __all__ = ["Query"]
 
 _HISTORY_DAYS = 365
+_BEGINNING = 1_367_107_200.0  # 2013-04-28, before which nothing is known
 
 
 @frozen
 class Query:
-    """One request: the market, the Unix time of its latest refresh, and the parameters of path and query string."""
+    """One request: the market, the Unix time of its latest refresh, and the parameters of path and query string.
+
+    `paid` tells that it is made with the key of a paid plan.
+    """
 
     market: Market
     seconds: float
     parameters: Mapping[str, str]
+    paid: bool = False
 
     def flag(self, name: str, *, default: bool = False) -> bool:
         """Return a yes or no; anything but `true` is a no."""
@@ -71,9 +76,20 @@ class Query:
             days = math.nan
         if not days > 0:
             raise refusals.bad_request("invalid days")
-        if days > _HISTORY_DAYS:
+        if days > _HISTORY_DAYS and not self.paid:
             raise refusals.history_too_old(self.market.now())
-        return days
+        return min(days, (self.seconds - _BEGINNING) / DAY)
+
+    def interval(self, *choices: str, free: tuple[str, ...] = ()) -> str:
+        """Return the spacing asked for, none where that is left to CoinGecko; those not free are for paying ones."""
+        interval = self.parameters.get("interval", "")
+        if interval in ("", *free):
+            return interval
+        if not self.paid:
+            raise refusals.paid_only()
+        if interval not in choices:
+            raise refusals.bad_request("invalid interval")
+        return interval
 
     def since_and_until(self) -> tuple[float, float]:
         """Return the range of history asked for, in Unix seconds.
@@ -83,9 +99,9 @@ class Query:
         since, until = _unix_time(self.required("from")), _unix_time(self.required("to"))
         if not since <= until < math.inf:
             raise refusals.bad_request("invalid date range")
-        if since < self.seconds - _HISTORY_DAYS * DAY - HOUR:
+        if since < self.seconds - _HISTORY_DAYS * DAY - HOUR and not self.paid:
             raise refusals.history_too_old(self.market.now())
-        return since, until
+        return max(since, _BEGINNING), until
 
 
 def _unix_time(text: str) -> float:

@@ -39,6 +39,7 @@ class SimulatorSettings:
         wrapped: whether the MCP server of the code generation wraps its answers, as CoinGecko's hosted one does.
         early_tools: whether that of the static generation has the tools too that only its first releases had:
             `get_ping`, `get_coins_list`, `get_coins_ohlc`, `get_coins_market_chart` and `get_coins_tickers`.
+        paid: whether everybody is served as one with a paid plan; over REST, who sends `x-cg-pro-api-key` is anyway.
 
     """
 
@@ -49,6 +50,7 @@ class SimulatorSettings:
     now: Callable[[], datetime] = utc_now
     wrapped: bool = True
     early_tools: bool = True
+    paid: bool = False
 
 
 class _Server(uvicorn.Server):
@@ -139,7 +141,7 @@ class Simulator:
         port = int(listener.getsockname()[1])
         settings = self.settings
         form = McpForm(host=settings.host, wrapped=settings.wrapped, early=settings.early_tools)
-        app = create_app(self.market, self._faults, self.requests, form)
+        app = create_app(self.market, self._faults, self.requests, form, paid=settings.paid)
         config = uvicorn.Config(
             app,
             http="h11",

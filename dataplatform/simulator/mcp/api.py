@@ -54,11 +54,15 @@ class ApiAnswer:
 
 @frozen
 class Api:
-    """Answers operations from the market; `record` is told of each request's path, query and status."""
+    """Answers operations from the market; `record` is told of each request's path, query and status.
+
+    `paid` tells that they are made with the key of a paid plan.
+    """
 
     market: Market
     faults: Faults
     record: Callable[[str, str, int], None]
+    paid: bool = False
 
     async def ask(self, operation: Operation, arguments: Mapping[str, Any]) -> ApiAnswer:
         """Answer as the REST API would."""
@@ -81,7 +85,7 @@ class Api:
         if answering is not None and answering.kind == "html":
             return ApiAnswer(answering.status or _OK, PAGE, is_page=True)
         try:
-            document = ENDPOINTS[operation.path](Query(self.market, self.market.refreshed(), parameters))
+            document = ENDPOINTS[operation.path](Query(self.market, self.market.refreshed(), parameters, self.paid))
         except RefusedError as refusal:
             return _refused(refusal)
         return _spoilt(document, answering)

@@ -21,6 +21,7 @@ __all__ = [
     "MARKET_CHART",
     "MARKET_CHART_RANGE",
     "OHLC",
+    "OHLC_RANGE",
     "SIMPLE_PRICE",
     "TICKERS",
     "Ask",
@@ -76,6 +77,7 @@ COINS_LIST = Endpoint("/coins/list", "get_coins_list", "coins.list.get")
 COINS_MARKETS = Endpoint("/coins/markets", "get_coins_markets", "coins.markets.get")
 COIN = Endpoint("/coins/{id}", "get_id_coins", "coins.getID")
 OHLC = Endpoint("/coins/{id}/ohlc", "get_coins_ohlc", "coins.ohlc.get")
+OHLC_RANGE = Endpoint("/coins/{id}/ohlc/range", "get_range_coins_ohlc", "coins.ohlc.getRange")
 MARKET_CHART = Endpoint("/coins/{id}/market_chart", "get_coins_market_chart", "coins.marketChart.get")
 MARKET_CHART_RANGE = Endpoint(
     "/coins/{id}/market_chart/range", "get_range_coins_market_chart", "coins.marketChart.getRange"

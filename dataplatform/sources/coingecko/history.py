@@ -1,8 +1,4 @@
-"""CoinGecko's past: candles from `/ohlc`, price histories from `/market_chart`, and what of it there is.
-
-Its candles carry the time of their close and no volume; which length they have follows from the days asked for. Sources
-without a paid plan reach back 365 days.
-"""
+"""CoinGecko's past: candles from `/ohlc`, which carry the time of their close and no volume, and price histories."""
 
 from __future__ import annotations
 
@@ -12,20 +8,17 @@ from datetime import datetime, timedelta
 import msgspec
 from attrs import evolve
 
-from dataplatform.dsl.queries import DateRangeOHLCVQuery
 from dataplatform.dsl.rows import ParsedRows, joined, read_rows
 from dataplatform.dsl.timeframes import length
 from dataplatform.dsl.types import CryptoOHLCVData, CryptoPriceData
 from dataplatform.dsl.validators import market_time
-from dataplatform.errors import Permanent, PlatformError
+from dataplatform.errors import Permanent
 from dataplatform.result import Success
 from dataplatform.sources.coingecko.answers import ATTRIBUTION, Answer, decode
-from dataplatform.sources.coingecko.endpoints import MARKET_CHART, MARKET_CHART_RANGE, OHLC, Ask
+from dataplatform.sources.coingecko.endpoints import MARKET_CHART, MARKET_CHART_RANGE, Ask
 from dataplatform.sources.coingecko.transforms import Coin
 
-__all__ = ["candles", "chart", "latest_candles", "ohlc", "ohlc_in_range", "prices"]
-
-DAYS = {"30m": (1,), "4h": (7, 14, 30), "4d": (90, 180, 365)}  # the days `/ohlc` takes, by the candles it then gives
+__all__ = ["candles", "chart", "latest_candles", "prices"]
 
 MARGIN = timedelta(minutes=2)  # a range just short of the days is as dense and as free as they are on any clock
 
@@ -55,29 +48,6 @@ class Chart(msgspec.Struct, frozen=True):
     total_volumes: list[msgspec.Raw]
 
 
-def ohlc(coin_ids: Sequence[str], timeframe: str) -> list[Ask] | PlatformError:
-    """Ask for the latest candles of the timeframe, a request per coin."""
-    if timeframe not in DAYS:
-        return _no_candles(timeframe)
-    return [_ohlc(coin_id, DAYS[timeframe][0]) for coin_id in coin_ids]
-
-
-def ohlc_in_range(query: DateRangeOHLCVQuery, now: datetime) -> list[Ask] | PlatformError:
-    """Ask for the candles of a range with the fewest days that reach back to its start."""
-    if query.interval not in DAYS:
-        return _no_candles(query.interval)
-    back = now - query.date_start
-    enough = [days for days in DAYS[query.interval] if back <= timedelta(days=days)]
-    if not enough:
-        reach = DAYS[query.interval][-1]
-        return Permanent(
-            "unsupported",
-            f"CoinGecko has candles of {query.interval} for the last {reach} days only",
-            remedy="ask for a later date_start or longer candles, or ask a TimescaleDB source",
-        )
-    return [_ohlc(query.ticker, enough[0])]
-
-
 def chart(coin_id: str, days: int, now: datetime) -> Ask:
     """Ask for the prices, market caps and volumes of a coin over the last days.
 
@@ -90,13 +60,13 @@ def chart(coin_id: str, days: int, now: datetime) -> Ask:
     return Ask(MARKET_CHART, {**common, "days": str(days)}, coin_id, instead=(in_range,))
 
 
-def candles(answer: Answer, coin_id: str, timeframe: str) -> Success[list[CryptoOHLCVData]]:
-    """Turn an answer of `/ohlc` into candles in order, one for each open: of several the last that was sent.
+def candles(answers: Sequence[Answer], coin_id: str, timeframe: str) -> Success[list[CryptoOHLCVData]]:
+    """Turn answers of `/ohlc` or `/ohlc/range` into candles in order, one for each open: the last that was sent.
 
     `timestamp` is the open, CoinGecko's close less the timeframe.
     """
-    rows = _candle_rows(answer, coin_id, timeframe)
-    return rows.success(rows.found)
+    rows = joined(_candle_rows(answer, coin_id, timeframe) for answer in answers)
+    return rows.success(_in_order(rows.found))
 
 
 def latest_candles(
@@ -134,8 +104,12 @@ def _candle_rows(answer: Answer, coin_id: str, timeframe: str) -> ParsedRows[Cry
         )
 
     rows = read_rows(decode(answer, list[msgspec.Raw]), f"/coins/{coin_id}/ohlc", CandleRow, candle)
-    last_sent = {one.timestamp: one for one in rows.found}
-    return evolve(rows, found=[last_sent[moment] for moment in sorted(last_sent)])
+    return evolve(rows, found=_in_order(rows.found))
+
+
+def _in_order(candles: Sequence[CryptoOHLCVData]) -> list[CryptoOHLCVData]:
+    last_sent = {one.timestamp: one for one in candles}
+    return [last_sent[moment] for moment in sorted(last_sent)]
 
 
 def prices(answer: Answer, coin: Coin, days: int) -> Success[list[CryptoPriceData]]:
@@ -185,15 +159,3 @@ def _line(points: Sequence[msgspec.Raw], coin: Coin, name: str) -> ParsedRows[tu
 
 def _chart_of(coin: Coin) -> str:
     return f"/coins/{coin.coin_id}/market_chart"
-
-
-def _ohlc(coin_id: str, days: int) -> Ask:
-    return Ask(OHLC, {"vs_currency": "usd", "days": str(days), "precision": "full"}, coin_id)
-
-
-def _no_candles(timeframe: str) -> Permanent:
-    return Permanent(
-        "unsupported",
-        f"CoinGecko has no candles of {timeframe}; there are {', '.join(DAYS)}",
-        remedy="ask a TimescaleDB source for other timeframes",
-    )

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
+from dataplatform.base.http import HttpSettings
+from dataplatform.base.mcp import McpSettings
 from dataplatform.base.net.refusals import Meaning
 
-__all__ = ["MEANINGS"]
+__all__ = ["MEANINGS", "PRICING", "is_paid"]
 
 PRICING = "https://www.coingecko.com/en/api/pricing"
+PRO_HOSTS = {"pro-api.coingecko.com", "mcp.pro-api.coingecko.com"}
+PRO_HEADER, PRO_VARIABLE = "x-cg-pro-api-key", "COINGECKO_PRO_API_KEY"
 PRO, PUBLIC = "https://pro-api.coingecko.com/api/v3", "https://api.coingecko.com/api/v3"
 
 MEANINGS = (
@@ -26,3 +32,23 @@ MEANINGS = (
     ),
 )
 """CoinGecko's own codes, which it sends with 400, 401 or 403 (https://docs.coingecko.com/reference/common-errors)."""
+
+
+def is_paid(settings: HttpSettings | McpSettings | None) -> bool:
+    """Tell whether a client asks with the key of a paid plan: by its header, its variable, or whom it asks.
+
+    >>> is_paid(HttpSettings(base_url="https://pro-api.coingecko.com/api/v3", api_key="CG-1"))
+    True
+    >>> is_paid(McpSettings(url="https://mcp.api.coingecko.com/mcp"))
+    False
+    """
+    match settings:
+        case HttpSettings():
+            sent = {*settings.headers, *([settings.api_key_header] if settings.api_key else [])}
+            url = settings.base_url
+        case McpSettings():
+            sent, url = {*settings.headers}, settings.url or ""
+        case None:
+            return False
+    by_variable = isinstance(settings, McpSettings) and bool(settings.env.get(PRO_VARIABLE))
+    return by_variable or PRO_HEADER in {name.lower() for name in sent} or urlsplit(url).hostname in PRO_HOSTS

@@ -18,7 +18,7 @@ from dataplatform.dsl.reader import BaseReader, unknown_coin
 from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoOHLCVData, CryptoPriceData, Level1Data
 from dataplatform.errors import PlatformError
 from dataplatform.result import Failure, Result, Success
-from dataplatform.sources.coingecko import endpoints, history, tickers, transforms
+from dataplatform.sources.coingecko import candles, endpoints, history, tickers, transforms
 from dataplatform.sources.coingecko.answers import Answer
 from dataplatform.sources.coingecko.endpoints import Ask
 from dataplatform.sources.coingecko.options import CoinGeckoOptions
@@ -129,7 +129,7 @@ class CoinGeckoSource(BaseReader):
         return Success(self._plan(endpoints.global_data(), lambda answers: transforms.analytics(answers[0])))
 
     def _latest_ohlcv(self, coin_ids: Sequence[str], timeframe: str) -> Result[Plan[list[CryptoOHLCVData]]]:
-        asked = history.ohlc(coin_ids, timeframe)
+        asked = candles.latest_candles(coin_ids, timeframe, self.clock.now(), paid=self._transport.paid)
         if isinstance(asked, PlatformError):
             return Failure(asked)
 
@@ -150,10 +150,10 @@ class CoinGeckoSource(BaseReader):
         return Success(self._plan_of_known(asked, transform, "not_found"))
 
     def _ohlcv_by_date_range(self, query: DateRangeOHLCVQuery) -> Result[Plan[list[CryptoOHLCVData]]]:
-        asked = history.ohlc_in_range(query, self.clock.now())
+        asked = candles.candles_in_range(query, self.clock.now(), paid=self._transport.paid)
         if isinstance(asked, PlatformError):
             return Failure(asked)
-        return Success(self._plan(asked, lambda answers: history.candles(answers[0], query.ticker, query.interval)))
+        return Success(self._plan(asked, lambda answers: history.candles(answers, query.ticker, query.interval)))
 
     def _level1(self, query: Level1Query) -> Result[Plan[Level1Data]]:
         return Success(

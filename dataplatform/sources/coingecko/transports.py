@@ -20,7 +20,7 @@ from dataplatform.base.mcp.texts import of_answer, server_of
 from dataplatform.errors import Permanent
 from dataplatform.sources.coingecko.answers import Answer, source_named
 from dataplatform.sources.coingecko.endpoints import Ask
-from dataplatform.sources.coingecko.plans import MEANINGS
+from dataplatform.sources.coingecko.plans import MEANINGS, is_paid
 
 __all__ = ["TRANSPORTS", "Mcp", "Rest", "Transport"]
 
@@ -35,6 +35,10 @@ class Transport(Protocol):
     @property
     def timeout(self) -> float:
         """Seconds after which the client has answered a request."""
+
+    @property
+    def paid(self) -> bool:
+        """Whether the client asks with the key of a paid plan."""
 
     def put(self, ask: Ask) -> Request[Any]:
         """Return the request that puts the question."""
@@ -53,6 +57,10 @@ class Rest:
     def timeout(self) -> float:
         return 10.0 if self.settings is None else 2 * self.settings.timeout  # the client may have one in hand
 
+    @property
+    def paid(self) -> bool:
+        return is_paid(self.settings)
+
     def put(self, ask: Ask) -> Get:
         return Get(ask.path, tuple((name, _text(value)) for name, value in ask.parameters.items()), MEANINGS)
 
@@ -70,6 +78,10 @@ class Mcp:
     @property
     def timeout(self) -> float:
         return self.settings.longest
+
+    @property
+    def paid(self) -> bool:
+        return is_paid(self.settings)
 
     def put(self, ask: Ask) -> CallAnyOf:
         tools = [_tool_call(one) for one in (ask, *ask.instead)]

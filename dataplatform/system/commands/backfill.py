@@ -15,7 +15,7 @@ from attrs import evolve
 from dataplatform.dsl import checks
 from dataplatform.errors import Permanent, PlatformError
 from dataplatform.sources.coingecko import CoinGeckoSource
-from dataplatform.sources.coingecko.history import DAYS
+from dataplatform.sources.coingecko.candles import DAYS
 from dataplatform.system.commands.bench import STORED, at_work, only, stored_source
 from dataplatform.system.commands.filling import Account, Backfill
 from dataplatform.system.commands.frame import LEFT_OVER, SETTINGS, Moment, common_options, framed

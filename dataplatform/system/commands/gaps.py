@@ -9,7 +9,7 @@ from attrs import evolve, frozen
 
 from dataplatform.dsl.queries import Gap
 from dataplatform.dsl.timeframes import floor, length
-from dataplatform.sources.coingecko.history import DAYS
+from dataplatform.sources.coingecko.candles import DAYS
 
 __all__ = ["MOST_CANDLES", "Span", "Split", "candle_spans", "gaps_among", "price_spans", "split"]
 

@@ -152,7 +152,7 @@ def ohlc(*candles: object) -> Answer:
 
 def test_there_is_one_candle_for_each_open_the_last_that_was_sent_in_order() -> None:
     found = history.candles(
-        ohlc([NOON + HOUR, 1, 4, 1, 2], [NOON, 1, 2, 1, 1], [NOON + HOUR, 1, 9, 1, 3]), "bitcoin", "30m"
+        [ohlc([NOON + HOUR, 1, 4, 1, 2], [NOON, 1, 2, 1, 1], [NOON + HOUR, 1, 9, 1, 3])], "bitcoin", "30m"
     )
     opened = datetime(2026, 5, 25, 11, 30, tzinfo=UTC)
     assert [(one.timestamp, one.high, one.close) for one in found.data] == [
@@ -186,7 +186,7 @@ ODD_CANDLES: list[Any] = [
 @pytest.mark.parametrize("odd", ODD_CANDLES, ids=str)
 def test_an_odd_candle_costs_no_other_and_is_noted_with_its_place(odd: object) -> None:
     for found in (
-        history.candles(ohlc([NOON, 1, 2, 1, 1], odd, [NOON + HOUR, 1, 4, 1, 2]), "bitcoin", "30m"),
+        history.candles([ohlc([NOON, 1, 2, 1, 1], odd, [NOON + HOUR, 1, 4, 1, 2])], "bitcoin", "30m"),
         history.latest_candles([ohlc([NOON + HOUR, 1, 4, 1, 2], odd)], ["bitcoin"], "30m"),
     ):
         assert found.data[-1].close == 2
@@ -196,13 +196,13 @@ def test_an_odd_candle_costs_no_other_and_is_noted_with_its_place(odd: object) -
 
 
 def test_a_candle_may_have_more_columns_than_it_needs() -> None:
-    (found,) = history.candles(ohlc([NOON, 1, 2, 1, 1, 123.4, "x"]), "bitcoin", "30m").data
+    (found,) = history.candles([ohlc([NOON, 1, 2, 1, 1, 123.4, "x"])], "bitcoin", "30m").data
     assert (found.open, found.high, found.low, found.close, found.volume) == (1, 2, 1, 1, None)
 
 
 @pytest.mark.parametrize("odd", ODD_CANDLES, ids=str)
 def test_when_every_candle_is_odd_the_shape_has_changed(odd: object) -> None:
-    error = refusal(history.candles, ohlc(odd), "bitcoin", "30m")
+    error = refusal(history.candles, [ohlc(odd)], "bitcoin", "30m")
     assert (type(error), error.code) == (Permanent, "changed_shape")
     assert refusal(history.latest_candles, [ohlc(odd)], ["bitcoin"], "30m") == error
 
@@ -224,4 +224,4 @@ def test_no_candles_are_no_unknown_coin() -> None:
 
 @pytest.mark.parametrize("body", [None, {}, "text", 7, {"error": "coin not found"}])
 def test_candles_that_are_no_list_are_refused(body: object) -> None:
-    assert refusal(history.candles, answer(body, OHLC), "bitcoin", "30m").code == "changed_shape"
+    assert refusal(history.candles, [answer(body, OHLC)], "bitcoin", "30m").code == "changed_shape"
