@@ -116,8 +116,8 @@ class BaseReader(FlowSource):
         """Answer the latest price of one coin.
 
         `vs_currency` (`usd`, `btc` or `eth`) asks for the price in that currency besides the one in US dollars; it is
-        None where the source does not know it. Fails with `not_found` for a coin the source does not know,
-        `bad_argument`, or what the technology's plan fails with.
+        None where the source does not know it. Fails with `not_found` for a coin the source does not know, `no_price`
+        for one that has no price now, `bad_argument`, or what the technology's plan fails with.
         """
         options = CurrentPricesOptions(vs_currencies=("usd", vs_currency))
         error = checks.coin_id(coin_id) or checks.currencies(options)

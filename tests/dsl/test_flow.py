@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import pytest
+from attrs import evolve
 
 from dataplatform.base.agent import State
 from dataplatform.dsl.feeds import Crop
 from dataplatform.dsl.flow import Batch, Deliver, Position
 from dataplatform.dsl.flow.source import CommitDue, FeedDue, Pause, Resume
 from dataplatform.dsl.kinds import PRICES
+from dataplatform.dsl.plan import Plan
 from dataplatform.errors import Permanent, Transient
-from dataplatform.result import Failure, Success
-from tests.dsl.doubles import Commit, FeedSpec, Read
-from tests.dsl.flows import SOURCE, Flow, drain, drained
+from dataplatform.result import Failure, Result, Success, get_data
+from tests.dsl.doubles import BareSource, Bomb, Commit, Double, FeedSpec, Read
+from tests.dsl.flows import INPUT, SOURCE, Flow, drain, drained
 from tests.dsl.records import letter, prices
 from tests.dsl.scripts import Log, Poll, Stall, failing
 from tests.support.agents import DEADLINE
@@ -388,3 +390,21 @@ def test_the_place_of_a_crop_without_records_is_committed_in_its_turn(flow: Flow
     flow.start(source, "table")
     flow.until(lambda: source.committed == 7)
     assert flow.account("table").read == 0
+
+
+def test_what_a_reading_has_to_note_is_counted_and_costs_nothing(flow: Flow) -> None:
+    class Noting(BareSource):
+        def _plan(self, spec: FeedSpec) -> Result[Plan[list[Crop]]]:
+            plan = get_data(super()._plan(spec))
+            return Success(evolve(plan, transform=lambda answers: Success(answers[0], ("a row was left out",))))
+
+    source = poll("bitcoin")
+    flow.source = source
+    flow.run(
+        Double.child(INPUT, source.answer),
+        lambda outbox: Noting.child(SOURCE, INPUT, outbox, [FeedSpec(greedy=False)], Bomb(), stage=2),
+        "table",
+    )
+    flow.until(lambda: flow.account("table").written == 1)
+    assert flow.status(SOURCE).counters["notes"] == 1
+    assert flow.reason(SOURCE) is None

@@ -15,7 +15,7 @@ from attrs import frozen
 from dataplatform.dsl.queries import Level1Query
 from dataplatform.dsl.rows import ParsedRows, joined, read_rows
 from dataplatform.dsl.types import Level1Data
-from dataplatform.dsl.validators import market_time
+from dataplatform.dsl.validators import market_time, printable
 from dataplatform.errors import Permanent
 from dataplatform.result import Success
 from dataplatform.sources.coingecko.answers import ATTRIBUTION, Answer, decode
@@ -54,6 +54,14 @@ class Ticker(msgspec.Struct, frozen=True):
     last_traded_at: datetime | None = None
     is_anomaly: bool | None = None
     is_stale: bool | None = None
+
+    @property
+    def pair(self) -> str:
+        """What is traded for what; raises `ValueError` for symbols of which nothing can be shown."""
+        base, target = printable(self.base), printable(self.target)
+        if base is None or target is None:
+            raise ValueError(f"expected symbols as base and target, got {self.base!r:.40} and {self.target!r:.40}")
+        return f"{base}/{target}"
 
 
 class Tickers(msgspec.Struct, frozen=True):
@@ -130,7 +138,7 @@ def _quotes(answer: Answer, query: Level1Query) -> ParsedRows[Quote | None]:
 
 
 def _fits(ticker: Ticker, query: Level1Query) -> bool:
-    wanted = query.market is None or query.market.upper() == f"{ticker.base}/{ticker.target}".upper()
+    wanted = query.market is None or query.market.upper() == ticker.pair.upper()
     exchange = query.exchange in {None, ticker.market.identifier}
     return ticker.coin_id == query.ticker and wanted and exchange and not (ticker.is_anomaly or ticker.is_stale)
 
@@ -147,7 +155,7 @@ def _quote(ticker: Ticker, query: Level1Query, answer: Answer) -> Quote | None:
         spread=2 * half,
         spread_percent=ticker.bid_ask_spread_percentage,
         exchange=ticker.market.identifier,
-        market=f"{ticker.base}/{ticker.target}",
+        market=ticker.pair,
         estimated=True,
         source=answer.source,
         attribution=ATTRIBUTION[answer.source],

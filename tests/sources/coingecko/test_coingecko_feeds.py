@@ -55,6 +55,10 @@ def coins(flow: Flow) -> list[str]:
     return flow.store("table").coins
 
 
+def prices(flow: Flow) -> list[CryptoPriceData]:
+    return [row for row in flow.store("table").rows if isinstance(row, CryptoPriceData)]
+
+
 # What is sent
 
 
@@ -134,6 +138,35 @@ def test_a_bad_row_goes_to_the_dead_letters_and_the_others_go_on(flow: Flow, beg
     assert letter.origin == SOURCE
     assert letter.error.startswith("changed_shape: /coins/markets ('ethereum'): Expected `float | null`")
     assert flow.reason(SOURCE) is None
+
+
+@pytest.mark.parametrize("when", ["1970-01-01T00:00:00Z", "2007-12-31T23:59:59Z", "2026-01-03T00:00:00Z"])
+def test_a_price_of_a_time_that_cannot_be_is_a_dead_letter(flow: Flow, begin: Begin, when: str) -> None:
+    server = ScriptedServer(answer(200, [row("bitcoin"), row("ethereum", last_updated=when)]))
+    begin(url=server.url)
+    flow.until(lambda: flow.account("table").written == 1 and flow.account("table").dead_lettered == 1)
+    server.close()
+    assert coins(flow) == ["bitcoin"]
+    (letter,) = flow.store("table").letters
+    assert "last_updated: expected a time from 2008 to a day from now" in letter.error
+
+
+def test_a_coin_that_has_no_symbol_to_show_is_stored_by_its_id(flow: Flow, begin: Begin) -> None:
+    server = ScriptedServer(answer(200, [row("bitcoin"), row("tulip", symbol="\u202e")]))
+    begin(url=server.url)
+    flow.until(lambda: flow.account("table").written == 2)
+    server.close()
+    assert [(price.coin_id, price.symbol) for price in prices(flow)] == [("bitcoin", "bit"), ("tulip", "tulip")]
+    assert flow.store("table").letters == []
+
+
+def test_a_coin_that_the_feed_does_not_name_is_not_sent_and_counted(flow: Flow, begin: Begin) -> None:
+    server = ScriptedServer(answer(200, [row("bitcoin"), row("ethereum")]))
+    begin(FeedOptions(operation="get_current_prices", coins=["ethereum"]), url=server.url)
+    flow.until(lambda: flow.account("table").written == 1)
+    server.close()
+    assert coins(flow) == ["ethereum"]
+    assert flow.status(SOURCE).counters["not_asked_for"] == 1
 
 
 def test_a_coin_without_a_price_is_left_out_and_counted(flow: Flow, begin: Begin) -> None:

@@ -85,7 +85,14 @@ def test_a_flag_that_is_null_is_not_set(flag: str) -> None:
     assert market(TETHER, page(ticker(usd=9e9) | {flag: None}, ticker("USDT", "EUR", 1.0))) == "USDT/USD"
 
 
+def test_symbols_are_cleaned_of_what_cannot_be_shown() -> None:
+    pair = ticker("\u200bPEPE\n", "WETH\u202e", coin_id="pepe")
+    assert market(Level1Query("pepe", market="PEPE/WETH"), page(pair)) == "PEPE/WETH"
+
+
 ODD = [
+    ({"base": "\u200b"}, "base"),
+    ({"target": ""}, "target"),
     ({"base": None}, "base"),
     ({"target": 7}, "target"),
     ({"market": None}, "market"),
