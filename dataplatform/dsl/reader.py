@@ -8,7 +8,7 @@ from typing import Any, ClassVar, TypeAlias, TypeVar
 
 from dataplatform.base.agent import Answer, Context
 from dataplatform.dsl import checks
-from dataplatform.dsl.flow import Outbox
+from dataplatform.dsl.flow import Outbox, PolledRow
 from dataplatform.dsl.flow.source import FlowMessage, FlowSource
 from dataplatform.dsl.in_flight import InFlight
 from dataplatform.dsl.matching import asked_for, level1_asked_for
@@ -28,7 +28,7 @@ from dataplatform.dsl.parts import Connection, Part, SourceOptions
 from dataplatform.dsl.plan import Plan
 from dataplatform.dsl.queries import CurrentPricesOptions, DateRangeOHLCVQuery, Level1Query, OHLCVSeries
 from dataplatform.dsl.timeframes import length, series
-from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoOHLCVData, CryptoPriceData, Level1Data
+from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoOHLCVData, CryptoPriceData, Level1Data, Record
 from dataplatform.errors import Permanent, PlatformError
 from dataplatform.result import Failure, Result, Success
 
@@ -71,6 +71,14 @@ class BaseReader(FlowSource):
         """Return where the client has the records of each kind that a route brings, for a stream; else nothing."""
         del options
         return {}
+
+    @classmethod
+    def decode_row(cls, row: PolledRow) -> Record:
+        """Return the record in a row that was polled, as a dead letter has kept it.
+
+        Raises `PlatformError` where it is still none, and by default: then a source's rows cannot be decoded again.
+        """
+        raise Permanent("unsupported", f"{cls.technology} does not decode rows of {row.endpoint} again")
 
     # Hooks
 

@@ -26,6 +26,7 @@ __all__ = [
     "PluginClass",
     "Side",
     "plugins",
+    "source_class",
     "supported",
     "supporters",
     "unsupported",
@@ -150,6 +151,12 @@ def _refusal(text: str, able: Sequence[str]) -> Permanent:
     *most, last = able
     names = f"{', '.join(most)} and {last}" if most else last
     return Permanent("unsupported", f"{text}; {names} can", remedy="use one of those" if most else "use that one")
+
+
+def source_class(kind: str) -> type[BaseReader] | None:
+    """Return the class of a kind of source; None where none of that name is installed and can be loaded."""
+    cls = _loaded("sources").get(kind)
+    return cls if cls is not None and issubclass(cls, BaseReader) else None
 
 
 @cache

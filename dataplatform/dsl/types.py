@@ -132,7 +132,9 @@ class DeadLetter:
     """Input that could not be decoded, or a record that a target can never write: its bytes, origin, and the error.
 
     `id` is the same each time the same input fails for the same target, so that it is stored once. Input longer than
-    a message may be is cut, and `error` says so.
+    a message may be is cut, and `error` says so. `stream` is the topic, the endpoint that was polled, or for a record
+    its kind. Of polled input, `record_kind` says what it should have been, `source_kind` which kind of source can
+    decode it, and `source` who answered, as records are labelled.
     """
 
     id: str = field(validator=identifier)
@@ -144,6 +146,9 @@ class DeadLetter:
     target: str = field(default="", validator=text)
     error: str = field(validator=prose)
     raw: bytes = field(validator=content)
+    record_kind: str = field(default="", validator=text)
+    source_kind: str = field(default="", validator=text)
+    source: str = field(default="", validator=text)
 
 
 Record: TypeAlias = CryptoPriceData | CryptoOHLCVData | CryptoMarketAnalytics | Level1Data | DeadLetter

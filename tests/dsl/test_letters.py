@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataplatform.dsl.codec import codec
-from dataplatform.dsl.flow import letter_for_input, letter_for_record
-from dataplatform.dsl.kinds import DEAD_LETTERS, KINDS, Kind
+from dataplatform.dsl.flow import PolledRow, letter_for_input, letter_for_record, letter_for_row
+from dataplatform.dsl.kinds import DEAD_LETTERS, KINDS, PRICES, Kind
+from dataplatform.dsl.types import DeadLetter
 from dataplatform.errors import Permanent
 from tests.dsl.records import ANY, NOON, letter, price, record
 
@@ -28,6 +29,23 @@ def test_a_letter_of_input_keeps_its_bytes_origin_place_error_and_time() -> None
 def test_input_from_no_topic_has_no_place() -> None:
     kept = letter_for_input(b"{", MALFORMED, origin="coingecko", at=NOON)
     assert (kept.stream, kept.partition, kept.offset) == ("", None, None)
+
+
+def test_a_letter_of_a_polled_row_says_what_it_takes_to_decode_it_again() -> None:
+    row = PolledRow(raw=b"{", source_kind="spot", endpoint="/spot/btc", source="simulator", received_at=NOON)
+    kept = letter_for_row(row, MALFORMED, origin="prices-of-spot", kind=PRICES)
+    assert (kept.record_kind, kept.source_kind, kept.source) == ("prices", "spot", "simulator")
+    assert (kept.stream, kept.origin, kept.target, kept.offset) == ("/spot/btc", "prices-of-spot", "", None)
+    (read,), _ = codec(DEAD_LETTERS).decode_all(codec(DEAD_LETTERS).encode([kept]))
+    assert isinstance(read, DeadLetter)
+    assert PolledRow.of(read) == row
+
+
+def test_a_letter_of_an_older_version_is_read() -> None:
+    fields = json.loads(codec(DEAD_LETTERS).encode([letter()])[0])
+    old = {name: value for name, value in fields.items() if name not in {"recordKind", "sourceKind", "source"}}
+    assert len(old) == len(fields) - 3
+    assert codec(DEAD_LETTERS).decode(json.dumps(old).encode()) == letter()
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)

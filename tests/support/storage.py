@@ -57,6 +57,7 @@ def first_release(dsn: str) -> None:
     for spec in TABLES.values():
         for statement in spec.create:
             run(dsn, statement.replace(" REAL", " DOUBLE PRECISION").replace("KEY (id)", "KEY (id, time)"))
+    run(dsn, *[f"ALTER TABLE dead_letters DROP COLUMN {name}" for name in ("record_kind", "source_kind", "source")])
     run(dsn, PRICES, first=FIRST, step=STEP, rows=ROWS, coins=COINS)
 
 

@@ -2,7 +2,7 @@
 
 from dataplatform.dsl.flow.account import RouteAccount
 from dataplatform.dsl.flow.batch import Batch, Deliver, Granted, Position, Rejected, Rejection, Written
-from dataplatform.dsl.flow.letters import letter_for_input, letter_for_record
+from dataplatform.dsl.flow.letters import PolledRow, letter_for_input, letter_for_record, letter_for_row
 from dataplatform.dsl.flow.outbox import Outbox, Sending
 from dataplatform.dsl.flow.target import LeftOut
 
@@ -12,6 +12,7 @@ __all__ = [
     "Granted",
     "LeftOut",
     "Outbox",
+    "PolledRow",
     "Position",
     "Rejected",
     "Rejection",
@@ -20,4 +21,5 @@ __all__ = [
     "Written",
     "letter_for_input",
     "letter_for_record",
+    "letter_for_row",
 ]

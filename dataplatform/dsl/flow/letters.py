@@ -1,19 +1,50 @@
-"""Making dead letters: from input that cannot be decoded, and from records that a target refused."""
+"""Making dead letters: of input that cannot be decoded, of polled rows, and of records that a target refused."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from hashlib import blake2b
+from typing import Self
+
+from attrs import evolve, field, frozen
 
 from dataplatform.dsl.codec import codec
-from dataplatform.dsl.kinds import kind_of
+from dataplatform.dsl.kinds import Kind, kind_of
 from dataplatform.dsl.types import DeadLetter, Record
 from dataplatform.errors import PlatformError
 
-__all__ = ["letter_for_input", "letter_for_record"]
+__all__ = ["PolledRow", "letter_for_input", "letter_for_record", "letter_for_row"]
 
 LONGEST_RAW = 4 * 1024 * 1024
 LONGEST_ERROR = 2_000
+
+
+@frozen(kw_only=True)
+class PolledRow:
+    """A row of an answer: its bytes, the kind of source that polled which endpoint, who answered, and when."""
+
+    raw: bytes = field(repr=False)
+    source_kind: str
+    endpoint: str
+    source: str
+    received_at: datetime
+
+    @classmethod
+    def of(cls, letter: DeadLetter) -> Self:
+        """Return the row that `letter_for_row` has kept."""
+        return cls(
+            raw=letter.raw,
+            source_kind=letter.source_kind,
+            endpoint=letter.stream,
+            source=letter.source,
+            received_at=letter.time,
+        )
+
+
+def letter_for_row(row: PolledRow, error: PlatformError, *, origin: str, kind: Kind) -> DeadLetter:
+    """Return the dead letter of a polled row that is no record of the kind, with what it takes to decode it again."""
+    letter = letter_for_input(row.raw, error, origin=origin, at=row.received_at, stream=row.endpoint)
+    return evolve(letter, record_kind=kind.name, source_kind=row.source_kind, source=row.source)
 
 
 def letter_for_input(

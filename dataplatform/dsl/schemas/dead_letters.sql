@@ -8,6 +8,9 @@ CREATE TABLE IF NOT EXISTS dead_letters (
 	target TEXT NOT NULL, 
 	error TEXT NOT NULL, 
 	raw BYTEA NOT NULL, 
+	record_kind TEXT NOT NULL, 
+	source_kind TEXT NOT NULL, 
+	source TEXT NOT NULL, 
 	PRIMARY KEY (id)
 );
 

@@ -8,14 +8,22 @@ from typing import Any, ClassVar, TypeVar
 
 from dataplatform.base.agent import Context, Request
 from dataplatform.dsl.feeds import Crop, Feed
-from dataplatform.dsl.flow import Outbox, letter_for_input
+from dataplatform.dsl.flow import Outbox, PolledRow, letter_for_row
 from dataplatform.dsl.kinds import ANALYTICS, PRICES
 from dataplatform.dsl.parts import Connection, Part
 from dataplatform.dsl.plan import Plan
 from dataplatform.dsl.polling import FeedOptions, Seen
 from dataplatform.dsl.queries import CurrentPricesOptions, DateRangeOHLCVQuery, Level1Query
 from dataplatform.dsl.reader import BaseReader, unknown_coin
-from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoOHLCVData, CryptoPriceData, Level1Data
+from dataplatform.dsl.rows import OddRow
+from dataplatform.dsl.types import (
+    CryptoMarketAnalytics,
+    CryptoOHLCVData,
+    CryptoPriceData,
+    DeadLetter,
+    Level1Data,
+    Record,
+)
 from dataplatform.errors import PlatformError
 from dataplatform.result import Failure, Result, Success
 from dataplatform.sources.coingecko import candles, endpoints, history, tickers, transforms
@@ -27,6 +35,7 @@ from dataplatform.sources.coingecko.transports import TRANSPORTS, Rest, Transpor
 __all__ = ["CoinGeckoSource"]
 
 T = TypeVar("T")
+KIND = "coingecko"  # as topologies call this source
 
 
 class CoinGeckoSource(BaseReader):
@@ -54,6 +63,13 @@ class CoinGeckoSource(BaseReader):
         """Speak the language of the client."""
         client, transport = connection.agents[0], TRANSPORTS[connection.kind](connection.settings)
         return Part((cls.child(name, options, client, outbox, transport),), client)
+
+    @classmethod
+    def decode_row(cls, row: PolledRow) -> Record:
+        """Return the price in a row of `/coins/markets`, the one endpoint whose rows become dead letters."""
+        if row.endpoint != endpoints.COINS_MARKETS.path:
+            return super().decode_row(row)
+        return transforms.price_of(row)
 
     def _open(self) -> None:
         self._seen = Seen()
@@ -179,13 +195,23 @@ class CoinGeckoSource(BaseReader):
 
     def _prices_crop(self, answers: list[Answer], feed: FeedOptions) -> list[Crop]:
         """Take the prices that changed since they were last read, and dead letters of the rows that are none."""
-        found, now = transforms.markets(answers), self.clock.now()
+        found = transforms.markets(answers)
         found.rows.require_one()
-        letters = [letter_for_input(row.raw, row.error, origin=self.name, at=now) for row in found.rows.odd]
+        letters = [self._letter_for(row, answers[0].source) for row in found.rows.odd]
         asked = [price for price in found.prices if not feed.coins or price.coin_id in feed.coins]
         self.count("unpriced", len(found.unpriced))
         self.count("not_asked_for", len(found.prices) - len(asked))
         return [Crop(PRICES, self._seen.new(PRICES, asked[: feed.top]), letters=letters)]
+
+    def _letter_for(self, row: OddRow, source: str) -> DeadLetter:
+        polled = PolledRow(
+            raw=row.raw,
+            source_kind=KIND,
+            endpoint=endpoints.COINS_MARKETS.path,
+            source=source,
+            received_at=self.clock.now(),
+        )
+        return letter_for_row(polled, row.error, origin=self.name, kind=PRICES)
 
     def _analytics_crop(self, answers: list[Answer]) -> list[Crop]:
         return [Crop(ANALYTICS, self._seen.new(ANALYTICS, [transforms.analytics(answers[0])]))]

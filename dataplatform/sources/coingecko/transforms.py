@@ -12,14 +12,16 @@ from functools import partial
 import msgspec
 from attrs import evolve, frozen
 
+from dataplatform.dsl.flow import PolledRow
 from dataplatform.dsl.rows import ParsedRows, joined, read_rows
 from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoPriceData
 from dataplatform.dsl.validators import LONGEST_IDENTIFIER, market_time, printable, whole
 from dataplatform.errors import Permanent
 from dataplatform.result import Success
 from dataplatform.sources.coingecko.answers import ATTRIBUTION, Answer, decode
+from dataplatform.sources.coingecko.endpoints import COINS_MARKETS
 
-__all__ = ["Coin", "Markets", "analytics", "coin_ids", "markets", "with_other_currencies"]
+__all__ = ["Coin", "Markets", "analytics", "coin_ids", "markets", "price_of", "with_other_currencies"]
 
 NO_PRICE = "get_price_history has what there was; a coin without a price is not traded at present"
 SHOWN = 5  # coins without a price that a message names
@@ -135,6 +137,17 @@ def markets(answers: Sequence[Answer]) -> Markets:
         if coin.price is not None or coin.coin_id not in coins:
             coins[coin.coin_id] = coin
     return Markets(coins, rows)
+
+
+def price_of(row: PolledRow) -> CryptoPriceData:
+    """Return the price in one row of `/coins/markets`; raises `PlatformError` where it is none, or has none."""
+    if row.source not in ATTRIBUTION:
+        raise Permanent("unknown_source", f"who answered is not known: {row.source!r:.60}")
+    found = markets([Answer(b"[%b]" % row.raw, row.source, row.endpoint, row.received_at, COINS_MARKETS)])
+    found.rows.require_one()
+    if not found.prices:
+        raise Permanent("no_price", _no_price(found.unpriced), remedy=NO_PRICE)
+    return found.prices[0]
 
 
 def _coin(answer: Answer, row: MarketRow) -> Coin:

@@ -29,9 +29,9 @@ def addressee(letter: DeadLetter, topology: Topology, to: str | None = None) -> 
 
     Input that could not be decoded was never offered to a target: it belongs to all targets of its source.
     """
-    kind = kind_named(letter.stream) or kinds_of_topics(topology).get(letter.stream)
+    kind = kind_named(letter.record_kind or letter.stream) or kinds_of_topics(topology).get(letter.stream)
     if kind is None:
-        what = f"no topic called {letter.stream!r} is known" if letter.stream else "it came from no topic"
+        what = f"no topic called {letter.stream!r} is known" if letter.stream else "it was polled by an older version"
         return Failure(Permanent("unknown_kind", f"{what}, so what kind of record it should be is not either"))
     targets = (to,) if to else (letter.target,) if letter.target else topology.targets_of(letter.origin)
     strangers = [name for name in targets if name not in topology.targets]

@@ -7,16 +7,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import groupby
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from dataplatform.base.agent import Clock
-from dataplatform.dsl.codec import codec
 from dataplatform.dsl.operations import PublishBatch
 from dataplatform.dsl.proxy import WriterProxy
-from dataplatform.dsl.types import DeadLetter, Record
+from dataplatform.dsl.types import DeadLetter
 from dataplatform.errors import Permanent, PlatformError
 from dataplatform.result import Failure, Result, get_data
 from dataplatform.system.commands.addressing import Addressee
+from dataplatform.system.commands.decoding import Opened, decoded_again
 from dataplatform.system.commands.letters import LetterBox, Mark
 from dataplatform.system.commands.patience import Patience
 
@@ -34,14 +34,6 @@ class Replayed:
     written: int = 0
     kept: Counter[str] = field(factory=Counter)
     by_target: Counter[str] = field(factory=Counter)
-
-
-@frozen
-class Opened:
-    """A letter and the record that it turned out to hold."""
-
-    letter: DeadLetter
-    record: Record
 
 
 @define
@@ -85,12 +77,10 @@ class Replaying:
 
     def _open(self, to: Addressee, letters: list[DeadLetter]) -> list[Opened]:
         """Decode letters again; those that still cannot be stay."""
-        records, failures = codec(to.kind).decode_all([letter.raw for letter in letters])
-        for failure in failures:
-            self._keep(failure.error)
-        broken = {failure.index for failure in failures}
-        whole = [letter for index, letter in enumerate(letters) if index not in broken]
-        return [Opened(letter, record) for letter, record in zip(whole, records, strict=True)]
+        opened, errors = decoded_again(to.kind, letters)
+        for error in errors:
+            self._keep(error)
+        return opened
 
     def _publish(self, target: str, opened: list[Opened]) -> list[Opened]:
         """Write records, and return those that are durable."""

@@ -70,6 +70,9 @@ def as_line(letter: DeadLetter, *, whole: bool = False) -> dict[str, Any]:
         "offset": letter.offset,
         "target": letter.target,
         "error": letter.error,
+        "record_kind": letter.record_kind,
+        "source_kind": letter.source_kind,
+        "source": letter.source,
         "bytes": len(letter.raw),
     }
     return shown | ({"raw": letter.raw} if whole else {})
@@ -82,7 +85,7 @@ def as_json(value: Any) -> str:
 
 def as_page(letter: DeadLetter) -> str:
     """Return a letter for people: the first of its bytes as text if that is printable, else in hexadecimal."""
-    head = "\n".join(f"{name:<10}{value}" for name, value in as_line(letter).items() if value not in (None, ""))
+    head = "\n".join(f"{name:<12}{value}" for name, value in as_line(letter).items() if value not in (None, ""))
     body, shown = _text(letter.raw)
     rest = len(letter.raw) - shown
     return f"{head}\n\n{body}" + (f"\n… {rest} more bytes; --raw writes them all" if rest else "")

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from dataplatform.base.http import HttpClient, HttpSettings
+from dataplatform.dsl.flow import PolledRow
 from dataplatform.dsl.flow.source import FeedDue
 from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoPriceData
 from dataplatform.errors import Permanent, PlatformError
@@ -16,6 +18,7 @@ from dataplatform.simulator import Fault, Simulator
 from dataplatform.sources.coingecko import CoinGeckoOptions, CoinGeckoSource, FeedOptions
 from tests.base.http.scripted_server import ScriptedServer, answer
 from tests.dsl.flows import INPUT, SOURCE, Flow
+from tests.dsl.records import NOON
 from tests.sources.coingecko.answers import row
 from tests.sources.coingecko.conftest import Moment
 from tests.sources.coingecko.test_coingecko_operations import FAULTS
@@ -135,7 +138,8 @@ def test_a_bad_row_goes_to_the_dead_letters_and_the_others_go_on(flow: Flow, beg
     assert coins(flow) == ["bitcoin", "solana"]
     (letter,) = flow.store("table").letters
     assert json.loads(letter.raw) == bad
-    assert letter.origin == SOURCE
+    assert (letter.origin, letter.stream, letter.record_kind) == (SOURCE, "/coins/markets", "prices")
+    assert (letter.source_kind, letter.source) == ("coingecko", "coingecko")
     assert letter.error.startswith("changed_shape: /coins/markets ('ethereum'): Expected `float | null`")
     assert flow.reason(SOURCE) is None
 
@@ -167,6 +171,42 @@ def test_a_coin_that_the_feed_does_not_name_is_not_sent_and_counted(flow: Flow, 
     server.close()
     assert coins(flow) == ["ethereum"]
     assert flow.status(SOURCE).counters["not_asked_for"] == 1
+
+
+def test_the_letter_of_a_row_is_enough_to_decode_it_as_the_feed_would_have(flow: Flow, begin: Begin) -> None:
+    server = ScriptedServer(answer(200, [row("bitcoin"), row("ethereum", current_price="much")]))
+    begin(url=server.url)
+    flow.until(lambda: flow.account("table").written == flow.account("table").dead_lettered == 1)
+    server.close()
+    (letter,) = flow.store("table").letters
+    (fed,) = [one for one in flow.store("table").rows if isinstance(one, CryptoPriceData)]
+
+    with pytest.raises(Permanent, match=r"Expected `float \| null`"):
+        CoinGeckoSource.decode_row(PolledRow.of(letter))
+    mended = evolve(PolledRow.of(letter), raw=json.dumps(row("bitcoin")).encode())
+    assert CoinGeckoSource.decode_row(mended) == fed
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"endpoint": "/global"}, "unsupported"),
+        ({"source": "somebody"}, "unknown_source"),
+        ({"raw": json.dumps(row("bitcoin", current_price=None)).encode()}, "no_price"),
+        ({"raw": b'{"id": "cut of'}, "not_json"),
+    ],
+)
+def test_what_of_a_row_cannot_be_a_price_is_an_error(changes: dict[str, Any], code: str) -> None:
+    whole = PolledRow(
+        raw=json.dumps(row("bitcoin")).encode(),
+        source_kind="coingecko",
+        endpoint="/coins/markets",
+        source="coingecko",
+        received_at=NOON,
+    )
+    with pytest.raises(PlatformError) as caught:
+        CoinGeckoSource.decode_row(evolve(whole, **changes))
+    assert caught.value.code == code
 
 
 def test_a_coin_without_a_price_is_left_out_and_counted(flow: Flow, begin: Begin) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,13 +12,15 @@ import pytest
 from click.testing import CliRunner, Result
 
 from dataplatform.base.embedded import postgres_dsn
-from dataplatform.dsl.flow import letter_for_record
+from dataplatform.dsl.flow import PolledRow, letter_for_record, letter_for_row
+from dataplatform.dsl.kinds import PRICES
 from dataplatform.dsl.types import DeadLetter
 from dataplatform.errors import Permanent
 from dataplatform.result import get_data
 from dataplatform.system.__main__ import main
 from dataplatform.system.platform import Platform
 from tests.dsl.records import NOON, price
+from tests.sources.coingecko import answers
 from tests.support.agents import no_thread_left_behind
 from tests.support.storage import run
 from tests.support.waiting import DEADLINE
@@ -116,6 +119,57 @@ def test_another_target_may_get_them(
     assert (stays.exit_code, "no target is called 'an-older-one'; name a target with --to" in stays.stderr) == (1, True)
     assert goes.exit_code == 0, goes.output
     assert rows("SELECT count(*) FROM crypto_prices WHERE coin_id = 'moved'") == [(1,)]
+
+
+def polled(
+    coin_id: str, *, price: object = 1.5, source_kind: str = "coingecko", endpoint: str = "/coins/markets"
+) -> DeadLetter:
+    """Return the letter of a row that an earlier version of the source could not read."""
+    row = PolledRow(
+        raw=json.dumps(answers.row(coin_id, current_price=price)).encode(),
+        source_kind=source_kind,
+        endpoint=endpoint,
+        source="simulator",
+        received_at=NOON,
+    )
+    return letter_for_row(row, Permanent("changed_shape", "not as promised"), origin="coingecko", kind=PRICES)
+
+
+def test_polled_rows_are_decoded_by_the_present_code_of_their_source_and_written_to_the_target_that_lacks_them(
+    running: Platform, command: Command, topology: Path, rows: Rows
+) -> None:
+    letters = [
+        polled("polled-1"),
+        polled("polled-2"),
+        polled("polled-3", price="much"),
+        polled("polled-4", source_kind="gone"),
+        polled("polled-5", source_kind="timescale"),
+        polled("polled-6", endpoint="/coins/elsewhere"),
+    ]
+    get_data(running["database"].publish_batch(letters).get(timeout=PATIENCE))
+
+    first = command("dead-letters", "replay", topology, "--origin", "coingecko")
+    again = command("dead-letters", "replay", topology, "--origin", "coingecko")
+
+    assert (first.exit_code, first.stdout) == (1, "replayed 2 (2 in database)\n"), first.output
+    assert rows("SELECT coin_id, usd_price, source FROM crypto_prices WHERE coin_id LIKE 'polled-%%' ORDER BY 1") == [
+        ("polled-1", 1.5, "simulator"),
+        ("polled-2", 1.5, "simulator"),
+    ]
+    kept, *reasons = sorted(first.stderr.splitlines(), key=lambda line: line.startswith(" "))
+    assert kept == "kept 4"
+    assert len(reasons) == 4
+    for reason in (
+        "changed_shape: /coins/markets ('polled-3'): Expected `float | null`, got `str`",
+        "unknown_source: no source of the kind 'gone' can be used",
+        "unsupported: TimescaleDB does not decode rows of /coins/markets again",
+        "unsupported: CoinGecko does not decode rows of /coins/elsewhere again",
+    ):
+        assert sum(reason in line for line in reasons) == 1, first.stderr
+    assert (again.exit_code, again.stdout) == (1, "replayed 0\n")
+    shown = command("dead-letters", "show", letters[2].id, topology).stdout
+    assert "record_kind prices" in shown
+    assert "source_kind coingecko" in shown
 
 
 def test_what_the_database_still_refuses_stays_until_that_is_mended(
