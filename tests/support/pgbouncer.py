@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -13,11 +14,11 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-import psycopg2
 import pytest
 from attrs import frozen
 
 from tests.base.database.cluster import Cluster, free_port
+from tests.support.secure_kafka import Certificate
 
 __all__ = ["PgBouncer", "pgbouncer"]
 
@@ -40,6 +41,12 @@ server_round_robin = 1
 ignore_startup_parameters =
 """
 
+TLS = """
+client_tls_sslmode = require
+client_tls_cert_file = {certificate}
+client_tls_key_file = {key}
+"""
+
 
 @frozen
 class PgBouncer:
@@ -53,8 +60,8 @@ class PgBouncer:
 
 
 @contextmanager
-def pgbouncer(cluster: Cluster) -> Iterator[PgBouncer]:
-    """Run a PgBouncer; skips the test with the reason where there is none."""
+def pgbouncer(cluster: Cluster, certificate: Certificate | None = None) -> Iterator[PgBouncer]:
+    """Run a PgBouncer, which with a certificate asks for TLS; skips the test with the reason where there is none."""
     root, reason = _fetched()
     if root is None:
         pytest.skip(reason)
@@ -63,6 +70,9 @@ def pgbouncer(cluster: Cluster) -> Iterator[PgBouncer]:
         config = Path(folder, "pgbouncer.ini")
         config.write_text(CONFIG.format(folder=cluster.folder, port=cluster.port, listen=listen))
         Path(folder).chmod(0o755)
+        if certificate is not None:
+            with config.open("a") as more:
+                more.write(TLS.format(certificate=_own(certificate.file, folder), key=_own(certificate.key, folder)))
         if root == CACHE:
             root = shutil.copytree(CACHE, Path(folder, "root"), symlinks=True)  # root's files are not for its user
         libraries = ":".join(str(path.parent) for path in root.rglob("lib*.so*")) if root != Path("/") else ""
@@ -79,12 +89,19 @@ def pgbouncer(cluster: Cluster) -> Iterator[PgBouncer]:
             process.wait()
 
 
+def _own(file: Path, folder: str) -> Path:
+    """Copy a file to where the proxy may read it."""
+    copy = Path(shutil.copy(file, folder))
+    copy.chmod(0o644)
+    return copy
+
+
 def _wait(proxy: PgBouncer, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + STARTING
     while True:
         try:
-            psycopg2.connect(proxy.dsn).close()
-        except psycopg2.OperationalError:
+            socket.create_connection(("127.0.0.1", proxy.port), STARTING).close()
+        except ConnectionRefusedError:
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
         else:

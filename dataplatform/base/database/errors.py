@@ -52,6 +52,7 @@ AT_CONNECT = {  # libpq tells no SQLSTATE of a refused connection, only what the
     re.compile(r'pg_hba\.conf|role ".*" (does not exist|is not permitted)|no such user'): SET_UP["28000"],
     re.compile(r'FATAL: +database ".*" does not exist|no such database'): SET_UP["3D000"],
     re.compile(r"permission denied for database"): SET_UP["42501"],
+    re.compile(r"unsupported startup parameter"): "leave options out of the DSN: the proxy refuses what is set there",
     TLS_REFUSED: "check sslmode and the certificates in the DSN",
 }
 ATTEMPT = re.compile(r"(?=connection to server (?:at|on) )")

@@ -15,11 +15,12 @@ from dataplatform.base.database.connecting import connect, is_pooled
 from dataplatform.base.database.migrations import migrate
 from dataplatform.base.position import Position
 from dataplatform.dsl.storage import STORAGE
-from dataplatform.errors import Transient
+from dataplatform.errors import Permanent, Transient
 from dataplatform.result import Success
 from tests.base.database.clients import Client, Clients, Reading, readings, rows
 from tests.base.database.cluster import Cluster
 from tests.support.pgbouncer import PgBouncer, pgbouncer
+from tests.support.waiting import SHORT
 
 SETTINGS = """
     SELECT current_setting('statement_timeout'), current_setting('lock_timeout'), current_setting('timezone'),
@@ -50,7 +51,9 @@ def test_the_proxy_gives_each_transaction_another_session_and_refuses_options(
     sessions = {pooled.query("SELECT pg_backend_pid()")[0] for _ in range(8)}
     assert len(sessions) > 1
     refused = clients.start(f"{proxy.dsn}?options=-c%20work_mem%3D5MB").fail(Query("SELECT 1"))
+    assert isinstance(refused, Permanent)
     assert "unsupported startup parameter" in refused.message
+    assert refused.remedy == "leave options out of the DSN: the proxy refuses what is set there"
 
 
 def test_a_connection_knows_whether_its_session_is_its_own(server: Cluster, proxy: PgBouncer) -> None:
@@ -61,16 +64,17 @@ def test_a_connection_knows_whether_its_session_is_its_own(server: Cluster, prox
 
 
 def test_every_transaction_has_our_settings_and_leaves_none_to_others(
-    pooled: Client, clients: Clients, server: Cluster
+    proxy: PgBouncer, clients: Clients, server: Cluster
 ) -> None:
-    direct = clients.start(server.dsn)
+    seconds = {"statement_timeout": 40.0, "lock_timeout": 20.0}
+    pooled, direct = (clients.start(dsn, **seconds) for dsn in (proxy.dsn, server.dsn))
     for _ in range(8):
-        assert pooled.query(SETTINGS) == direct.query(SETTINGS) == [("500ms", "200ms", "UTC", "1s")]
+        assert pooled.query(SETTINGS) == direct.query(SETTINGS) == [("40s", "20s", "UTC", "80s")]
     assert server.run("SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in%%'") == [(0,)]
 
 
-def test_a_statement_that_takes_too_long_is_cut_off(pooled: Client) -> None:
-    error = pooled.fail(Query("SELECT pg_sleep(60)"))
+def test_a_statement_that_takes_too_long_is_cut_off(clients: Clients, proxy: PgBouncer) -> None:
+    error = clients.start(proxy.dsn, statement_timeout=SHORT).fail(Query("SELECT pg_sleep(60)"))
     assert isinstance(error, Transient)
     assert "(57014)" in error.message
     assert "statement_timeout" in error.remedy
