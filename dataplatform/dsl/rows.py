@@ -22,7 +22,7 @@ REMEDY = "see whether its API has changed, or the client leads elsewhere"
 
 @frozen
 class OddRow:
-    """A row that is none: as it came, and why."""
+    """A row that is not valid: its bytes as they came, and why."""
 
     raw: bytes = field(repr=False)
     error: Permanent
@@ -30,7 +30,7 @@ class OddRow:
 
 @frozen
 class ParsedRows(Generic[T]):
-    """What the rows are, in their order, and the odd ones."""
+    """What was made of the valid rows, in their order, and the odd ones."""
 
     found: list[T]
     odd: list[OddRow]

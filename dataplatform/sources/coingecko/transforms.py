@@ -95,7 +95,7 @@ class Coin:
 
 @frozen
 class Markets:
-    """The coins of `/coins/markets`, and the rows that are none."""
+    """The coins of `/coins/markets`, and all of its rows, with the odd ones among them."""
 
     coins: dict[str, Coin]
     rows: ParsedRows[Coin]

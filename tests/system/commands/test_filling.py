@@ -8,7 +8,7 @@ from threading import Event
 from typing import Any
 
 import pytest
-from attrs import frozen
+from attrs import evolve, frozen
 
 from dataplatform.base.agent import SystemClock
 from dataplatform.base.database import TimescaleClient, TimescaleSettings
@@ -16,6 +16,7 @@ from dataplatform.base.embedded import postgres_dsn
 from dataplatform.base.http import HttpClient, HttpSettings
 from dataplatform.dsl.proxy import AgentProxy, ReaderProxy, WriterProxy
 from dataplatform.dsl.timeframes import floor
+from dataplatform.result import get_data
 from dataplatform.simulator import Fault, Simulator, SimulatorSettings
 from dataplatform.sources.coingecko import CoinGeckoOptions, CoinGeckoSource
 from dataplatform.sources.timescale import TimescaleSource, TimescaleSourceOptions
@@ -24,7 +25,9 @@ from dataplatform.system.commands.gaps import Span
 from dataplatform.system.commands.patience import Patience
 from dataplatform.system.platform import Platform
 from dataplatform.targets.timescale import TimescaleOptions, TimescaleTarget
-from tests.support.solo import solo
+from tests.base.http.scripted_server import ScriptedServer, answer
+from tests.support.solo import Solo, solo
+from tests.support.waiting import DEADLINE
 
 HOURS = 10
 END = floor(datetime.now(UTC), "1h")
@@ -35,6 +38,7 @@ BEGIN = END - HOURS * timedelta(hours=1)
 class Scene:
     """A simulator and the agents between it and the running platform's database."""
 
+    agents: Solo
     simulator: Simulator
     coingecko: ReaderProxy
     stored: ReaderProxy
@@ -58,6 +62,7 @@ def scene(running: Platform) -> Iterator[Scene]:
         stored = agents.start("stored", TimescaleSource, options, "db")
         writer = agents.start("writer", TimescaleTarget, TimescaleOptions(client="db"), "db")
         yield Scene(
+            agents,
             simulator,
             ReaderProxy(coingecko),
             ReaderProxy(stored),
@@ -93,3 +98,22 @@ def test_an_outage_longer_than_the_patience_leaves_the_gap_with_its_reason(scene
 
     assert (left.missing, backfill.account.records) == (HOURS, 0)
     assert "server_error" in left.reason
+
+
+def test_the_history_of_a_coin_that_is_traded_no_more_is_filled(scene: Scene) -> None:
+    moments = [1000 * int((BEGIN + hour * timedelta(hours=1)).timestamp()) for hour in range(HOURS)]
+    line = [[moment, 1.5] for moment in moments]
+    chart = {"prices": line, "market_caps": line[1:], "total_volumes": []}
+    bodies: list[Any] = [[], chart]
+    server = ScriptedServer(*[answer(200, body, "X-Simulator: 1") for body in bodies])
+    scene.agents.start("scripted", HttpClient, HttpSettings(base_url=server.url))
+    delisted = scene.agents.start("delisted", CoinGeckoSource, CoinGeckoOptions(client="scripted"), "scripted")
+    backfill = evolve(scene.backfill(patience=0.0), coingecko=ReaderProxy(delisted))
+
+    backfill.fill(backfill.find(span("old-coin")))
+    server.close()
+
+    account = backfill.account
+    assert (account.missing, account.filled, account.records, account.left) == (HOURS, HOURS, HOURS, [])
+    stored = get_data(scene.stored.get_price_history("old-coin", 1).get(timeout=DEADLINE))
+    assert [price.market_cap for price in stored] == [None, *[1.5] * (HOURS - 1)]
