@@ -15,6 +15,7 @@ from dataplatform.result import Failure, Result
 
 __all__ = ["InFlight"]
 
+F = TypeVar("F")
 S = TypeVar("S")
 T = TypeVar("T")
 
@@ -45,6 +46,28 @@ class InFlight:
         answer: Deferred[T] = Deferred()
         self.add(answer)
         PlanRun(self.agent, plan, plan.patience).go_on(lambda brought: answer.settle(finish(brought)))
+        return answer
+
+    def carry_out_after(
+        self,
+        first: Plan[F],
+        planned: Callable[[F], Result[Plan[S]]],
+        finish: Callable[[F, Result[S]], Result[T]],
+    ) -> Deferred[T]:
+        """Carry a plan out, then the one that is planned by what it brings, and answer as `carry_out` does."""
+        answer: Deferred[T] = Deferred()
+        self.add(answer)
+
+        def go_on(brought: Result[F]) -> None:
+            if isinstance(brought, Failure):
+                answer.settle(brought)
+            elif isinstance(plan := planned(known := brought.data), Failure):
+                answer.settle(plan)
+            else:
+                second = PlanRun(self.agent, plan.data, plan.data.patience)
+                second.go_on(lambda found: answer.settle(finish(known, found)))
+
+        PlanRun(self.agent, first, first.patience).go_on(go_on)
         return answer
 
     def add(self, answer: Deferred[T]) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
+from attrs import evolve
+
 from dataplatform.base.agent import Answer, Context
 from dataplatform.dsl import checks
 from dataplatform.dsl.flow import Outbox, PolledRow
@@ -82,6 +84,11 @@ class BaseReader(FlowSource):
 
     # Hooks
 
+    def _ids_meant(self, coins: Sequence[str]) -> Plan[list[str]] | None:
+        """Plan the ids that are meant by what coins are called, in their order; None where all of them are ids."""
+        del coins
+        return None
+
     def _current_prices(
         self, coin_ids: Sequence[str], options: CurrentPricesOptions
     ) -> Result[Plan[list[CryptoPriceData]]]:
@@ -129,10 +136,11 @@ class BaseReader(FlowSource):
         """
         options = CurrentPricesOptions(vs_currencies=("usd", vs_currency))
         error = checks.coin_id(coin_id) or checks.currencies(options)
-        return self._answer_with(
+        return self._answer_about(
             error,
-            lambda: self._current_prices([coin_id], options),
-            lambda answer: self._one_of(self._prices_of([coin_id], answer)),
+            [coin_id],
+            lambda ids: self._current_prices(ids, options),
+            lambda ids, answer: self._one_of(self._prices_of(ids, answer)),
         )
 
     def get_current_prices(
@@ -145,8 +153,7 @@ class BaseReader(FlowSource):
         options = CurrentPricesOptions() if options is None else options
         if error := checks.coin_ids(coin_ids) or checks.currencies(options):
             return Failure(error)
-        once = list(dict.fromkeys(coin_ids))
-        return self._answer_with(None, lambda: self._current_prices(once, options), partial(self._prices_of, once))
+        return self._answer_about(None, coin_ids, lambda ids: self._current_prices(ids, options), self._prices_of)
 
     def get_available_tickers(self, limit: int | None = None) -> Answer[list[str]]:
         """Answer the ids of the coins the source knows, the largest market cap first where it has one."""
@@ -161,10 +168,11 @@ class BaseReader(FlowSource):
     def get_current_ohlcv(self, coin_id: str, interval: str = "30m") -> Answer[CryptoOHLCVData]:
         """Answer the latest complete candle of one coin, in US dollars. Fails as `get_latest_ohlcv` does."""
         error = checks.coin_id(coin_id) or checks.timeframe(interval)
-        return self._answer_with(
+        return self._answer_about(
             error,
-            lambda: self._latest_ohlcv([coin_id], interval),
-            lambda answer: self._one_of(self._in_order([coin_id], self._candles_of([coin_id], interval, answer))),
+            [coin_id],
+            lambda ids: self._latest_ohlcv(ids, interval),
+            lambda ids, answer: self._one_of(self._in_order(ids, self._candles_of(ids, interval, answer))),
         )
 
     def get_latest_ohlcv(self, coin_ids: Sequence[str], timeframe: str = "30m") -> Answer[list[CryptoOHLCVData]]:
@@ -175,18 +183,21 @@ class BaseReader(FlowSource):
         """
         if error := checks.coin_ids(coin_ids) or checks.timeframe(timeframe):
             return Failure(error)
-        once = list(dict.fromkeys(coin_ids))
-        return self._answer_with(
+        return self._answer_about(
             None,
-            lambda: self._latest_ohlcv(once, timeframe),
-            lambda answer: self._in_order(once, self._candles_of(once, timeframe, answer)),
+            coin_ids,
+            lambda ids: self._latest_ohlcv(ids, timeframe),
+            lambda ids, answer: self._in_order(ids, self._candles_of(ids, timeframe, answer)),
         )
 
     def get_price_history(self, coin_id: str, days: int, vs_currency: str = "usd") -> Answer[list[CryptoPriceData]]:
         """Answer the prices of a coin over the last days, oldest first, as densely as the source has them."""
         error = checks.coin_id(coin_id) or checks.days(days) or checks.history_currency(vs_currency)
-        return self._answer_with(
-            error, lambda: self._price_history(coin_id, days), partial(self._history_of, coin_id, days)
+        return self._answer_about(
+            error,
+            [coin_id],
+            lambda ids: self._price_history(ids[0], days),
+            lambda ids, answer: self._history_of(ids[0], days, answer),
         )
 
     def get_ohlcv_by_date_range(self, query: DateRangeOHLCVQuery) -> Answer[OHLCVSeries]:
@@ -195,8 +206,11 @@ class BaseReader(FlowSource):
         Fails with `bad_argument` for a range that ends before it starts or holds more than 10,000 candles,
         `unsupported` for a timeframe or a past that the source has no candles of.
         """
-        return self._answer_with(
-            checks.date_range(query), lambda: self._ohlcv_by_date_range(query), partial(self._series_of, query)
+        return self._answer_about(
+            checks.date_range(query),
+            [query.ticker],
+            lambda ids: self._ohlcv_by_date_range(evolve(query, ticker=ids[0])),
+            lambda ids, answer: self._series_of(evolve(query, ticker=ids[0]), answer),
         )
 
     def get_level1_data(self, query: Level1Query) -> Answer[Level1Data]:
@@ -205,7 +219,12 @@ class BaseReader(FlowSource):
         Prices are in the currency that `market` quotes (`BTC/USDT`: in USDT). `estimated` says that they were derived
         from a last price and a spread. Fails with `not_found` where the coin is not traded so.
         """
-        return self._answer_with(checks.level1(query), lambda: self._level1(query), partial(self._level1_of, query))
+        return self._answer_about(
+            checks.level1(query),
+            [query.ticker],
+            lambda ids: self._level1(evolve(query, ticker=ids[0])),
+            lambda ids, answer: self._level1_of(evolve(query, ticker=ids[0]), answer),
+        )
 
     # Messages
 
@@ -247,6 +266,20 @@ class BaseReader(FlowSource):
             return refusal
         plan = planned()
         return plan if isinstance(plan, Failure) else self._operations.carry_out(plan.data, finish)
+
+    def _answer_about(
+        self,
+        error: PlatformError | None,
+        coins: Sequence[str],
+        planned: Callable[[list[str]], Result[Plan[S]]],
+        finish: Callable[[list[str], Result[S]], Result[T]],
+    ) -> Answer[T]:
+        """Answer a question about coins as `_answer_with` does, once their ids are known; each coin counts once."""
+        once = list(dict.fromkeys(coins)) if error is None else []
+        meant = self._ids_meant(once)
+        if error is not None or meant is None:
+            return self._answer_with(error, lambda: planned(once), partial(finish, once))
+        return self._operations.refusal() or self._operations.carry_out_after(meant, planned, finish)
 
     def _one_of(self, answer: Result[list[OfCoin]]) -> Result[OfCoin]:
         return answer if isinstance(answer, Failure) else Success(answer.data[0], answer.notes)

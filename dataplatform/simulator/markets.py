@@ -101,14 +101,31 @@ def coins_markets(query: Query) -> list[dict[str, Any]]:
     code = query.currency()
     coins = list(query.market.ranking(query.seconds))
     ranks = {coin.id: rank for rank, coin in enumerate(coins, 1)}
-    if query.parameters.get("ids"):
-        wanted = set(query.words("ids"))
-        coins = [coin for coin in coins if coin.id in wanted]
+    coins = _asked_for(query, coins)
     per_page = query.whole("per_page", 100, _MOST_PER_PAGE)
     start = (query.whole("page", 1) - 1) * per_page
     page = _ordered(query, coins)[start : start + per_page]
     spans = [span for span in query.words("price_change_percentage") if span in SPANS]
     return [_market(query, coin, ranks[coin.id], code, spans) for coin in page]
+
+
+def _asked_for(query: Query, ranked: list[Coin]) -> list[Coin]:
+    """Return the coins that are asked for by `ids`, else by `names`, else by `symbols`: of these the top-ranked only.
+
+    `include_tokens=all` asks for every coin with one of the symbols.
+    """
+    if query.words("ids"):
+        wanted = set(query.words("ids"))
+        return [coin for coin in ranked if coin.id in wanted]
+    if query.words("names"):
+        wanted = {name.lower() for name in query.words("names")}
+        return [coin for coin in ranked if coin.name.lower() in wanted]
+    if query.words("symbols"):
+        wanted = {symbol.lower() for symbol in query.words("symbols")}
+        found = [coin for coin in ranked if coin.symbol.lower() in wanted]
+        top = {coin.symbol.lower(): coin for coin in reversed(found)}
+        return found if query.parameters.get("include_tokens") == "all" else [c for c in found if c in top.values()]
+    return ranked
 
 
 def _ordered(query: Query, coins: list[Coin]) -> list[Coin]:
@@ -194,7 +211,9 @@ def platforms(coin: Coin) -> dict[str, str]:
 
 
 def coins_list(query: Query) -> list[dict[str, Any]]:
-    """Answer `/coins/list`: every coin, by id."""
+    """Answer `/coins/list`: every coin, by id; none is inactive."""
+    if query.parameters.get("status") == "inactive":
+        return []
     rows: list[dict[str, Any]] = []
     for coin in sorted(query.market.coins, key=lambda coin: coin.id):
         row: dict[str, Any] = {"id": coin.id, "symbol": coin.symbol, "name": coin.name}

@@ -139,3 +139,13 @@ def test_a_range_that_begins_more_than_a_year_ago_is_refused(get: Get, now: date
     assert response.status_code == 401
     assert response.json()["error"]["status"]["error_code"] == 10012
     assert get_range(get, year_ago, year_ago + 86_400)
+
+
+def test_coins_are_asked_for_by_symbol_or_name_in_any_case(get: Get) -> None:
+    def ids(**parameters: str) -> list[str]:
+        return [row["id"] for row in get("/coins/markets", vs_currency="usd", **parameters).json()]
+
+    assert ids(symbols="BTC,eth,none") == ids(symbols="btc,ETH", include_tokens="all") == ["bitcoin", "ethereum"]
+    assert ids(names="Bitcoin,tether") == ["bitcoin", "tether"]
+    assert ids(ids="solana", symbols="btc") == ["solana"]
+    assert get("/coins/list", status="inactive").json() == []

@@ -30,11 +30,13 @@ __all__ = [
     "coin_list",
     "global_data",
     "markets_of",
+    "markets_of_symbols",
     "simple_prices",
     "top_markets",
 ]
 
 PAGE = 250  # per_page's largest value
+SYMBOLS = 25  # whose coins a page holds, though several have the same
 LONGEST_IDS = 6_000  # characters of a URL that the ids may take safely, commas and escapes included
 
 COMMA = quote(",", safe="")
@@ -89,6 +91,16 @@ EXCHANGE_TICKERS = Endpoint("/exchanges/{id}/tickers", "get_exchanges_tickers", 
 def markets_of(coin_ids: Sequence[str], *, change_7d: bool = True) -> list[Ask]:
     """Ask for the markets of these coins, 250 a page."""
     return [Ask(COINS_MARKETS, {**_markets(change_7d), "ids": ",".join(ids)}) for ids in _split(coin_ids)]
+
+
+def markets_of_symbols(symbols: Sequence[str]) -> list[Ask]:
+    """Ask for the markets of the coins with these symbols: the top-ranked ones, as CoinGecko sees it.
+
+    With `include_tokens=all` each namesake of bitcoin would come as well, and nobody could say BTC.
+    """
+    asked = {**_markets(change_7d=False), "include_tokens": "top"}
+    parts = [symbols[begin : begin + SYMBOLS] for begin in range(0, len(symbols), SYMBOLS)]
+    return [Ask(COINS_MARKETS, {**asked, "symbols": ",".join(part).lower()}) for part in parts]
 
 
 def top_markets(count: int) -> list[Ask]:

@@ -26,7 +26,7 @@ from dataplatform.dsl.types import (
 )
 from dataplatform.errors import PlatformError
 from dataplatform.result import Failure, Result, Success
-from dataplatform.sources.coingecko import candles, endpoints, history, tickers, transforms
+from dataplatform.sources.coingecko import candles, endpoints, history, symbols, tickers, transforms
 from dataplatform.sources.coingecko.answers import Answer
 from dataplatform.sources.coingecko.endpoints import Ask
 from dataplatform.sources.coingecko.options import CoinGeckoOptions
@@ -122,6 +122,12 @@ class CoinGeckoSource(BaseReader):
         )
 
     # Operations' hooks
+
+    def _ids_meant(self, coins: Sequence[str]) -> Plan[list[str]] | None:
+        named = [coin for coin in coins if symbols.is_symbol(coin)]
+        if not named:
+            return None
+        return self._plan(endpoints.markets_of_symbols(named), partial(symbols.ids_of, coins))
 
     def _current_prices(
         self, coin_ids: Sequence[str], options: CurrentPricesOptions
