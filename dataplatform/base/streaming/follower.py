@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from threading import Event
 from typing import Any, TypeAlias
 
@@ -16,6 +16,7 @@ from dataplatform.base.streaming.compaction import Compacted, Item
 from dataplatform.base.streaming.connection import close_consumer, connect
 from dataplatform.base.streaming.settings import RedpandaSettings
 from dataplatform.base.streaming.starts import EARLIEST, Start, starting_offset
+from dataplatform.base.streaming.times import moment_of
 from dataplatform.errors import Permanent, Transient
 
 __all__ = ["Digest", "Follower", "ViewSpec"]
@@ -52,7 +53,7 @@ class Follower:
     _spec: ViewSpec
     _count: Callable[[str, int], None]
     latest: Compacted = field(init=False)
-    since: datetime | None = field(default=None, init=False)  # the time of the earliest message that was read
+    since: datetime | None = field(default=None, init=False)  # the time of the earliest message that has one
     behind: int = field(default=0, init=False)  # messages that were still to be read when the end was last seen
     _consumer: KafkaConsumer | None = field(default=None, init=False)
     _log: Log | None = field(default=None, init=False)
@@ -101,8 +102,8 @@ class Follower:
 
     def _take(self, messages: Sequence[Any]) -> None:
         items, malformed = self._spec.digests[self.topic]([message.value for message in messages])
-        first = datetime.fromtimestamp(messages[0].timestamp / 1000, UTC)
-        self.since = first if self.since is None else min(first, self.since)
+        times = [self.since, moment_of(messages[0].timestamp)]
+        self.since = min(filter(None, times), default=None)
         self._count("messages", len(messages))
         self._count("malformed", malformed)
         self._count("evicted", self.latest.add(items))

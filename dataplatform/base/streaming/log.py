@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, ClassVar, TypeAlias, TypeVar, assert_never
 
 from attrs import field, frozen
@@ -16,6 +16,7 @@ from dataplatform.base.streaming.connection import close_consumer, connect
 from dataplatform.base.streaming.errors import explain
 from dataplatform.base.streaming.membership import group_of
 from dataplatform.base.streaming.settings import RedpandaSettings
+from dataplatform.base.streaming.times import NO_TIMESTAMP, timestamp_of
 from dataplatform.errors import Permanent, PlatformError, Transient
 from dataplatform.result import Failure, Result, Success
 
@@ -46,10 +47,10 @@ class Stretch:
 
 @frozen
 class LogMessage:
-    """One message; `time` is the record's own timestamp, in UTC."""
+    """One message; `timestamp` is what its producer said, in milliseconds, or anything else."""
 
     offset: int
-    time: datetime
+    timestamp: int
     value: bytes | None = field(repr=False)
 
 
@@ -181,7 +182,7 @@ class RedpandaLog(Agent):
         ends: dict[TopicPartition, int],
     ) -> dict[TopicPartition, int]:
         """Return the offset of the first message at or after a moment, the log's end where there is none."""
-        stamps = dict.fromkeys(partitions, round(moment.timestamp() * 1000))
+        stamps = dict.fromkeys(partitions, timestamp_of(moment))
         found = consumer.offsets_for_times(stamps, timeout_ms=self._settings.milliseconds)
         return {tp: found[tp].offset if found.get(tp) else ends[tp] for tp in partitions}
 
@@ -204,7 +205,7 @@ class RedpandaLog(Agent):
             where = f"{stretch.topic}/{stretch.partition}"
             raise Transient("broker", f"{where} could not be read at offset {stretch.first} in time")
         messages = [
-            LogMessage(one.offset, datetime.fromtimestamp(one.timestamp / 1000, UTC), one.value)
+            LogMessage(one.offset, NO_TIMESTAMP if one.timestamp is None else one.timestamp, one.value)
             for one in found
             if one.offset < stretch.end
         ]

@@ -11,6 +11,8 @@ from typing import Any, Literal, TypeAlias, assert_never
 from attrs import frozen
 from kafka import KafkaConsumer, TopicPartition
 
+from dataplatform.base.streaming.times import timestamp_of
+
 __all__ = ["EARLIEST", "LATEST", "Start", "as_start", "starting_offset"]
 
 Place: TypeAlias = Literal["earliest", "latest"] | datetime | timedelta | int | Mapping[tuple[str, int], int]
@@ -88,8 +90,10 @@ def _offset_at(
     consumer: KafkaConsumer, partition: TopicPartition, end: int, moment: datetime | timedelta, timeout_ms: int
 ) -> int:
     """Return the offset of the first message from that moment on; ages count from the machine's time, as logs do."""
-    seconds = moment.timestamp() if isinstance(moment, datetime) else time.time() - moment.total_seconds()
-    asked = {partition: max(0, round(seconds * 1000))}
+    if isinstance(moment, datetime):
+        asked = {partition: timestamp_of(moment)}
+    else:
+        asked = {partition: max(0, round((time.time() - moment.total_seconds()) * 1000))}
     found = consumer.offsets_for_times(asked, timeout_ms=timeout_ms)[partition]
     return end if found is None else int(found.offset)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, TypeVar
 
 from attrs import field, frozen
@@ -14,6 +14,7 @@ from kafka.errors import KafkaError
 from dataplatform.base.streaming.connection import close_consumer, connect
 from dataplatform.base.streaming.errors import explain
 from dataplatform.base.streaming.settings import RedpandaSettings
+from dataplatform.base.streaming.times import NO_TIMESTAMP, moment_of
 from dataplatform.errors import Permanent, Transient
 from dataplatform.result import Failure, Result, Success
 
@@ -25,12 +26,15 @@ POLL = 100  # milliseconds
 
 @frozen
 class TopicMessage:
-    """One message as a person reads it: key and value as text, bytes that are none replaced; `time` in UTC."""
+    """One message as a person reads it: key and value as text, bytes that are none replaced.
+
+    `time` is in UTC; a timestamp that is no time is shown as the number that it is.
+    """
 
     topic: str
     partition: int
     offset: int
-    time: datetime
+    time: datetime | int
     key: str | None
     value: str | None = field(repr=lambda value: f"{len(value or '')} characters")
 
@@ -77,14 +81,18 @@ def _tail(consumer: KafkaConsumer, topic: str, most: int, timeout: float) -> Res
             return Failure(Transient("timeout", f"{topic} could not be read to its end in {timeout:g} s"))
         for messages in consumer.poll(POLL).values():
             found += messages
-    found.sort(key=lambda message: (message.timestamp, message.partition, message.offset))
+    found.sort(key=lambda message: (_timestamp(message), message.partition, message.offset))
     return Success([_shown(message) for message in found[-most:]])
 
 
 def _shown(message: Any) -> TopicMessage:
-    when = datetime.fromtimestamp(max(0, message.timestamp) / 1000, UTC)
+    when = moment_of(message.timestamp) or _timestamp(message)
     key, value = (_text(part) for part in (message.key, message.value))
     return TopicMessage(message.topic, message.partition, message.offset, when, key, value)
+
+
+def _timestamp(message: Any) -> int:
+    return NO_TIMESTAMP if message.timestamp is None else int(message.timestamp)
 
 
 def _text(part: bytes | None) -> str | None:

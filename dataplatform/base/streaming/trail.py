@@ -25,7 +25,7 @@ WORD = 0xFFFF_FFFF
 
 def fingerprint(message: Any) -> int:
     """Return 32 bits that another message at the same offset hardly has: of its time and its value."""
-    return crc32(message.value or message.key or b"", message.timestamp & WORD)
+    return crc32(message.value or message.key or b"", (message.timestamp or 0) & WORD)
 
 
 @define(eq=False)

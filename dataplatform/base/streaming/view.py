@@ -28,7 +28,7 @@ T = TypeVar("T")
 class Seen:
     """The latest values of a topic as of a time: all that the topic held then has been read.
 
-    Its messages were written from `since` on, which is None for a topic that held none.
+    Its messages were written from `since` on, which is None for a topic whose messages tell no time, or that held none.
     """
 
     topic: str

@@ -112,7 +112,7 @@ def _nothing(seen: Seen, *what: str) -> list[Any]:
 2026-01-01T00:00:00Z, as of 2026-01-02T00:00:00Z; see get_available_tickers, or the option view_from
     """
     names = ", ".join(map(repr, what[:SHOWN])) + (f" and {len(what) - SHOWN} more" if len(what) > SHOWN else "")
-    since = f"since {_written(seen.since)}" if seen.since else "which holds no messages"
+    since = f"since {_written(seen.since)}" if seen.since else "which holds no message with a time"
     text = f"Redpanda has not seen {names} on topic {seen.topic} {since}, as of {_written(seen.as_of)}"
     raise Permanent("not_found", text, remedy="see get_available_tickers, or the option view_from")
 

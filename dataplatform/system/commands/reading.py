@@ -35,12 +35,12 @@ def read_log(
 
 
 def read_merged(log: Address, stretches: Sequence[Stretch], patience: Patience, *, most: int = MOST) -> Iterator[Read]:
-    """Yield the messages of the stretches, those of a partition in their order, partitions by time.
+    """Yield the messages of the stretches, those of a partition in their order, partitions by timestamp.
 
     Raises `PlatformError` where the log cannot be read. Each partition has one piece of `most` messages in memory.
     """
     parts = [_read_one(log, stretch, patience, most) for stretch in stretches]
-    return heapq.merge(*parts, key=lambda read: read.message.time)
+    return heapq.merge(*parts, key=lambda read: read.message.timestamp)
 
 
 def _read_one(log: Address, stretch: Stretch, patience: Patience, most: int) -> Iterator[Read]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from attrs import define, field, frozen
 
 from dataplatform.base.agent import Address, Clock
 from dataplatform.base.streaming.log import NoteRead, Stretch
+from dataplatform.base.streaming.times import moment_of
 from dataplatform.dsl.codec import codec
 from dataplatform.dsl.flow import letter_for_input, letter_for_record
 from dataplatform.dsl.kinds import Kind
@@ -26,6 +27,7 @@ from dataplatform.system.commands.reading import Read, read_merged
 __all__ = ["Pace", "Reread", "Rereading", "Topic"]
 
 AT_ONCE = 2_000  # messages in one batch
+OLDEST, AHEAD = datetime(2008, 1, 1, tzinfo=UTC), timedelta(days=1)  # no record is older, or made later than now
 TICK = 0.05  # seconds; what is due so soon is due
 TIMEOUT = 30.0  # seconds
 
@@ -48,9 +50,10 @@ class Pace:
     _first: datetime | None = None
     _begun: float = 0.0
 
-    def wait(self, moment: datetime) -> float:
-        """Return in how many seconds a message of this time is due."""
-        if self.speed is None:
+    def wait(self, timestamp: int) -> float:
+        """Return in how many seconds a message is due; at once where its timestamp is not of when it was made."""
+        moment = moment_of(timestamp)
+        if self.speed is None or moment is None or not OLDEST <= moment <= self.clock.now() + AHEAD:
             return 0.0
         if self._first is None:
             self._first, self._begun = moment, self.clock.monotonic()
@@ -90,7 +93,7 @@ class Rereading:
         """Replay the stretches; raises `PlatformError` in an outage, and after a signal."""
         batch: list[Read] = []
         for read in read_merged(self.log, stretches, self.patience, most=AT_ONCE):
-            if batch and (len(batch) == AT_ONCE or self.pace.wait(read.message.time) > TICK):
+            if batch and (len(batch) == AT_ONCE or self.pace.wait(read.message.timestamp) > TICK):
                 self._write(batch)
                 batch = []
             self._wait_for(read)
@@ -100,7 +103,7 @@ class Rereading:
         self._note({stretch.partition: stretch.end for stretch in stretches})
 
     def _wait_for(self, read: Read) -> None:
-        if (wait := self.pace.wait(read.message.time)) > TICK:
+        if (wait := self.pace.wait(read.message.timestamp)) > TICK:
             self.patience.interrupted.wait(wait)
         self.patience.go_on()
 

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -158,7 +159,8 @@ def tail_command(platform: RemotePlatform, *, topic: str, most: int) -> None:
     """Print the last messages of a topic, oldest first: time, partition/offset, key and value, divided by tabs."""
     for message in _ask(platform, TailTopic(topic, most)):
         where = f"{message.partition}/{message.offset}"
-        click.echo("\t".join([message.time.isoformat(), where, plain(message.key or ""), plain(message.value or "")]))
+        when = message.time.isoformat() if isinstance(message.time, datetime) else str(message.time)
+        click.echo("\t".join([when, where, plain(message.key or ""), plain(message.value or "")]))
 
 
 @control_command("top --demo")

@@ -55,6 +55,12 @@ class Contents(ABC):
             for future in [producer.send(topic, value, key, partition=partition) for value in values]:
                 future.get(timeout=GRACE)
 
+    def put_at(self, topic: str, values: Mapping[int, bytes], partition: int = 0) -> None:
+        """Append a message for each timestamp, in a batch of its own."""
+        with closing(KafkaProducer(bootstrap_servers=self.address, acks="all")) as producer:
+            for timestamp, value in values.items():
+                producer.send(topic, value, b"k", partition=partition, timestamp_ms=timestamp).get(timeout=GRACE)
+
     def values(self, topic: str, partition: int = 0) -> list[bytes]:
         """Return all messages of a partition."""
         return [value for _, value in self.messages(topic, partition)]

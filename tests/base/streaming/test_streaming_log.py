@@ -13,6 +13,7 @@ from kafka import KafkaConsumer, KafkaProducer
 
 from dataplatform.base.streaming import RedpandaSettings
 from dataplatform.base.streaming.log import FindStretches, LogMessage, NoteRead, ReadStretch, RedpandaLog, Stretch
+from dataplatform.base.streaming.times import timestamp_of
 from dataplatform.errors import Permanent, Transient
 from tests.base.streaming.broker import Broker
 from tests.base.streaming.clients import PATIENCE, Client, Clients
@@ -82,7 +83,7 @@ def test_it_is_read_in_pieces_with_the_messages_own_times(broker: Broker, topic:
 
     assert len(log.get(ReadStretch(Stretch(topic, 0, 2, 9), most=3)).messages) == 3
     assert read(log, Stretch(topic, 0, 2, 9), most=3) == [
-        LogMessage(number, BEGIN + number * SECOND, b"%d" % number) for number in range(2, 9)
+        LogMessage(number, timestamp_of(BEGIN + number * SECOND), b"%d" % number) for number in range(2, 9)
     ]
 
 

@@ -15,12 +15,14 @@ from click.testing import Result
 from dataplatform.base.agent import ManualClock
 from dataplatform.base.embedded import broker_address, postgres_dsn
 from dataplatform.base.streaming import RedpandaSettings, TopicSpec, ensure_topics
+from dataplatform.base.streaming.times import timestamp_of
 from dataplatform.dsl.codec import codec
 from dataplatform.dsl.kinds import PRICES
 from dataplatform.system.commands.rereading import Pace
 from dataplatform.system.platform import Platform
 from tests.dsl.records import price
 from tests.support.storage import run
+from tests.support.waiting import DEADLINE
 from tests.system.commands.listening import hears, listening
 from tests.system.commands.processes import beside
 from tests.system.commands.topologies import HISTORY
@@ -35,6 +37,7 @@ Rows = Callable[..., list[tuple[Any, ...]]]
 BEGIN = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=3)
 MINUTE = timedelta(minutes=1)
 COUNT, PARTITIONS = 60, 3
+TIMESTAMPS = (-1, 0, 1_767_225_600_000_000, 2**63 - 1, -(2**63))
 STORED = "SELECT coin_id FROM crypto_prices WHERE coin_id LIKE %(like)s ORDER BY 1"
 TELL = """
     CREATE OR REPLACE FUNCTION tell_replayed() RETURNS trigger LANGUAGE plpgsql AS
@@ -179,14 +182,51 @@ def clock() -> ManualClock:
 
 def test_the_pace_is_that_of_the_messages_own_times(clock: ManualClock) -> None:
     pace = Pace(10.0, clock)
-    waits = [pace.wait(BEGIN + number * MINUTE) for number in (0, 1, 2)]
+    waits = [pace.wait(timestamp_of(BEGIN + number * MINUTE)) for number in (0, 1, 2)]
     clock.advance(9.0)
 
     assert waits == [0.0, 6.0, 12.0]
-    assert pace.wait(BEGIN + MINUTE) == 0.0
-    assert pace.wait(BEGIN + 2 * MINUTE) == 3.0
+    assert pace.wait(timestamp_of(BEGIN + MINUTE)) == 0.0
+    assert pace.wait(timestamp_of(BEGIN + 2 * MINUTE)) == 3.0
 
 
 def test_without_a_speed_nothing_waits(clock: ManualClock) -> None:
     pace = Pace(None, clock)
-    assert [pace.wait(BEGIN + number * MINUTE) for number in (0, 60)] == [0.0, 0.0]
+    assert [pace.wait(timestamp_of(BEGIN + number * MINUTE)) for number in (0, 60)] == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("timestamp", [*TIMESTAMPS, 253_402_300_799_999])
+def test_a_timestamp_that_is_not_of_when_the_message_was_made_holds_up_nothing(
+    clock: ManualClock, timestamp: int
+) -> None:
+    pace = Pace(1.0, clock)
+    assert pace.wait(timestamp) == 0.0
+    assert pace.wait(timestamp_of(BEGIN)) == 0.0
+    assert pace.wait(timestamp) == 0.0
+    assert pace.wait(timestamp_of(BEGIN + MINUTE)) == 60.0
+
+
+def test_messages_are_replayed_whatever_their_timestamps(
+    replay: Command, rows: Rows, command: Command, broker: str, topology: Path
+) -> None:
+    ensure_topics(RedpandaSettings((broker,), light=True), [TopicSpec("odd", 1)])
+    values = codec(PRICES).encode([price(f"odd-{number}") for number in range(len(TIMESTAMPS))])
+    with closing(kafka.KafkaProducer(bootstrap_servers=broker)) as producer:
+        for timestamp, value in zip(TIMESTAMPS, [*values[:-1], b"no price"], strict=True):
+            producer.send("odd", value=value, timestamp_ms=timestamp).get(timeout=DEADLINE)
+
+    done = replay(
+        "--topic", "odd", "--from", "1970-01-01", "--kind", "prices", "--to-target", "database", "--speed", "1"
+    )
+    shown = command("tail", "odd")
+
+    assert done.exit_code == 0, done.output
+    assert rows(STORED, like="odd-%") == [
+        ("odd-1",),
+        ("odd-2",),
+        ("odd-3",),
+    ]  # from the first message on with a time from then on
+    assert "odd/0@" in command("dead-letters", "list", topology, "--stream", "odd").stdout
+    assert shown.exit_code == 0, shown.output
+    times = {line.split("\t")[0] for line in shown.stdout.splitlines()}
+    assert times == {str(stamp) for stamp in TIMESTAMPS if stamp} | {"1970-01-01T00:00:00+00:00"}
