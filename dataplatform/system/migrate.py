@@ -16,7 +16,7 @@ from dataplatform.base.agent import Context, Entry, Ready, Runtime
 from dataplatform.base.database import TimescaleSettings, migrate
 from dataplatform.base.embedded import DataDirectory, EmbeddedPostgres, postgres_dsn
 from dataplatform.dsl.storage import STORAGE
-from dataplatform.errors import PlatformError, Transient
+from dataplatform.errors import Permanent, PlatformError, Transient
 from dataplatform.result import Failure
 from dataplatform.system.logs import configure_logs
 from dataplatform.system.platform import default_data_dir
@@ -50,8 +50,8 @@ def migrate_command(topology: Path | None, *, data_dir: Path | None, demo: bool)
 
     Tables are changed by migrations, each in one transaction. Where a server has TimescaleDB, tables become compressed
     hypertables that drop what is old, and candles are kept up to date; else it is said what is lacking. An embedded
-    PostgreSQL is started for it. To do it again changes nothing. A run does the same at its start, unless the
-    topology says `migrate = false` under `[system]`.
+    PostgreSQL is started for it, unless a platform has it running. To do it again changes nothing. A run does the same
+    at its start, unless the topology says `migrate = false` under `[system]`.
 
     Exit status: 0 all are up to date; 1 a database could not be migrated; 2 wrong usage or configuration.
     """
@@ -64,7 +64,7 @@ def migrate_command(topology: Path | None, *, data_dir: Path | None, demo: bool)
         _exit(USAGE, str(error))
     configure_logs("console", "warning")
     try:
-        with _databases(loaded, data_dir or default_data_dir(demo=demo)) as databases:
+        with _databases(loaded, data_dir or default_data_dir(demo=demo), demo=demo) as databases:
             failed = [name for name, settings in databases.items() if not _migrate(name, settings)]
     except PlatformError as error:
         _exit(NOT_MIGRATED if isinstance(error, Transient) else USAGE, str(error))
@@ -85,18 +85,34 @@ def _migrate(name: str, settings: TimescaleSettings) -> bool:
 
 
 @contextmanager
-def _databases(topology: Topology, data_dir: Path) -> Iterator[dict[str, TimescaleSettings]]:
+def _databases(topology: Topology, data_dir: Path, *, demo: bool) -> Iterator[dict[str, TimescaleSettings]]:
     """Yield the settings of each database client, with the embedded PostgreSQL running where one is asked for."""
     clients = {name: spec for name, spec in topology.clients.items() if spec.kind == "timescale"}
     if not any(map(is_embedded, clients.values())):
         yield {name: spec.settings for name, spec in clients.items()}
         return
-    with DataDirectory(data_dir) as data, _postgres(data.path):
+    data = DataDirectory(data_dir)
+    data.require_kind(simulated=demo)
+    with _served(data):
         dsn = postgres_dsn(data.path)
         yield {
             name: evolve(spec.settings, dsn=dsn) if is_embedded(spec) else spec.settings
             for name, spec in clients.items()
         }
+
+
+@contextmanager
+def _served(data: DataDirectory) -> Iterator[None]:
+    """Run the embedded PostgreSQL of a data directory, unless a platform that works there does so."""
+    try:
+        data.open()
+    except Permanent as error:
+        if error.code != "data_dir_in_use":
+            raise
+        yield
+        return
+    with data, _postgres(data.path):
+        yield
 
 
 @contextmanager

@@ -67,10 +67,12 @@ class Platform:
         demo: bool = False,
         data_dir: str | Path | None = None,
         wait: bool = True,
+        writing: bool = True,
     ) -> Self:
         """Start every agent of the topology, or of that in a TOML file; the default one if none is given.
 
-        With `wait` it returns when all are ready and raises `Transient` if they are not within 60 s. Raises
+        With `wait` it returns when all are ready and raises `Transient` if they are not within 60 s. One that is not
+        for `writing` leaves open whether a new data directory is for simulated data or for real ones. Raises
         `Permanent` for a topology that does not fit together, a data directory that is in use or cannot be written,
         a port that is in use, and extras that are not installed; `ConfigurationError` for what is wrong in the file.
         When it raises, nothing is left behind.
@@ -83,7 +85,7 @@ class Platform:
             raise Permanent("topology", "; ".join(problem.message for problem in problems))
         data = DataDirectory(Path(data_dir or default_data_dir(demo=demo))).open()
         try:
-            data.keep_apart(simulated=demo)
+            (data.keep_apart if writing else data.require_kind)(simulated=demo)
             assembly = assemble(topology, data.path, demo=demo)
             platform = cls(topology, data, assembly, demo)
             assembly.add_apart([ControlServer.child("control", platform)])

@@ -54,14 +54,16 @@ class Servers:
         return evolve(topology, clients=clients)
 
     def _with_simulator(self, topology: Topology) -> Topology:
-        """Put the simulator in CoinGecko's place."""
+        """Put the simulator in CoinGecko's place, where somebody asks CoinGecko."""
+        if not (in_demo := simulated(topology)):
+            return topology
         system, clients, sources = topology.system, dict(topology.clients), dict(topology.sources)
         wanted = system.simulator_port
         port = free_port() if wanted is None else require_free(wanted, "simulator_port")
         self.specs["simulator"] = SimulatorAgent.child(
             "simulator", SimulatorSettings(host=HOST, port=port, seed=system.simulator_seed)
         )
-        for name in simulated(topology):
+        for name in in_demo:
             clients[name] = _simulated(clients[name], f"http://{HOST}:{port}")
             self.used_by[name] = "simulator"
         for name, source in topology.sources.items():

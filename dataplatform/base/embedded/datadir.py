@@ -20,6 +20,10 @@ def _absolute(path: Path) -> Path:
     return path.expanduser().resolve()
 
 
+def _kind(*, simulated: bool) -> str:
+    return "simulated data" if simulated else "real data"
+
+
 @define(eq=False)
 class DataDirectory:
     """A directory that belongs to one platform while it is open.
@@ -34,6 +38,10 @@ class DataDirectory:
 
     path: Path = field(converter=_absolute)
     _lock: int | None = field(default=None, init=False, repr=False)
+
+    @property
+    def _note(self) -> Path:
+        return self.path / "holds"
 
     @property
     def postgres(self) -> Path:
@@ -69,12 +77,15 @@ class DataDirectory:
 
         Raises `Permanent` where it is for the others.
         """
-        note, kind = self.path / "holds", "simulated data" if simulated else "real data"
-        held = note.read_text(encoding="utf-8").strip() if note.exists() else ""
-        if held not in {"", kind}:
+        self.require_kind(simulated=simulated)
+        self._note.write_text(f"{_kind(simulated=simulated)}\n", encoding="utf-8")
+
+    def require_kind(self, *, simulated: bool) -> None:
+        """Raise `Permanent` where the directory is for the other kind of data; one for neither is left as it is."""
+        held = self._note.read_text(encoding="utf-8").strip() if self._note.exists() else ""
+        if held not in {"", _kind(simulated=simulated)}:
             remedy = f"{'leave out' if simulated else 'say'} --demo, or {REMEDY}"
             raise Permanent("other_data", f"{self.path} holds {held}", remedy=remedy)
-        note.write_text(f"{kind}\n", encoding="utf-8")
 
     def close(self) -> None:
         """Give the directory up. Safe to call twice."""

@@ -84,7 +84,8 @@ def backfill_command(
         reader, writer = _parts(loaded)
         spans = _spans(loaded, reader, coins, start, end, timeframe)
         patient = Patience(patience, signals.came, lambda _, why: shown.say(f"waiting: {why}"))
-        with at_work(_topology(loaded, reader, writer, demo=demo), demo=demo, data_dir=data_dir) as platform:
+        parts = _topology(loaded, reader, writer, demo=demo)
+        with at_work(parts, demo=demo, data_dir=data_dir, writing=True) as platform:
             backfill = Backfill(
                 platform[reader],
                 platform[STORED],

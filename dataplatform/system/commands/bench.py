@@ -20,7 +20,7 @@ from dataplatform.errors import Permanent
 from dataplatform.sources.timescale import TimescaleSource, TimescaleSourceOptions
 from dataplatform.system.platform import Platform, default_data_dir
 from dataplatform.system.ports import HOST
-from dataplatform.system.servers import is_embedded, simulated
+from dataplatform.system.servers import is_embedded
 from dataplatform.system.topology import ClientSpec, SourceSpec, Topology
 
 __all__ = ["LOG", "STORED", "at_work", "log_source", "only", "stored_source"]
@@ -75,21 +75,23 @@ def only(topology: Topology, targets: Collection[str], sources: Mapping[str, Sou
 
 
 @contextmanager
-def at_work(topology: Topology, *, demo: bool, data_dir: Path | None) -> Iterator[Platform]:
-    """Run the topology on the embedded servers of a data directory.
+def at_work(topology: Topology, *, demo: bool, data_dir: Path | None, writing: bool = False) -> Iterator[Platform]:
+    """Run the topology on the embedded servers of a data directory, whose kind of data is settled by `writing` only.
 
     They are started for it, unless a platform that works in the directory has them running: then those are used.
     Raises `PlatformError` where it cannot start.
     """
-    home = DataDirectory(data_dir or default_data_dir(demo=demo)).path
+    home = DataDirectory(data_dir or default_data_dir(demo=demo))
     with ExitStack() as stack:
-        yield stack.enter_context(_started(topology, home, stack, demo=demo and bool(simulated(topology))))
+        yield stack.enter_context(_started(topology, home, stack, demo=demo, writing=writing))
 
 
-def _started(topology: Topology, home: Path, stack: ExitStack, *, demo: bool) -> Platform:
+def _started(topology: Topology, data: DataDirectory, stack: ExitStack, *, demo: bool, writing: bool) -> Platform:
+    home = data.path
     if any(map(is_embedded, topology.clients.values())):
+        data.require_kind(simulated=demo)
         try:
-            return Platform.start(topology, demo=demo, data_dir=home)
+            return Platform.start(topology, demo=demo, data_dir=home, writing=writing)
         except Permanent as error:
             if error.code != "data_dir_in_use":
                 raise

@@ -224,7 +224,7 @@ def _open(
     """Yield the letters of a topology; with the targets to write to where it is for `writing`."""
     with framed(path) as topology, Signals.watch() as signals:
         parts = _parts(topology, to, demo=demo, writing=writing)
-        with at_work(parts, demo=demo, data_dir=data_dir) as platform:
+        with at_work(parts, demo=demo, data_dir=data_dir, writing=writing) as platform:
             patient = Patience(patience, signals.came)
             yield Desk(topology, platform, letter_box(platform, topology, patient), patient)
 

@@ -87,7 +87,7 @@ def replay_command(
         job = _job(loaded, name, kind, to, group)
         patient = Patience(patience, signals.came, lambda _, why: shown.say(f"waiting: {why}"))
         parts = only(loaded, dict.fromkeys([*job.targets, job.letters]), log_source(job.client, group))
-        with at_work(parts, demo=demo, data_dir=data_dir) as platform:
+        with at_work(parts, demo=demo, data_dir=data_dir, writing=True) as platform:
             clock = platform.runtime.clock
             rereading = Rereading(
                 job.topic,
