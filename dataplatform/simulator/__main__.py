@@ -8,6 +8,7 @@ import threading
 import click
 import msgspec
 
+from dataplatform.output import take_any_text
 from dataplatform.simulator.faults import Fault, fault_from_json
 from dataplatform.simulator.market import Market
 from dataplatform.simulator.server import Simulator, SimulatorSettings
@@ -54,4 +55,5 @@ def main(host: str, port: int, seed: int, step: float, mcp: str | None, faults: 
 
 
 if __name__ == "__main__":
+    take_any_text()
     main()

@@ -14,6 +14,7 @@ import click
 from rich.console import Console
 
 from dataplatform.errors import PlatformError
+from dataplatform.output import take_any_text
 from dataplatform.redaction import redact_tracebacks, redacted
 from dataplatform.system.check import unreachable, wiring
 from dataplatform.system.commands.frame import Duration
@@ -246,5 +247,6 @@ def _refuse(lines: Any) -> NoReturn:
 
 
 if __name__ == "__main__":
+    take_any_text()
     redact_tracebacks()
     main(prog_name="python -m dataplatform.system")

@@ -14,6 +14,7 @@ from dataplatform.base.database import TimescaleSettings
 from dataplatform.base.embedded import DataDirectory
 from dataplatform.base.mcp import McpSettings
 from dataplatform.base.streaming import RedpandaSettings
+from dataplatform.output import take_any_text
 from dataplatform.system.assembly import Assembly
 from dataplatform.system.factories import HOSTED
 from dataplatform.system.root import Root
@@ -54,7 +55,11 @@ def demo_servers(data_dir: Path | None = None) -> Iterator[DemoServers]:
 
 
 def demo_option(description: str | None) -> bool:
-    """Return whether a script was given `--demo`; shows its `--help`, and refuses anything else."""
+    """Return whether a script was given `--demo`; shows its `--help`, and refuses anything else.
+
+    What the script prints from then on is shown as far as the terminal can.
+    """
+    take_any_text()
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--demo", action="store_true", help="on simulated prices and servers that it brings along")
     return bool(parser.parse_args().demo)

@@ -10,7 +10,7 @@ import pytest
 from tests.architecture.package import NAME, Module, modules, within
 
 LAYERS = (
-    ("redaction",),
+    ("output", "redaction"),
     ("errors",),
     ("result",),
     ("base",),

@@ -52,11 +52,12 @@ def test_the_embedded_database_is_migrated_once(folder: Path) -> None:
     assert "timescale: all was up to date" in second.stdout
 
 
-def test_a_data_directory_in_use_is_refused(folder: Path) -> None:
+def test_in_a_data_directory_in_use_no_server_is_started(folder: Path) -> None:
     with DataDirectory(folder):
-        refused = run("--data-dir", folder)
-    assert refused.exit_code == 2
-    assert "data_dir_in_use" in refused.stderr
+        failed = run("--data-dir", folder)
+    assert failed.exit_code == 1
+    assert "timescale: not migrated" in failed.stderr
+    assert not (folder / "postgres").exists()
 
 
 def test_an_unreachable_database_is_said_without_its_password(tmp_path: Path) -> None:
