@@ -25,7 +25,7 @@ from dataplatform.redaction import REDACTOR
 
 REQUIRE_ALL = os.environ.get("DATAPLATFORM_REQUIRE_ALL") == "1"
 MARK = "DATAPLATFORM_TEST_RUN"  # inherited by every process that a test starts, orphans included
-GRACE = 3.0  # seconds for processes that are just ending
+GRACE = 30.0  # seconds for processes that are just ending
 WORKERS = 2, 8  # processes for each processor, as most of the time is waiting; and at most
 SLOW = ("faults", "integration", "base/embedded", "base/streaming", "base/database", "contract", "services", "sources")
 OWN_FOLDERS = ("XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME", "IPYTHONDIR")

@@ -218,7 +218,7 @@ class Run:
 
     def __init__(self, folder: Path, tests: str) -> None:
         conftest = (ROOT / "tests" / "conftest.py").read_text()
-        (folder / "conftest.py").write_text(conftest.replace("GRACE = 3.0", "GRACE = 0.2"))
+        (folder / "conftest.py").write_text(conftest.replace("GRACE = 30.0", "GRACE = 0.2"))
         (folder / "test_it.py").write_text(tests)
         self._folder = folder
 

@@ -22,6 +22,7 @@ from tests.dsl.records import NOON
 from tests.sources.coingecko.answers import row
 from tests.sources.coingecko.conftest import Moment
 from tests.sources.coingecko.test_coingecko_operations import FAULTS
+from tests.support.waiting import DEADLINE, SHORT
 
 TOP_20 = FeedOptions(operation="get_current_prices", top=20, every=60.0)
 ANALYTICS = FeedOptions(operation="get_market_analytics", every=300.0)
@@ -249,7 +250,7 @@ def test_every_fault_is_shown_and_waited_out(
     retry_after: float | None,
 ) -> None:
     market.inject(fault)
-    begin(timeout=0.25 if fault.kind == "slow" else 5.0)
+    begin(timeout=SHORT if fault.kind == "slow" else DEADLINE)
     flow.until(lambda: flow.reason(SOURCE) is not None)
     status = flow.status(SOURCE)
     assert status.shown == "degraded"

@@ -21,6 +21,7 @@ from tests.dsl.flows import INPUT, SOURCE, Flow
 from tests.sources.coingecko.answers import row
 from tests.sources.coingecko.transports import clocked, over, stdio
 from tests.support.solo import PATIENCE, failure
+from tests.support.waiting import SHORT
 
 PRICE = tool_text(json.dumps([row("bitcoin")]))
 
@@ -54,7 +55,7 @@ def test_an_operation_fails_by_name_and_the_next_one_is_answered(
 ) -> None:
     server.script.extend([act, PRICE])
     with clocked(datetime.now(UTC)) as (agents, _):
-        reader = over(agents, "coingecko", McpSettings(url=server.url, call_timeout=0.5))
+        reader = over(agents, "coingecko", McpSettings(url=server.url, call_timeout=SHORT))
         answer = reader.get_current_price("bitcoin").get(timeout=PATIENCE)
         assert isinstance(answer, Failure)
         assert (type(answer.error), answer.error.code) == (kind, code)

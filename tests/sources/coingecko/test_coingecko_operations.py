@@ -166,7 +166,7 @@ def test_every_fault_of_coingecko_is_the_right_failure(
     code: str,
     retry_after: float | None,
 ) -> None:
-    source = coingecko(timeout=0.25 if fault.kind == "slow" else 5.0)
+    source = coingecko(timeout=0.25 if fault.kind == "slow" else DEADLINE)
     market.inject(fault)
     failure = error(source.get_current_prices(["bitcoin"]).get(timeout=DEADLINE))
     assert (type(failure), failure.code) == (kind, code)

@@ -7,7 +7,7 @@ from dataplatform.simulator import Simulator
 from tests.sources.coingecko.transports import clocked, over, rest
 from tests.support.solo import PATIENCE, failure, solo
 
-FAST = 240.0  # requests a minute, so that a turn comes in 0.25 s, which is longer than an answer takes
+FAST = 40.0  # requests a minute, so that a turn comes in 1.5 s, which is longer than an answer takes
 SLOW = 1.0
 
 
