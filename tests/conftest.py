@@ -14,6 +14,7 @@ import tempfile
 import uuid
 from collections.abc import Generator
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ SLOW = ("faults", "integration", "base/embedded", "base/streaming", "base/databa
 OWN_FOLDERS = ("XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME", "IPYTHONDIR")
 SETTINGS = ("PG", "COINGECKO_", "DATABASE_URL")  # beginnings of variables that mean something to us or to libpq
 LEFT_BEHIND = pytest.StashKey[list[str]]()
+NUMBER = pytest.StashKey[int]()  # of a test as the files have them
+_numbers = count()
 
 
 @pytest.fixture(autouse=True)
@@ -76,9 +79,24 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return min(each * (psutil.cpu_count() or 1), most)
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    item.stash[NUMBER] = next(_numbers)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Have processes that share the tests begin with the slow ones, so that none is left alone with them at the end."""
+    """Keep each story in order, whatever pytest-randomly has made of it.
+
+    Processes that share the tests begin with the slow ones, so that none is left alone with them at the end.
+    """
+    stories: dict[Path, list[int]] = {}
+    for place, item in enumerate(items):
+        if item.get_closest_marker("story"):
+            stories.setdefault(item.path, []).append(place)
+    for places in stories.values():
+        told = sorted((items[place] for place in places), key=lambda item: item.stash[NUMBER])
+        for place, item in zip(places, told, strict=True):
+            items[place] = item
     if hasattr(config, "workerinput"):
         items.sort(key=_turn)
 

@@ -239,7 +239,7 @@ SKIPS = {
 }
 
 
-PROCESSES = {"in this process": (), "in others": ("-p", "xdist", "-n", "2")}
+PROCESSES = {"in this process": (), "in others": ("-p", "xdist", "-n", "2", "--dist", "loadfile")}
 
 
 @pytest.mark.parametrize("options", PROCESSES.values(), ids=PROCESSES.keys())
@@ -272,6 +272,25 @@ def test_a_run_that_leaves_a_process_behind_fails_and_ends_it(tmp_path: Path, op
     assert done.returncode == pytest.ExitCode.TESTS_FAILED
     assert re.search(r"processes left behind.*\n\d+ sleep 600", done.stdout)
     assert not psutil.pid_exists(int(orphan.read_text())) or _is_zombie(int(orphan.read_text()))
+
+
+STORY = """
+import pytest
+pytestmark = pytest.mark.story
+told = []
+@pytest.mark.parametrize("number", range(12))
+def test_it(number):
+    told.append(number)
+    assert told == list(range(number + 1))
+"""
+
+
+@pytest.mark.parametrize("options", PROCESSES.values(), ids=PROCESSES.keys())
+def test_a_story_stays_in_order_where_other_tests_do_not(tmp_path: Path, options: tuple[str, ...]) -> None:
+    random = ("-p", "pytest_randomly", "--randomly-seed=3", *options)
+    assert Run(tmp_path, STORY)(*random).returncode == pytest.ExitCode.OK
+    other = Run(tmp_path, STORY.replace("pytestmark = pytest.mark.story", ""))
+    assert other(*random).returncode == pytest.ExitCode.TESTS_FAILED
 
 
 def _is_zombie(pid: int) -> bool:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -15,23 +13,23 @@ from dataplatform.base.agent import Runtime
 from dataplatform.base.embedded import EmbeddedPostgres
 from tests.base.embedded.servers import House
 from tests.integration.platforms import PlatformProcess
+from tests.support.folders import new_folder
 
 Start = Callable[..., PlatformProcess]
 
 
 @contextmanager
-def new_folder() -> Iterator[Path]:
-    """Make a folder with a path short enough for a socket, and room for reports beside the data."""
-    folder = Path(tempfile.mkdtemp(prefix="dp-", dir="/tmp"))
-    folder.chmod(0o711)
-    yield folder
-    shutil.rmtree(folder)
+def open_folder() -> Iterator[Path]:
+    """Make a folder that servers of another account may enter, with room for reports beside the data."""
+    with new_folder() as folder:
+        folder.chmod(0o711)
+        yield folder
 
 
 @pytest.fixture(scope="session")
 def template() -> Iterator[Path]:
     """A data directory in which PostgreSQL ran once, to be copied."""
-    with new_folder() as folder:
+    with open_folder() as folder:
         house = House(Runtime.start())
         house.start(EmbeddedPostgres.child("postgres", folder / "data")).ready()
         house.close()
@@ -40,7 +38,7 @@ def template() -> Iterator[Path]:
 
 @contextmanager
 def copied(template: Path) -> Iterator[Path]:
-    with new_folder() as folder:
+    with open_folder() as folder:
         data = folder / "data"
         data.mkdir(mode=0o700)
         subprocess.run(["cp", "-a", str(template / "postgres"), str(data)], check=True)

@@ -22,7 +22,7 @@ from dataplatform.system.topology import load_topology
 from tests.integration.topologies import main_job
 from tests.system.logs import restored
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.story  # of one platform
 DEADLINE = 60.0  # seconds
 MCP = """
 [services.mcp]

@@ -11,7 +11,7 @@ import pytest
 from attrs import frozen
 
 from tests.base.embedded.servers import all_end
-from tests.integration.conftest import new_folder
+from tests.integration.conftest import open_folder
 from tests.integration.platforms import PlatformProcess, PricesTable, address_of, consume, restarted, unbalanced
 
 TIMED_KEYS = {"version", "outcome", "reason", "uptime_s", "agents", "routes", "tables", "topics", "incidents"}
@@ -28,7 +28,7 @@ class Run:
 
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
-    with new_folder() as folder:
+    with open_folder() as folder:
         yield folder / "data"
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.base.embedded.servers import all_end
 from tests.integration.conftest import Start
-from tests.integration.platforms import restarted, unbalanced
+from tests.integration.platforms import PricesTable, restarted, unbalanced
 from tests.integration.topologies import main_job
 
 
@@ -67,10 +67,12 @@ def test_a_killed_platform_leaves_no_process_and_the_next_one_works(start: Start
     killed.ready()
     servers = killed.servers()
     assert killed.stop(signal.SIGKILL) == -signal.SIGKILL
-    following = start("--demo", "--run-for", "1")  # while the servers of the first may still be ending
+    following = start("--demo")  # while the servers of the first may still be ending
     following.ready()
     assert all_end(*servers)
-    assert following.wait() == 0
+    with closing(PricesTable.of(following.data_dir)) as table:
+        table.wait_for(250)
+    assert following.stop() == 0
     assert unbalanced(following.report()) == []
     assert restarted(following.report()) == {}
 

@@ -28,6 +28,8 @@ from tests.integration.platforms import (
 )
 from tests.integration.topologies import NO_FEED, main_job
 
+pytestmark = pytest.mark.story  # of one platform
+
 ATTEMPTS = 4
 
 

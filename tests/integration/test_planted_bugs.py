@@ -31,6 +31,8 @@ from tests.integration.platforms import DEADLINE, restarted, unbalanced
 from tests.integration.topologies import main_job
 from tests.system.logs import restored
 
+pytestmark = pytest.mark.story  # of one platform
+
 AGENTS: dict[str, type[Agent]] = {
     "coingecko-http": HttpClient,
     "redpanda.producer": RedpandaProducer,

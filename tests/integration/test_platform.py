@@ -33,6 +33,8 @@ from tests.support.agents import no_thread_left_behind
 from tests.support.waiting import DEADLINE
 from tests.system.logs import restored
 
+pytestmark = pytest.mark.story  # of one platform
+
 PHASES = [Phase.RUNNING, Phase.STOPPED]
 
 

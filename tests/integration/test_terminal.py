@@ -26,6 +26,8 @@ from tests.integration.platforms import COMMAND, DEADLINE
 from tests.integration.screen import Screen
 from tests.integration.topologies import main_job
 
+pytestmark = pytest.mark.story  # of one platform
+
 WIDTH, HEIGHT = 120, 60
 
 

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
@@ -15,6 +12,7 @@ from dataplatform.base.database import TableSpec
 from tests.base.database.clients import Client, Clients, readings
 from tests.base.database.cluster import Cluster
 from tests.support.agents import Stage
+from tests.support.folders import new_folder
 from tests.support.waiting import SHORT
 
 numbers = itertools.count(1)
@@ -23,7 +21,7 @@ numbers = itertools.count(1)
 @pytest.fixture(scope="session")
 def pristine() -> Iterator[Cluster]:
     """A cluster that is never started, to be copied."""
-    with short_folder() as folder:
+    with new_folder() as folder:
         cluster = Cluster(folder)
         cluster.make()
         yield cluster
@@ -76,16 +74,8 @@ def spec(name: str) -> TableSpec:
 
 @contextmanager
 def running(pristine: Cluster) -> Iterator[Cluster]:
-    with short_folder() as folder:
+    with new_folder() as folder:
         cluster = pristine.copy_to(folder)
         cluster.start()
         yield cluster
         cluster.stop()
-
-
-@contextmanager
-def short_folder() -> Iterator[Path]:
-    """A new folder with a path short enough for a socket."""
-    folder = Path(tempfile.mkdtemp(prefix="dp-", dir="/tmp"))
-    yield folder
-    shutil.rmtree(folder)

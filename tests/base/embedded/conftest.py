@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,7 @@ import structlog
 from dataplatform.base.agent import BackoffPolicy, Runtime
 from dataplatform.base.embedded import EmbeddedPostgres
 from tests.base.embedded.servers import House, Inbox
+from tests.support.folders import new_folder
 
 
 @pytest.fixture
@@ -61,10 +59,3 @@ def database(template: Path, data_dir: Path) -> Path:
     """A data directory in which PostgreSQL starts quickly."""
     subprocess.run(["cp", "-a", str(template / "postgres"), str(data_dir)], check=True)
     return data_dir
-
-
-@contextmanager
-def new_folder() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="dp-", dir="/tmp"))
-    yield folder
-    shutil.rmtree(folder)
