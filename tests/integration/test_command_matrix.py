@@ -15,7 +15,7 @@ from attrs import frozen
 from dataplatform.base.embedded import DataDirectory
 from dataplatform.errors import Permanent
 from dataplatform.system.__main__ import main
-from tests.integration.conftest import new_folder
+from tests.integration.conftest import open_folder
 from tests.integration.platforms import COMMAND, PlatformProcess, PricesTable
 from tests.support.waiting import DEADLINE
 
@@ -110,14 +110,14 @@ def kinds(data_dir: Path) -> set[str]:
 
 @pytest.fixture
 def fresh() -> Iterator[Path]:
-    with new_folder() as folder:
+    with open_folder() as folder:
         yield folder / "data"
 
 
 @pytest.fixture(scope="module")
 def used() -> Iterator[Path]:
     """A directory in which a demo has run, and has ended."""
-    with new_folder() as folder:
+    with open_folder() as folder:
         data = folder / "data"
         with closing(PlatformProcess.start(data, "--demo")) as process:
             process.ready()
@@ -130,7 +130,7 @@ def used() -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def running() -> Iterator[Path]:
     """A directory in which a demo runs."""
-    with new_folder() as folder, closing(PlatformProcess.start(folder / "data", "--demo")) as process:
+    with open_folder() as folder, closing(PlatformProcess.start(folder / "data", "--demo")) as process:
         process.ready()
         with closing(PricesTable.of(folder / "data")) as table:
             table.wait_for(1, timeout=DEADLINE)
@@ -194,7 +194,7 @@ def test_a_running_demo_is_drained(fresh: Path) -> None:
 def test_commands_for_the_demo_s_own_directory_leave_it_to_the_demo(
     command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with new_folder() as folder:
+    with open_folder() as folder:
         monkeypatch.setenv("XDG_DATA_HOME", str(folder))
         line = [*COMMAND, *command, *MATRIX[command].arguments, "--demo"]
         given: Any = subprocess.run(line, capture_output=True, text=True, timeout=240, check=False)
