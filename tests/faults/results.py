@@ -1,4 +1,4 @@
-"""The figures of runs: kept as JSON lines, shown as the README's table."""
+"""The figures of runs: kept as JSON lines, shown as the table of README.md."""
 
 from __future__ import annotations
 
