@@ -34,7 +34,10 @@ UNUSABLE = 3
 @click.option("--json", "as_json", is_flag=True, help="Print each run's figures as a line of JSON.")
 @click.option("--results", type=click.Path(dir_okay=False, path_type=Path), help="Add the figures to this file.")
 @click.option(
-    "--table", "as_table", is_flag=True, help="Print the table of tests/faults/README.md from the file --results, run nothing."
+    "--table",
+    "as_table",
+    is_flag=True,
+    help="Print the table of tests/faults/README.md from the file --results, run nothing.",
 )
 def main(
     names: tuple[str, ...],
