@@ -72,15 +72,15 @@ def certificate(folder: Path, name: str = "localhost", address: str = HOST) -> C
 
 
 @contextmanager
-def secure_kafka(folder: Path) -> Iterator[SecureKafka]:
-    """Run a broker in a new folder; skips the test where there is no Kafka."""
+def secure_kafka(folder: Path, advertised: str = HOST) -> Iterator[SecureKafka]:
+    """Run a broker in a new folder, which tells clients this address; skips the test where there is no Kafka."""
     found = find_kafka(os.environ | {"KAFKA_HOME": str(kafka_home())})
     assert found is not None
     made, ports = certificate(folder), dict(zip(LISTENERS, _free_ports(len(LISTENERS)), strict=True))
     store = folder / "store.pem"
     store.write_text(made.key.read_text() + made.file.read_text())
     found.write_settings(folder, ports["PLAINTEXT"])
-    _add_listeners(folder / "server.properties", ports)
+    _add_listeners(folder / "server.properties", ports, advertised)
     with (folder / "server.properties").open("a") as properties:
         properties.write(SETTINGS.format(store=store, certificate=made.file, login=LOGIN))
     subprocess.run(found.format_command(folder), cwd=folder, check=True, capture_output=True, timeout=STARTING)
@@ -97,13 +97,14 @@ def secure_kafka(folder: Path) -> Iterator[SecureKafka]:
         process.wait()
 
 
-def _add_listeners(properties: Path, ports: dict[str, int]) -> None:
+def _add_listeners(properties: Path, ports: dict[str, int], advertised: str) -> None:
     """Put the listeners beside the one for the controller."""
     text = properties.read_text()
+    told = ",".join(f"{name}://{advertised}:{port}" for name, port in ports.items())
     listeners = ",".join(f"{name}://{HOST}:{port}" for name, port in ports.items())
     protocols = ",".join(f"{name}:{PROTOCOLS.get(name, name)}" for name in ports)
     text = re.sub(r"(?m)^listeners=PLAINTEXT://[^,]*", f"listeners={listeners}", text)
-    text = re.sub(r"(?m)^advertised\.listeners=.*", f"advertised.listeners={listeners}", text)
+    text = re.sub(r"(?m)^advertised\.listeners=.*", f"advertised.listeners={told}", text)
     text = re.sub(r"(?m)^(listener.security.protocol.map)=PLAINTEXT:PLAINTEXT", rf"\1={protocols}", text)
     properties.write_text(text)
 

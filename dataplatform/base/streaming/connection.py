@@ -9,11 +9,12 @@ from kafka import KafkaConsumer, KafkaProducer
 from kafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError, NodeNotReadyError
 
 from dataplatform.base.streaming.diagnosis import diagnose
-from dataplatform.base.streaming.errors import UnreachableError
+from dataplatform.base.streaming.errors import UnreachableError, explain
 from dataplatform.base.streaming.fetcher import name_broken_batches
 from dataplatform.base.streaming.settings import RedpandaSettings
+from dataplatform.errors import PlatformError
 
-__all__ = ["close_consumer", "close_producer", "connect"]
+__all__ = ["close_consumer", "close_producer", "connect", "explain_at"]
 
 UNEXPLAINED = (KafkaConnectionError, KafkaTimeoutError, NodeNotReadyError, OSError)
 LAST_WORDS = 0.5  # seconds for leaving a group, and for a sender to end
@@ -46,6 +47,12 @@ def connect(kind: type[Any], settings: RedpandaSettings, **options: Any) -> Any:
     if kind is KafkaConsumer:
         name_broken_batches(opened)
     return opened
+
+
+def explain_at(error: BaseException, settings: RedpandaSettings) -> PlatformError:
+    """Return what an error of a connected client means: what `explain` says, or why its brokers are out of reach."""
+    reason = diagnose(settings) if isinstance(error, UNEXPLAINED) else None
+    return reason or explain(error, ", ".join(settings.brokers))
 
 
 def close_consumer(consumer: KafkaConsumer) -> None:

@@ -18,8 +18,7 @@ from kafka.errors import (
 
 from dataplatform.base.agent import Agent, Context, Incident
 from dataplatform.base.position import Position, ReadPositions
-from dataplatform.base.streaming.connection import close_consumer, connect
-from dataplatform.base.streaming.errors import explain
+from dataplatform.base.streaming.connection import close_consumer, connect, explain_at
 from dataplatform.base.streaming.fetcher import BrokenBatchError, UnreadableBatch, has_more, let_go, place_of, stay
 from dataplatform.base.streaming.membership import NOBODY, Membership, group_of, member_of
 from dataplatform.base.streaming.positions import Positions
@@ -110,7 +109,7 @@ class RedpandaConsumer(Agent):
         try:
             answer = run(self._connected())
         except (KafkaError, OSError) as error:
-            return self._failed(explain(error, ", ".join(self._settings.brokers)), error)
+            return self._failed(explain_at(error, self._settings), error)
         except PlatformError as error:
             return self._failed(error, None)
         if trouble := self._trouble():

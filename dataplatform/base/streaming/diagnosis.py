@@ -24,7 +24,7 @@ from dataplatform.errors import Permanent, PlatformError, Transient
 
 __all__ = ["diagnose"]
 
-STEP = 1.0  # seconds for each answer: the client itself has waited for longer
+LONGEST_STEP = 3.0  # seconds for each answer; no longer than the client itself waits for one
 VISITED = 3  # brokers of a cluster
 LARGEST = 1_000_000  # bytes of an answer; each has a few hundred
 METADATA, SASL_HANDSHAKE, API_VERSIONS, SASL_AUTHENTICATE = 3, 17, 18, 36
@@ -71,6 +71,10 @@ class _Visit:
         host, _, port = self.address.rpartition(":")
         return host.strip("[]"), int(port)
 
+    @property
+    def step(self) -> float:
+        return min(LONGEST_STEP, self.settings.request_timeout)
+
     def result(self) -> PlatformError | None:
         """Return what is wrong with the broker, or with how the client is set up for it."""
         try:
@@ -83,13 +87,13 @@ class _Visit:
         except ssl.SSLError as error:
             return self._without_tls(error)
         except TimeoutError:
-            return self._outage(f"it gave no answer in {STEP:g} s", "check that it runs, and what is between")
+            return self._outage(f"it gave no answer in {self.step:g} s", "check that it runs, and what is between")
         except (OSError, struct.error) as error:
             return self._broken_off(error)
 
     @contextmanager
     def _connected(self) -> Iterator[_Line]:
-        with socket.create_connection(self.place, timeout=STEP) as plain:
+        with socket.create_connection(self.place, timeout=self.step) as plain:
             if self.context is None:
                 yield _Line(plain)
                 return
@@ -100,8 +104,8 @@ class _Visit:
         """Ask what a client without a login asks; a broker that wants one then closes the connection."""
         with self._connected() as line:
             line.ask(API_VERSIONS, 0)
-            if line.answers(METADATA, 1, NO_TOPICS):
-                return None
+            with suppress(ConnectionError, ssl.SSLError):
+                return self._sent_on(line.advertised())
         with self._connected() as line:
             _, offered = line.offers("PLAIN")
         return self._mismatch(f"it asks for a login by SASL ({', '.join(offered)})", sasl=True)
@@ -115,11 +119,24 @@ class _Visit:
             if code == UNSUPPORTED_MECHANISM:
                 return self._refused(f"it does not take {mechanism}", f"set sasl_mechanism to {' or '.join(offered)}")
             refused = line.authenticate(mechanism, self.settings)
-        return (
-            None
-            if refused is None
-            else self._refused(f"it refuses the login: {refused}", "check username and password")
-        )
+            if refused is not None:
+                return self._refused(f"it refuses the login: {refused}", "check username and password")
+            return self._sent_on(line.advertised())
+
+    def _sent_on(self, places: list[tuple[str, int]]) -> PlatformError | None:
+        """Look at where the broker sends its clients on to: often a name that is known in its own network alone."""
+        reasons = []
+        for host, port in places:
+            try:
+                socket.create_connection((host, port), timeout=self.step).close()
+            except OSError as error:
+                reasons.append(
+                    f"it sends clients on to {host}:{port}, which cannot be reached ({error.strerror or error})"
+                )
+            else:
+                return None
+        remedy = "set advertised.listeners of the broker to an address that this machine can reach"
+        return self._outage(reasons[0], remedy) if reasons else None
 
     def _without_tls(self, error: ssl.SSLError) -> PlatformError:
         """Explain why TLS could not be spoken."""
@@ -143,7 +160,7 @@ class _Visit:
         return self._outage(f"it closed the connection without an answer ({error})", "check that it is a broker")
 
     def _speaks_plainly(self) -> bool:
-        with suppress(OSError), socket.create_connection(self.place, timeout=STEP) as plain:
+        with suppress(OSError), socket.create_connection(self.place, timeout=self.step) as plain:
             return _Line(plain).answers(API_VERSIONS, 0)
         return False
 
@@ -152,7 +169,7 @@ class _Visit:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         try:
-            with socket.create_connection(self.place, timeout=STEP) as plain, context.wrap_socket(plain):
+            with socket.create_connection(self.place, timeout=self.step) as plain, context.wrap_socket(plain):
                 return True
         except ssl.SSLError as error:
             return (getattr(error, "reason", None) or "") not in {"", *NO_TLS}
@@ -210,6 +227,18 @@ class _Line:
         except (OSError, struct.error):
             return False
         return True
+
+    def advertised(self) -> list[tuple[str, int]]:
+        """Return the addresses of the cluster's brokers, as they tell their clients."""
+        answer = self.ask(METADATA, 1, NO_TOPICS)
+        (count,) = struct.unpack_from(">i", answer)
+        places, at = [], 4
+        for _ in range(count):
+            host, at = _text(answer, at + 4)  # past its number
+            (port,) = struct.unpack_from(">i", answer, at)
+            _, at = _text(answer, at + 4)  # its rack
+            places.append((host, port))
+        return places
 
     def authenticate(self, mechanism: str, settings: RedpandaSettings) -> str | None:
         """Log in; return what the broker says where it refuses."""

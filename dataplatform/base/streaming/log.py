@@ -12,8 +12,7 @@ from kafka.errors import CommitFailedError, KafkaError
 from kafka.structs import OffsetAndMetadata
 
 from dataplatform.base.agent import Agent, Context, Request
-from dataplatform.base.streaming.connection import close_consumer, connect
-from dataplatform.base.streaming.errors import explain
+from dataplatform.base.streaming.connection import close_consumer, connect, explain_at
 from dataplatform.base.streaming.membership import group_of
 from dataplatform.base.streaming.settings import RedpandaSettings
 from dataplatform.base.streaming.times import NO_TIMESTAMP, timestamp_of
@@ -148,7 +147,7 @@ class RedpandaLog(Agent):
         try:
             answer = run(self._connected())
         except (KafkaError, OSError) as error:
-            return self._failed(explain(error, ", ".join(self._settings.brokers)))
+            return self._failed(explain_at(error, self._settings))
         except PlatformError as error:
             return self._failed(error)
         self.recover()

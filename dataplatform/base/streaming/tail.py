@@ -11,8 +11,7 @@ from attrs import field, frozen
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
-from dataplatform.base.streaming.connection import close_consumer, connect
-from dataplatform.base.streaming.errors import explain
+from dataplatform.base.streaming.connection import close_consumer, connect, explain_at
 from dataplatform.base.streaming.settings import RedpandaSettings
 from dataplatform.base.streaming.times import NO_TIMESTAMP, moment_of
 from dataplatform.errors import Permanent, Transient
@@ -61,7 +60,7 @@ def _ask(settings: RedpandaSettings, run: Callable[[KafkaConsumer], Result[T]]) 
         finally:
             close_consumer(consumer)
     except (KafkaError, OSError) as error:
-        return Failure(explain(error, ", ".join(settings.brokers)))
+        return Failure(explain_at(error, settings))
 
 
 def _tail(consumer: KafkaConsumer, topic: str, most: int, timeout: float) -> Result[list[TopicMessage]]:

@@ -10,8 +10,7 @@ from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import ConfigResource, NewTopic, OffsetSpec
 from kafka.errors import AuthorizationError, KafkaError, TopicAlreadyExistsError, UnsupportedVersionError
 
-from dataplatform.base.streaming.connection import connect
-from dataplatform.base.streaming.errors import explain
+from dataplatform.base.streaming.connection import connect, explain_at
 from dataplatform.base.streaming.settings import RedpandaSettings, TopicSpec
 from dataplatform.errors import PlatformError
 from dataplatform.result import Failure, Result, Success, get_error
@@ -50,7 +49,7 @@ def _ask(settings: RedpandaSettings, run: Callable[[KafkaAdminClient], T]) -> Re
         finally:
             admin.close()
     except (KafkaError, OSError, RuntimeError) as error:  # the last is kafka-python's for a cluster without controller
-        return Failure(explain(error, ", ".join(settings.brokers)))
+        return Failure(explain_at(error, settings))
 
 
 def _create_missing(admin: KafkaAdminClient, specs: Iterable[TopicSpec]) -> None:
@@ -77,6 +76,8 @@ def _limit(admin: KafkaAdminClient, spec: TopicSpec) -> int:
 
 def _count(admin: KafkaAdminClient, topics: list[str]) -> dict[str, int]:
     counts = {}
+    if not topics:
+        admin.list_topics()  # which tells whether brokers can be reached where they say they are
     for topic in admin.describe_topics(topics) if topics else []:
         partitions = [TopicPartition(topic["name"], partition["partition_index"]) for partition in topic["partitions"]]
         if partitions:

@@ -211,6 +211,26 @@ def test_check_connect_tells_it(kafka: SecureKafka, tmp_path: Path) -> None:
     assert "it speaks no TLS; set security_protocol to PLAINTEXT" in result.stderr
 
 
+@pytest.fixture(scope="module")
+def hidden(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureKafka]:
+    """A broker that tells its clients a name which nobody knows."""
+    with secure_kafka(tmp_path_factory.mktemp("hidden"), advertised="nowhere.invalid") as kafka:
+        yield kafka
+
+
+@pytest.mark.parametrize("listener", ["PLAINTEXT", "SASL_SSL"])
+def test_a_broker_that_sends_clients_to_where_they_cannot_go_is_told(
+    hidden: SecureKafka, clients: Clients, listener: str
+) -> None:
+    settings = settings_for(hidden, listener, listener)
+    error = found(settings)
+    assert isinstance(error, Transient)
+    place = f"nowhere.invalid:{hidden.ports[listener]}"
+    assert f"it sends clients on to {place}, which cannot be reached" in error.message
+    assert error.remedy.startswith("set advertised.listeners")
+    assert clients.producer(settings).fail(CountRecords(())) == error
+
+
 def test_the_light_broker_is_let_in_to(broker: Broker) -> None:
     assert diagnose(broker.settings) is None
 
