@@ -93,15 +93,19 @@ def run(
     servers: Servers,
     seed: int,
     seconds: float | None = None,
+    platforms: int | None = None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Figures:
     """Run a scenario on these servers: at its own scale, or for so many seconds with as many records as go with it.
 
+    `platforms` is how many there are, in a scenario that leaves that open.
     `tell` hears of each fault. Raises `AssertionError` where nothing gets through any more.
     """
     scale = scenario.scale
     if seconds is not None:
         scale = evolve(scale, seconds=seconds, records=round(scale.rate * seconds))
+    if platforms is not None:
+        scale = evolve(scale, platforms=platforms)
     begun = time.monotonic()
     with World.of(
         servers,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 import structlog
-from attrs import asdict
+from attrs import asdict, frozen
 
 from tests.faults.registry import Figures, run
 from tests.faults.results import append, latest, table
@@ -21,6 +21,15 @@ from tests.support.kafka import fetched_kafka
 UNUSABLE = 3
 
 
+@frozen
+class Size:
+    """What was chosen at the command line; None is the scenario's own choice."""
+
+    seed: int
+    duration: float | None
+    platforms: int | None
+
+
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.argument("names", metavar="[SCENARIO...]", nargs=-1)
 @click.option("--seed", default=1, show_default=True, help="What everything random in a scenario comes from.")
@@ -29,6 +38,9 @@ UNUSABLE = 3
     type=float,
     metavar="SECONDS",
     help="Inject faults for so long; by default as long as a test does, or longer.",
+)
+@click.option(
+    "--platforms", type=click.IntRange(1, 20), metavar="N", help="How many there are, in a scenario of any number."
 )
 @click.option("--list", "show", is_flag=True, help="Show the scenarios and end.")
 @click.option("--json", "as_json", is_flag=True, help="Print each run's figures as a line of JSON.")
@@ -43,6 +55,7 @@ def main(
     names: tuple[str, ...],
     seed: int,
     duration: float | None,
+    platforms: int | None,
     results: Path | None,
     *,
     show: bool,
@@ -62,7 +75,7 @@ def main(
             raise click.UsageError("--table needs --results FILE, with the figures of earlier runs")
         click.echo(table(latest(results)))
         return
-    sys.exit(_run_all(_chosen(names), seed, duration, results, as_json=as_json))
+    sys.exit(_run_all(_chosen(names), Size(seed, duration, platforms), results, as_json=as_json))
 
 
 def _chosen(names: tuple[str, ...]) -> list[str]:
@@ -74,7 +87,7 @@ def _chosen(names: tuple[str, ...]) -> list[str]:
     return list(SCENARIOS) if "all" in names else list(names)
 
 
-def _run_all(names: list[str], seed: int, duration: float | None, results: Path | None, *, as_json: bool) -> int:
+def _run_all(names: list[str], size: Size, results: Path | None, *, as_json: bool) -> int:
     home, reason = fetched_kafka()
     if home is None:
         click.echo(reason, err=True)
@@ -83,18 +96,16 @@ def _run_all(names: list[str], seed: int, duration: float | None, results: Path 
     kept = True
     with Servers() as servers:
         for name in names:
-            kept &= _run_one(name, servers, seed, duration, results, as_json=as_json)
+            kept &= _run_one(name, servers, size, results, as_json=as_json)
     return 0 if kept else 1
 
 
-def _run_one(
-    name: str, servers: Servers, seed: int, duration: float | None, results: Path | None, *, as_json: bool
-) -> bool:
+def _run_one(name: str, servers: Servers, size: Size, results: Path | None, *, as_json: bool) -> bool:
     """Run a scenario; tell whether its promise was kept. One that cannot go on is shown, and the next one is run."""
     click.echo(f"{name}: {SCENARIOS[name].fault}; promised: {SCENARIOS[name].promise}", err=True)
-    seconds = SCENARIOS[name].soak if duration is None else duration
+    seconds = SCENARIOS[name].soak if size.duration is None else size.duration
     try:
-        figures = run(SCENARIOS[name], servers, seed, seconds, tell=lambda line: click.echo(f"  {line}", err=True))
+        figures = run(SCENARIOS[name], servers, size.seed, seconds, size.platforms, _tell)
     except Unfit as reason:
         click.echo(f"{name}: not here: {reason}", err=True)
         return True
@@ -105,6 +116,10 @@ def _run_one(
         append(results, figures)
     click.echo(json.dumps(asdict(figures)) if as_json else _shown(figures))
     return not figures.wrong
+
+
+def _tell(line: str) -> None:
+    click.echo(f"  {line}", err=True)
 
 
 def _shown(figures: Figures) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.faults import copies, databases, deaths, groups, machines, networks, resources
+from tests.faults import copies, databases, deaths, everything, groups, machines, networks, resources
 from tests.faults.registry import SCENARIOS
 
-__all__ = ["SCENARIOS", "copies", "databases", "deaths", "groups", "machines", "networks", "resources"]
+__all__ = ["SCENARIOS", "copies", "databases", "deaths", "everything", "groups", "machines", "networks", "resources"]

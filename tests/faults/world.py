@@ -34,7 +34,8 @@ numbers = itertools.count(1)
 class Scale:
     """How large a scenario is: at least so many faults, seconds and records, the latter at `rate` a second.
 
-    `gap` is how many rows arrive between two faults at most; how many it is each time, the dice say.
+    `gap` is how many rows arrive between two faults at most; how many it is each time, the dice say. `platforms` are
+    as many members of the group, in a scenario that does not say itself how many it needs.
     """
 
     faults: int = 3
@@ -42,6 +43,7 @@ class Scale:
     rate: float = 6_000.0
     seconds: float = 0.0
     gap: int = 2_500
+    platforms: int = 2
 
 
 @define(eq=False)
