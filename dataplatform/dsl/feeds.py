@@ -70,7 +70,8 @@ class FeedState:
     come while the targets had no credit, or the source was paused. `failing` is why it fails; to be held back by the
     client's own rate limit is no reason of its own. `run` is the reading under way, or one that an outage broke off
     between two requests: the next try goes on with it, so that a rate limit slows a reading of many pages down and does
-    not make it begin anew for ever.
+    not make it begin anew for ever. `attempt` counts the times
+    that it was gone on with; `seen` is how far it was when that was last looked at.
     """
 
     feed: Feed
@@ -81,6 +82,18 @@ class FeedState:
     reading: bool = False
     run: PlanRun[list[Crop]] | None = None
     failing: PlatformError | None = None
+    attempt: int = 0
+    seen: tuple[int, int] = (0, 0)
+    seen_at: float = 0.0
+
+    def is_lost(self, now: float, grace: float) -> bool:
+        """Tell whether an answer, or its next turn, was to come by now and `grace` seconds ago at the latest."""
+        if not self.reading:
+            return not self.blocked and now > max(self.due, self.next_try) + grace
+        far = self.attempt, len(self.run.answers) if self.run else 0
+        if far != self.seen:
+            self.seen, self.seen_at = far, now
+        return now > self.seen_at + (self.run.plan.timeout if self.run else 0.0) + grace
 
     def succeeded(self) -> None:
         self.reading, self.run, self.failing = False, None, None

@@ -14,6 +14,7 @@ from dataplatform.dsl.validators import shown
 
 __all__ = ["Connection", "Part", "SourceOptions", "TargetOptions", "topic_names"]
 
+STALL_AFTER = 15.0  # seconds
 TOPIC_NAME = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")  # Kafka's own rule
 
 
@@ -45,6 +46,11 @@ class SourceOptions:
     """What every source is told. `client` is the name of the topology's client it reads from."""
 
     client: str = field(metadata={"help": "the client to read from"})
+    stall_after: float = field(
+        default=STALL_AFTER,
+        validator=[validators.gt(0.0), validators.le(3600.0)],
+        metadata={"help": "how long what has work may stand still before it is shown and mended"},
+    )
 
 
 @frozen(kw_only=True)

@@ -58,7 +58,7 @@ class BaseReader(FlowSource):
     Options: ClassVar[type[SourceOptions]]
 
     def __init__(self, context: Context, options: Any, client: str, outbox: Outbox | None = None) -> None:
-        super().__init__(context, client, outbox)
+        super().__init__(context, client, outbox, stall_after=options.stall_after)
         self.options = options
         self._operations = InFlight(self)
 

@@ -46,9 +46,20 @@ class Write(Request[int]):
 
 @define(eq=False)
 class Bomb:
-    """Makes whoever handles a message of one of these types crash, once for each time the type is named."""
+    """Makes whoever handles a message of one of these types crash, once for each time the type is named.
+
+    Messages of the types in `lost` never arrive, likewise.
+    """
 
     planted: list[type[object]] = field(factory=list)
+    lost: list[type[object]] = field(factory=list)
+
+    def swallows(self, message: object) -> bool:
+        """Tell whether the message is one that never arrives."""
+        if type(message) in self.lost:
+            self.lost.remove(type(message))
+            return True
+        return False
 
     def touch(self, message: object) -> None:
         if type(message) in self.planted:
@@ -102,7 +113,7 @@ class BareSource(FlowSource):
 
     def receive(self, message: Any) -> Answer[Any] | None:
         self._bomb.touch(message)
-        return super().receive(message)
+        return None if self._bomb.swallows(message) else super().receive(message)
 
     def _feeds(self) -> Sequence[Feed]:
         return [Feed(spec.name, partial(self._plan, spec), spec.every, spec.greedy) for spec in self._specs]
@@ -135,7 +146,7 @@ class BareTarget(FlowTarget):
     def receive(self, message: Any) -> Answer[Any] | None:
         self._bomb.touch(message)
         self.count("delivered", isinstance(message, Deliver))
-        return super().receive(message)
+        return None if self._bomb.swallows(message) else super().receive(message)
 
     def _request(self, kind: Kind, records: list[Record]) -> Write:
         return Write(kind, records)

@@ -92,6 +92,10 @@ class Flow:
         """Have the agent crash over the next message of each of these types."""
         self._bomb(agent).planted += messages
 
+    def lose(self, agent: str, *messages: type[object]) -> None:
+        """Have the next message of each of these types never reach the agent, a source or a target."""
+        self._bomb(agent).lost += messages
+
     def _bomb(self, agent: str) -> Bomb:
         return self.bombs.setdefault(agent, Bomb())
 

@@ -26,7 +26,7 @@ from tests.faults.waiting import until, while_progress
 
 __all__ = ["Scale", "World"]
 
-ARRIVAL = 60.0  # seconds without any progress after which what has not arrived counts as lost
+ARRIVAL = 150.0  # seconds without any progress after which what has not arrived counts as lost
 numbers = itertools.count(1)
 
 

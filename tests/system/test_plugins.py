@@ -96,6 +96,7 @@ def test_options_say_type_default_and_help_tables_within_them_too(monkeypatch: p
     assert (shop.technology, shop.summary) == ("Shop", "A shop.")
     assert shop.options == (
         Option("client", "text", None, "the client to read from"),
+        Option("stall_after", "number", "15.0", "how long what has work may stand still before it is shown and mended"),
         Option("most", "whole number", "none", "at most"),
         Option("names", "table of text", "{}", "by name"),
         Option("password", "text", "***", "secret"),

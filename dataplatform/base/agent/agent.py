@@ -175,11 +175,12 @@ class Agent(MortalActor):
         self._vitals.degraded = None
         self.backoff.reset()
 
-    def retry(self, error: PlatformError, message: object) -> None:
-        """Degrade, and tell this agent `message` when the backoff says that the next try is due."""
+    def retry(self, error: PlatformError, message: object) -> float:
+        """Degrade, and tell this agent `message` when the backoff says that the next try is due: in so many seconds."""
         delay = self.backoff.next(error.retry_after if isinstance(error, Transient) else None)
         self.degrade(error, delay)
         self.after(delay, message)
+        return delay
 
     def incident(self, incident: Incident) -> None:
         """Report data that is missing or in doubt: in the log now, in the report at the end."""

@@ -98,14 +98,25 @@ class Scheduler:
         self._sweep_at = max(FEW, 2 * len(self._heap))
 
     def _run(self) -> None:
-        while (timer := self._next()) is not None:
-            if timer.cancelled:
-                continue
+        """Tell timers until the scheduler is stopped: without this thread every agent would stand still for good."""
+        while True:
             try:
-                with suppress(pykka.ActorDeadError):
-                    timer.recipient.tell(timer.message)
-            except Exception:  # noqa: BLE001  time must go on for the others
-                structlog.get_logger().error("timer not told", message=timer.message, exc_info=True)
+                timer = self._next()
+            except BaseException:  # noqa: BLE001  whatever it is, the next look may go well
+                structlog.get_logger().error("the scheduler could not wait", exc_info=True)
+                continue
+            if timer is None:
+                return
+            if not timer.cancelled:
+                self._tell(timer)
+
+    @staticmethod
+    def _tell(timer: Timer) -> None:
+        try:
+            with suppress(pykka.ActorDeadError):
+                timer.recipient.tell(timer.message)
+        except BaseException:  # noqa: BLE001  time must go on for the others
+            structlog.get_logger().error("timer not told", message=timer.message, exc_info=True)
 
     def _next(self) -> Timer | None:
         with self._changed:

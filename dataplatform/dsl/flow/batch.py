@@ -9,7 +9,18 @@ from dataplatform.dsl.kinds import Kind
 from dataplatform.dsl.types import Record
 from dataplatform.errors import PlatformError
 
-__all__ = ["Abandoned", "Batch", "Deliver", "Granted", "Position", "Rejected", "Rejection", "Written"]
+__all__ = [
+    "Abandoned",
+    "Batch",
+    "Deliver",
+    "Granted",
+    "Missing",
+    "Position",
+    "Recount",
+    "Rejected",
+    "Rejection",
+    "Written",
+]
 
 
 @frozen
@@ -42,6 +53,24 @@ class Granted:
     target: str
     incarnation: int
     batches: int
+
+
+@frozen
+class Recount:
+    """A source has waited long for these batches to be settled, and asks whether they are there and being written."""
+
+    source: str
+    incarnation: int
+    batch_ids: frozenset[str]
+
+
+@frozen
+class Missing:
+    """A target has none of these batches, whatever became of them."""
+
+    target: str
+    incarnation: int
+    batch_ids: frozenset[str]
 
 
 @frozen

@@ -12,7 +12,18 @@ from itertools import count, takewhile
 from attrs import define, evolve, field, frozen
 
 from dataplatform.dsl.flow.account import RouteAccount
-from dataplatform.dsl.flow.batch import Abandoned, Batch, Deliver, Granted, Position, Rejected, Rejection, Written
+from dataplatform.dsl.flow.batch import (
+    Abandoned,
+    Batch,
+    Deliver,
+    Granted,
+    Missing,
+    Position,
+    Rejected,
+    Rejection,
+    Written,
+)
+from dataplatform.dsl.flow.standstill import Waiting
 from dataplatform.dsl.kinds import DEAD_LETTERS, Kind
 from dataplatform.dsl.types import DeadLetter, Record
 
@@ -44,6 +55,7 @@ class Lane:
     in_hand: set[str] = field(factory=set)
     waiting: dict[str, Batch] = field(factory=dict)
     held: set[str] = field(factory=set)
+    settlements: int = 0  # counted in all
 
     @property
     def open(self) -> bool:
@@ -226,12 +238,32 @@ class Outbox:
             lane.waiting = {batch.id: batch for target, batch in self.undelivered() if target == lane.target}
         return lane.fill(self.source)
 
+    def waiting(self) -> list[Waiting]:
+        """Return the targets that have batches to settle, and what they have in hand of them."""
+        return [
+            Waiting(lane.target, batches, lane.settlements, frozenset(lane.in_hand), lane.incarnation)
+            for lane in self._lanes.values()
+            if (batches := len(lane.in_hand) + len(lane.waiting))
+        ]
+
+    def missing(self, message: Missing) -> list[Sending]:
+        """Take back what a target was sent and has not got, and send it again, in order, unless it was forgotten."""
+        lane = self._lanes.get(message.target)
+        if lane is None or lane.incarnation != message.incarnation:
+            return []
+        lost = lane.in_hand & message.batch_ids
+        lane.in_hand -= lost
+        again = {batch.id: batch for target, batch in self.undelivered() if target == lane.target and batch.id in lost}
+        lane.waiting = again | lane.waiting
+        return lane.fill(self.source)
+
     def settled(self, message: Written | Rejected | Abandoned, letters: Sequence[DeadLetter] = ()) -> list[Sending]:
         """Note that a target is done with a batch; `letters` are those of `rejected_records`, to be sent on."""
         lane = self._lanes.get(message.target)
         if lane is None:
             return []
         lane.in_hand.discard(message.batch_id)
+        lane.settlements += 1
         shipment = self._shipments.pop((message.batch_id, message.target), None)
         if shipment is None:
             self._count_forgotten(lane, message)

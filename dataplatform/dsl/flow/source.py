@@ -4,23 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from math import inf
 from typing import Any, ClassVar, TypeAlias, assert_never
 
 from attrs import frozen
 
 from dataplatform.base.agent import Address, Agent, Answer, Context, Degraded, State
 from dataplatform.dsl.feeds import Crop, Feed, FeedState
-from dataplatform.dsl.flow.batch import Abandoned, Granted, Position, Rejected, Written
+from dataplatform.dsl.flow.batch import Abandoned, Granted, Missing, Position, Recount, Rejected, Written
 from dataplatform.dsl.flow.letters import letter_for_record
 from dataplatform.dsl.flow.losses import as_text, letter_lost, undelivered
 from dataplatform.dsl.flow.outbox import Outbox, Sending
+from dataplatform.dsl.flow.standstill import Standstill, stalled
 from dataplatform.dsl.operations import SourceRequest
 from dataplatform.dsl.plan import Plan, PlanRun
 from dataplatform.dsl.types import DeadLetter, Record
-from dataplatform.errors import PlatformError
+from dataplatform.errors import PlatformError, Transient
 from dataplatform.result import Failure, Result, Success
 
 __all__ = ["FlowSource", "Pause", "Resume"]
+
+STALL_AFTER = 15.0  # seconds
+LOOKS = 3  # in that time
 
 
 @frozen
@@ -45,7 +50,14 @@ class Resume(SourceRequest[None]):
     """Read on."""
 
 
-FlowMessage: TypeAlias = FeedDue | CommitDue | Granted | Written | Rejected | Abandoned | Pause | Resume
+@frozen
+class LookDue:
+    """It is time to look whether anything stands still."""
+
+
+FlowMessage: TypeAlias = (
+    FeedDue | CommitDue | LookDue | Granted | Missing | Written | Rejected | Abandoned | Pause | Resume
+)
 
 
 class FlowSource(Agent):
@@ -53,20 +65,29 @@ class FlowSource(Agent):
 
     A subclass says which feeds there are (`_feeds`) and, when its input can be read again, that it is `replayable`
     and how positions are committed (`_commit`).
+
+    Nothing that has work stands still in silence. A target that settles nothing for `stall_after` seconds is shown, and
+    asked which batches it has; a reading or a commit whose answer never came, or whose next try was lost, is made anew.
     """
 
     kind: ClassVar[str] = "source"
     replayable: ClassVar[bool] = False
 
-    def __init__(self, context: Context, client: str, outbox: Outbox | None = None) -> None:
+    def __init__(
+        self, context: Context, client: str, outbox: Outbox | None = None, *, stall_after: float = STALL_AFTER
+    ) -> None:
         super().__init__(context)
         self.client = self.address(client)
         self._outbox = outbox
         self._states: dict[str, FeedState] = {}
         self._inputs: set[str] = set()
         self._uncommitted: dict[tuple[str, int], Position] = {}
-        self._committing = False
+        self._committing: tuple[Position, ...] = ()
+        self._commit_expected = inf  # when an answer is to come at the latest (monotonic seconds)
         self._rereadings = 0
+        self._stall_after = stall_after
+        self._standstill = Standstill(stall_after)
+        self._stalled: PlatformError | None = None
 
     # Hooks
 
@@ -92,6 +113,7 @@ class FlowSource(Agent):
         self._states = {feed.name: FeedState(feed) for feed in self._feeds()}
         for name in self._states:
             self.actor_ref.tell(FeedDue(name))
+        self.after(self._stall_after / LOOKS, LookDue())
 
     def _opened(self) -> None:
         """Be ready; a source that was paused when it crashed or was restarted is so still."""
@@ -102,11 +124,18 @@ class FlowSource(Agent):
     def receive(self, message: FlowMessage) -> Answer[Any] | None:
         match message:
             case FeedDue(feed):
-                self._read(self._states[feed])
+                if not (state := self._states[feed]).reading:
+                    self._read(state)
             case CommitDue():
                 self._start_commit()
+            case LookDue():
+                self._watch()
             case Granted():
                 self._send(self._box.granted(message))
+                self._read_waiting()
+            case Missing():
+                self.count("batches_sent_again", len(message.batch_ids))
+                self._send(self._box.missing(message))
                 self._read_waiting()
             case Written():
                 self._send(self._box.settled(message))
@@ -168,6 +197,7 @@ class FlowSource(Agent):
         if state.blocked:
             return
         state.reading = True
+        state.attempt += 1
         if state.run is None:
             state.due = self.clock.monotonic() + state.feed.every
             plan = state.feed.plan()
@@ -175,9 +205,11 @@ class FlowSource(Agent):
                 self._read_failed(state, plan.error)
                 return
             state.run = PlanRun(self, plan.data)
-        state.run.go_on(partial(self._read_ended, state))
+        state.run.go_on(partial(self._read_ended, state, state.attempt))
 
-    def _read_ended(self, state: FeedState, crops: Result[list[Crop]]) -> None:
+    def _read_ended(self, state: FeedState, attempt: int, crops: Result[list[Crop]]) -> None:
+        if attempt != state.attempt:
+            return  # its end was waited for in vain, and what it has read is read again
         if not isinstance(crops, Failure):
             self._noted(crops.notes)
             self._harvest(state, crops.data)
@@ -218,13 +250,18 @@ class FlowSource(Agent):
             self._send(self._box.offer(crop.kind, crop.records, crop.positions, crop.letters))
 
     def _read_succeeded(self, state: FeedState) -> None:
-        """Recover, unless another feed is failing: then that is the reason to show."""
         state.succeeded()
-        for other in self._states.values():
-            if other.failing is not None:
-                self.degrade(other.failing, max(0.0, other.next_try - self.clock.monotonic()))
+        self._show()
+
+    def _show(self) -> None:
+        """Show what is wrong, a failing feed before what stands still; recover where nothing is."""
+        for state in self._states.values():
+            if state.failing is not None:
+                self.degrade(state.failing, max(0.0, state.next_try - self.clock.monotonic()))
                 return
-        if trouble := self._trouble():
+        if self._stalled is not None:
+            self.degrade(self._stalled)
+        elif trouble := self._trouble():
             self.share(trouble)
         else:
             self.recover()
@@ -285,11 +322,14 @@ class FlowSource(Agent):
         plan = self._commit(positions)
         self._uncommitted.clear()
         if plan is not None:
-            self._committing = True
+            self._committing = positions
+            self._commit_expected = self.clock.monotonic() + plan.timeout * len(plan.requests)
             PlanRun(self, plan).go_on(partial(self._committed, positions))
 
-    def _committed(self, positions: Sequence[Position], answer: Result[Any]) -> None:
-        self._committing = False
+    def _committed(self, positions: tuple[Position, ...], answer: Result[Any]) -> None:
+        if positions is not self._committing:
+            return  # its answer was waited for in vain, and they are committed again
+        self._committing, self._commit_expected = (), inf
         if isinstance(answer, Failure):
             self.log.warning("positions not committed", reason=str(answer.error))
             for position in positions:
@@ -299,6 +339,50 @@ class FlowSource(Agent):
         self.backoff.reset()
         self._start_commit()
         self._drained_when_quiet()
+
+    # Standing still
+
+    def _watch(self) -> None:
+        """Show what stands still, and begin anew what will not come any more."""
+        self.after(self._stall_after / LOOKS, LookDue())
+        now = self.clock.monotonic()
+        for state in self._states.values():
+            if state.is_lost(now, self._stall_after):
+                self._read_lost(state)
+        if now > self._commit_expected + self._stall_after:
+            self._commit_lost()
+        before, self._stalled = self._stalled, self._stalled_target()
+        if before is not None or self._stalled is not None:
+            self._show()
+
+    def _read_lost(self, state: FeedState) -> None:
+        self.count("lost_readings")
+        self.log.warning("reading again", because=f"{state.feed.name} was to go on long ago")
+        if state.reading:
+            state.attempt += 1
+            state.run = None
+            error = Transient("timeout", f"{self.client.name} has not been heard of")
+            self._read_ended(state, state.attempt, Failure(error))
+        else:
+            self._read(state)
+
+    def _commit_lost(self) -> None:
+        self.count("lost_commits")
+        error = Transient("timeout", f"{self.client.name} has not been heard of")
+        self._committed(self._committing, Failure(error))
+
+    def _stalled_target(self) -> PlatformError | None:
+        """Return what to show of targets that settle nothing; those are asked what they have."""
+        found = self._standstill.look(self._box.waiting(), self.clock.monotonic(), self.clock.now())
+        for waiting, _ in found:
+            if waiting.incarnation is not None:
+                recount = Recount(self.name, waiting.incarnation, waiting.in_hand)
+                self.address(waiting.target).tell(recount)
+        if not found:
+            return None
+        waiting, since = found[0]
+        status = self.address(waiting.target).status()
+        return stalled(waiting, since, status.degraded.reason if status and status.degraded else None)
 
     def _drained_when_quiet(self) -> None:
         if self.state is not State.DRAINING:

@@ -5,13 +5,24 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import deque
 from functools import partial
+from math import inf
 from typing import Any, ClassVar, TypeAlias, assert_never
 
 from attrs import define, frozen
 
 from dataplatform.base.agent import Address, Agent, Answer, Context, Request, State
 from dataplatform.base.position import OffsetRange, Position, ReadPositions
-from dataplatform.dsl.flow.batch import Abandoned, Batch, Deliver, Granted, Rejected, Rejection, Written
+from dataplatform.dsl.flow.batch import (
+    Abandoned,
+    Batch,
+    Deliver,
+    Granted,
+    Missing,
+    Recount,
+    Rejected,
+    Rejection,
+    Written,
+)
 from dataplatform.dsl.flow.chunks import Chunks
 from dataplatform.dsl.kinds import Kind
 from dataplatform.dsl.types import Record
@@ -20,6 +31,7 @@ from dataplatform.result import Failure, Result, Success
 
 __all__ = ["FlowTarget", "LeftOut"]
 
+GRACE = 5.0  # seconds after which what was to come counts as lost
 REMEDY = (  # to be formatted with the range
     "If rows are missing there: write them again with `replay --topic {one.stream}`,"
     " or stop the group and have it read them again with `positions forget {one.group} --topic {one.stream} --reread`"
@@ -49,7 +61,7 @@ class PendingBatch:
     already_stored: int = 0
 
 
-TargetMessage: TypeAlias = Deliver | WriteDue | ReadPositions
+TargetMessage: TypeAlias = Deliver | WriteDue | ReadPositions | Recount
 
 
 class FlowTarget(Agent):
@@ -70,6 +82,8 @@ class FlowTarget(Agent):
         self._queue: deque[PendingBatch] = deque()
         self._writing = False
         self._waiting = False
+        self._attempt = 0  # counts the requests, of which only the latest is heard
+        self._expected = inf  # when an answer, or the next try, was to come at the latest (monotonic seconds)
         self._said: dict[tuple[str, str, int], OffsetRange] = {}
 
     # Hooks
@@ -126,6 +140,8 @@ class FlowTarget(Agent):
                 self._write_next()
             case ReadPositions(reader):
                 return self._positions(reader)
+            case Recount():
+                self._recount(message)
             case _:
                 assert_never(message)
         return None
@@ -166,11 +182,28 @@ class FlowTarget(Agent):
     def _write_next(self) -> None:
         if self._queue and not self._writing and not self._waiting:
             self._writing = True
+            self._attempt += 1
+            self._expected = self.clock.monotonic() + self._timeout
             pending = self._queue[0]
-            request = pending.chunks.next.request
-            self.call(self.client, request, partial(self._answered, pending), timeout=self._timeout)
+            then = partial(self._answered, self._attempt, pending)
+            self.call(self.client, pending.chunks.next.request, then, timeout=self._timeout)
 
-    def _answered(self, pending: PendingBatch, answer: Result[Any]) -> None:
+    def _recount(self, message: Recount) -> None:
+        """Say which batches are not here; where an answer of the client, or the next try, never came, try again."""
+        if message.incarnation != self.context.incarnation:
+            return
+        missing = message.batch_ids - {pending.batch.id for pending in self._queue}
+        if missing:
+            self.address(message.source).tell(Missing(self.name, self.context.incarnation, missing))
+        if self._queue and self.clock.monotonic() > self._expected + GRACE:
+            self.count("lost_attempts")
+            self.log.warning("writing again", because=f"{self.client.name} was to be heard of long ago")
+            self._writing = self._waiting = False
+            self._write_next()
+
+    def _answered(self, attempt: int, pending: PendingBatch, answer: Result[Any]) -> None:
+        if attempt != self._attempt:
+            return  # its answer was waited for in vain, and the batch is written anew
         self._writing = False
         if not isinstance(answer, Failure) and self._is_abandoned(answer.data):
             self._queue.popleft()
@@ -178,7 +211,7 @@ class FlowTarget(Agent):
         elif isinstance(stored := self._settle_chunk(pending.chunks, answer), Failure):
             self.count("failed_writes")
             self._waiting = True
-            self.retry(stored.error, WriteDue())
+            self._expected = self.clock.monotonic() + self.retry(stored.error, WriteDue())
             return
         else:
             self._written(

@@ -58,11 +58,6 @@ class RedpandaSourceOptions(SourceOptions):
         validator=[validators.ge(6.0), validators.le(300.0)],
         metadata={"help": "how long the group waits for a silent member"},
     )
-    stall_after: float = field(
-        default=15.0,
-        validator=[validators.gt(0.0), validators.le(3600.0)],
-        metadata={"help": "how long a partition that has messages may give none before it is shown and mended"},
-    )
     most: int = field(
         default=5_000, validator=validators.in_(range(1, 100_001)), metadata={"help": "records in one batch at most"}
     )

@@ -6,13 +6,14 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from math import inf
+from types import SimpleNamespace
 
 import pykka
 import pytest
 
 from dataplatform.base.agent import ManualClock, Scheduler, SystemClock
 from dataplatform.base.agent.scheduler import FEW
-from tests.support.agents import DEADLINE, Parent, Told, no_thread_left_behind
+from tests.support.agents import DEADLINE, Parent, Told, fail, no_thread_left_behind
 
 
 @pytest.fixture
@@ -122,6 +123,38 @@ def test_a_stopped_scheduler_tells_no_more(clock: ManualClock) -> None:
         scheduler.stop()
         clock.advance(1.0)
     assert told.rest() == []
+
+
+class FailingClock(ManualClock):
+    """A clock that fails the first time that it is waited on."""
+
+    failed = False
+
+    def wait(self, condition: threading.Condition, seconds: float | None) -> None:
+        if not self.failed:
+            self.failed = True
+            raise MemoryError
+        super().wait(condition, seconds)
+
+
+def test_time_goes_on_although_the_clock_has_failed() -> None:
+    clock, told = FailingClock(), Parent()
+    scheduler = Scheduler(clock)
+    scheduler.start()
+    scheduler.after(1.0, told, "now")
+    clock.advance(1.0)
+    assert told.next() == "now"
+    scheduler.stop()
+
+
+def test_and_although_a_recipient_wants_the_thread_to_end(clock: ManualClock) -> None:
+    told, scheduler = Parent(), Scheduler(clock)
+    scheduler.start()
+    scheduler.after(1.0, SimpleNamespace(tell=fail(SystemExit())), "never told")
+    scheduler.after(1.0, told, "told")
+    clock.advance(1.0)
+    assert told.next() == "told"
+    scheduler.stop()
 
 
 def test_a_scheduler_that_was_never_started_can_be_stopped(clock: ManualClock) -> None:
