@@ -34,12 +34,13 @@ from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoOHLCVData, Crypt
 from dataplatform.errors import Permanent, PlatformError
 from dataplatform.result import Failure, Result, Success
 
-__all__ = ["BaseReader", "no_candles", "unknown_coin", "unsupported"]
+__all__ = ["UNKNOWN", "BaseReader", "no_candles", "tells_unknown_coin", "unknown_coin", "unsupported"]
 
 S = TypeVar("S")
 T = TypeVar("T")
 OfCoin = TypeVar("OfCoin", CryptoPriceData, CryptoOHLCVData)
 SHOWN = 5  # of the coins asked for, in an error
+UNKNOWN = "knows no coin"
 ReaderMessage: TypeAlias = ReadingOperation | FlowMessage
 
 
@@ -81,6 +82,12 @@ class BaseReader(FlowSource):
         Raises `PlatformError` where it is still none, and by default: then a source's rows cannot be decoded again.
         """
         raise Permanent("unsupported", f"{cls.technology} does not decode rows of {row.endpoint} again")
+
+    @classmethod
+    def intervals(cls, connection: Connection) -> tuple[str, ...] | None:
+        """Return the intervals of candles that there can be; None where any can, or only the answer tells."""
+        del connection
+        return None
 
     # Hooks
 
@@ -352,7 +359,16 @@ def _named(coin_ids: Sequence[str]) -> str:
 
 def unknown_coin(coin: str, source: str) -> Permanent:
     """Return the error of a coin that a source has never heard of."""
-    return Permanent("not_found", f"{source} knows no coin {coin!r}", remedy="see get_available_tickers")
+    return Permanent("not_found", f"{source} {UNKNOWN} {coin!r}", remedy="see get_available_tickers")
+
+
+def tells_unknown_coin(error: PlatformError) -> bool:
+    """Tell whether an error, perhaps of a source behind other platforms, is that of a coin that the source lacks.
+
+    >>> tells_unknown_coin(unknown_coin("bitcoinn", "history")), tells_unknown_coin(Permanent("not_found", "no row"))
+    (True, False)
+    """
+    return error.code == "not_found" and UNKNOWN in error.message
 
 
 def no_candles(source: str, interval: str, coins: Sequence[str], others: Iterable[str]) -> Permanent:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_origin
 
 from dataplatform.base.agent import Request
 from dataplatform.base.mcp import CallAnyOf, CallTool, ToolAnswer
 from dataplatform.dsl.operations import result_of
+from dataplatform.dsl.queries import BatchPublishResult, OHLCVSeries
 from dataplatform.dsl.registry import MESSAGES
 from dataplatform.dsl.wire import Wire
 from dataplatform.errors import Permanent
@@ -30,13 +31,22 @@ def operation_of(message: Request[Any]) -> str:
 
 
 def call_of(operation: str, arguments: Mapping[str, Any]) -> CallAnyOf:
-    """Return the call of the tool that is named as the operation is; `unsupported` where the other platform has none.
+    """Return the call of the tool that is named as the operation is, for the whole of its answer, however long.
+
+    It answers `unsupported` where the other platform has no such tool.
 
     >>> call_of("get_price_history", {"coinId": "bitcoin", "days": 7}).calls[0].name
     'get_price_history'
     """
+    whole = {"all": True} if _may_be_long(MESSAGES[operation]) else {}
     untold = Permanent("unsupported", f"the other platform does not offer us {operation}", remedy=UNTOLD)
-    return CallAnyOf((CallTool(operation, arguments),), untold)
+    return CallAnyOf((CallTool(operation, {**arguments, **whole}),), untold)
+
+
+def _may_be_long(message: type[Any]) -> bool:
+    """Tell whether an operation answers more than one thing, of which a server of this kind would leave out some."""
+    result = result_of(message)
+    return get_origin(result) is list or result in {OHLCVSeries, BatchPublishResult}
 
 
 def data_of(answer: ToolAnswer) -> Any:

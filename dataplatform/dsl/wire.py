@@ -86,10 +86,7 @@ class Wire:
         try:
             return msgspec.convert(value, form)
         except msgspec.ValidationError as error:
-            text = misfit(
-                error, msgspec.json.encode(value), lambda raw: msgspec.convert(msgspec.json.decode(raw), form)
-            )
-            raise Permanent("bad_argument", text.replace("`", "'")) from error
+            raise Permanent("bad_argument", _place_first(_misfit(error, value, form))) from error
         except RecursionError as error:
             raise Permanent("bad_argument", str(error)) from error
 
@@ -131,6 +128,25 @@ class Wire:
             return (option.name, form)
         factory = partial(list, default) if isinstance(default, tuple) else getattr(default, "factory", None)
         return (option.name, form, msgspec.field(default_factory=factory) if factory else default)
+
+
+def _misfit(error: msgspec.ValidationError, value: Any, form: Any) -> str:
+    try:
+        raw = msgspec.json.encode(value)
+    except (UnicodeError, OverflowError, RecursionError):  # what JSON cannot hold
+        return str(error)
+    return misfit(error, raw, lambda part: msgspec.convert(msgspec.json.decode(part), form))
+
+
+def _place_first(text: str) -> str:
+    """Return a decoder's words as a person says them.
+
+    >>> _place_first("Expected `str`, got `int` - at `$.coinId`")
+    "coinId: expected 'str', got 'int'"
+    """
+    what, _, place = text.replace("`", "'").rpartition(" - at '$")
+    said = f"{what[:1].lower()}{what[1:]}" if what else place[:1].lower() + place[1:]
+    return f"{place.removesuffix(chr(39)).removeprefix('.')}: {said}" if what else said
 
 
 def schema(form: Any) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from attrs import evolve, field, frozen, validators
 from dataplatform.base.agent import Context, Request
 from dataplatform.base.mcp import CallAnyOf
 from dataplatform.dsl import operations as ops
+from dataplatform.dsl.arguments import spread
 from dataplatform.dsl.feeds import Crop, Feed
 from dataplatform.dsl.flow import Outbox
 from dataplatform.dsl.kinds import ANALYTICS, PRICES
@@ -22,7 +23,7 @@ from dataplatform.dsl.queries import CurrentPricesOptions, DateRangeOHLCVQuery, 
 from dataplatform.dsl.reader import BaseReader
 from dataplatform.dsl.remote import call_of, data_of, notes_of, operation_of
 from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoOHLCVData, CryptoPriceData, Level1Data
-from dataplatform.dsl.wire import to_wire
+from dataplatform.dsl.wire import camel_case, to_wire
 from dataplatform.result import Result, Success
 
 __all__ = ["McpSource", "McpSourceOptions"]
@@ -78,7 +79,7 @@ class McpSource(BaseReader):
 
     def _call(self, message: Request[Any]) -> CallAnyOf:
         source = {} if self.options.source is None else {"source": self.options.source}
-        return call_of(operation_of(message), {**to_wire(message), **source})
+        return call_of(operation_of(message), {**_on_wire(message), **source})
 
     def _parts(self, coin_ids: Sequence[str]) -> list[Sequence[str]]:
         most = self.options.max_items
@@ -139,6 +140,10 @@ class McpSource(BaseReader):
 def _read(transform: Callable[[list[Any]], T], answers: list[Any]) -> Success[T]:
     given = [answer for answer in answers if answer is not None]
     return Success(transform([data_of(answer) for answer in given]), tuple(chain.from_iterable(map(notes_of, given))))
+
+
+def _on_wire(message: Request[Any]) -> dict[str, Any]:
+    return {camel_case(name): to_wire(value) for name, value in spread(message).items()}
 
 
 def _joined(found: list[list[T]]) -> list[T]:

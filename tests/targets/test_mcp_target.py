@@ -46,7 +46,8 @@ def answer(result: Any) -> ToolAnswer:
 def arguments(target: McpTarget, kind: Kind, records: list[Record]) -> dict[str, Any]:
     (call,) = target._request(kind, records).calls
     assert call.name == "publish_batch"
-    return dict(call.arguments)
+    assert call.arguments["all"] is True
+    return {name: value for name, value in call.arguments.items() if name != "all"}
 
 
 @by_kind

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -27,6 +26,7 @@ from pydantic import BaseModel, ValidationError
 
 from dataplatform.errors import PlatformError
 from dataplatform.result import Failure, Result
+from dataplatform.services.mcp_server.answers import text_for
 from dataplatform.services.mcp_server.callers import Caller, Callers
 from dataplatform.services.mcp_server.failures import ERROR, text_of, tool_error
 from dataplatform.services.mcp_server.toolbox import Tool, Toolbox
@@ -67,7 +67,7 @@ class Calls:
             answer = await self._run(tool, params.arguments or {})
         if isinstance(answer, Failure):
             return tool_error(answer.error)
-        text = TextContent(type="text", text=json.dumps(answer.data))
+        text = TextContent(type="text", text=text_for(answer.data))
         return CallToolResult(content=[text], structured_content=answer.data)
 
     async def _run(self, tool: Tool, arguments: dict[str, Any]) -> Result[dict[str, Any]]:

@@ -1,45 +1,53 @@
 """The tools: made from the messages of the DSL, so that no operation is written twice.
 
-A tool is called as its operation is, takes the operation's arguments besides `source` or `target`, and answers
-`{"source": …, "result": …}`, and `notes` where something is to be said about the result.
+A tool is called as its operation is, takes the operation's arguments besides `source` or `target` and, where an answer
+may be long, how much of it is wanted. It answers `{"source": …, "result": …}`, and `notes` where something is to be
+said about the result.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, get_type_hints
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal, get_origin
 
 import attrs
 import msgspec
 from attrs import define, field, frozen
 
 from dataplatform.base.agent import Request
+from dataplatform.dsl.arguments import Argument, arguments_of, gathered
 from dataplatform.dsl.operations import result_of
-from dataplatform.dsl.reader import BaseReader
+from dataplatform.dsl.queries import BatchPublishResult, OHLCVSeries
 from dataplatform.dsl.registry import MESSAGES, READING, WRITING, supported
-from dataplatform.dsl.wire import Wire, camel_case, described, schema
-from dataplatform.dsl.writer import BaseWriter
+from dataplatform.dsl.timeframes import check_timeframe
+from dataplatform.dsl.wire import Wire, described
 from dataplatform.errors import Permanent
+from dataplatform.services.mcp_server.answers import Shape, Sort
+from dataplatform.services.mcp_server.forms import Form, Option, kind_of, output_schema, record_form, shaping
+from dataplatform.services.mcp_server.meanings import MEANINGS, Meaning, said
 from dataplatform.services.mcp_server.options import McpServerOptions, Right
 from dataplatform.services.parts import Surroundings
 
-__all__ = ["Catalogue", "OperationTool", "Side"]
+__all__ = ["Call", "Catalogue", "OperationTool", "Side"]
 
 Side = Literal["source", "target"]
 WHEN = {
-    "get_current_price": "For one coin; get_current_prices asks for several at once.",
-    "get_current_prices": "For two coins or more, in one call. A coin's id is like 'bitcoin', not a symbol like 'BTC'.",
-    "get_current_ohlcv": "For one coin; get_latest_ohlcv asks for several at once.",
-    "get_latest_ohlcv": "For several coins; get_ohlcv_by_date_range has one coin's candles of a stretch of time.",
-    "get_price_history": "For a line of prices; get_ohlcv_by_date_range has candles.",
-    "get_ohlcv_by_date_range": "For candles of a chosen stretch of time; for the last days get_price_history is less.",
-    "get_available_tickers": "To find ids. Give a limit, such as 100: a source may know many thousands.",
-    "get_level1_data": "For trading questions: bid, ask and spread. For a price, get_current_price is right.",
-    "get_market_analytics": "For questions about the market as a whole, not about a coin.",
-    "publish_price": "For one price; publish_prices takes several at once.",
-    "publish_prices": "To write prices; run_pipe writes what a source reads, without sending it here and back.",
-    "publish_batch": "For records of several kinds, each with its `kind`.",
-    "flush": "To be sure that all that was written before is durable.",
+    "get_current_price": "For several coins: get_current_prices.",
+    "get_current_ohlcv": "For several coins: get_latest_ohlcv.",
+    "get_latest_ohlcv": "For one coin's candles of a range: get_ohlcv_by_date_range.",
+    "get_price_history": "As columns, thinned evenly. For candles: get_ohlcv_by_date_range.",
+    "get_ohlcv_by_date_range": "As columns, thinned evenly.",
+    "get_available_tickers": "To find ids.",
+    "get_level1_data": "For bid, ask and spread, of the most traded market unless one is named.",
+    "publish_prices": "To write what a source reads: run_pipe.",
+}
+ANY = "any, as 5m, 1h or 1d"
+SHAPED: Mapping[Sort, tuple[str, ...]] = {
+    "history": ("every", "max_points", "all"),
+    "candles": ("max_points", "all"),
+    "list": ("offset", "all"),
+    "batch": ("all_refused",),
+    "one": (),
 }
 
 
@@ -51,14 +59,28 @@ class OperationTool:
     side: Side
     message: type[Any]
     places: tuple[str, ...]
-    arguments: type[msgspec.Struct]
+    form: Form
     description: str
-    input_schema: dict[str, Any] = field(repr=False)
     output_schema: dict[str, Any] = field(repr=False)
 
     @property
     def right(self) -> Right:
         return "read" if self.side == "source" else "write"
+
+    @property
+    def answers(self) -> Sort:
+        """Which sort of answer it has, of those that may be long."""
+        return _sort(self.name, self.message)
+
+
+@frozen
+class Call:
+    """A call that fits its tool: whom to ask what, how much of the answer is wanted, and notes about its spelling."""
+
+    place: str
+    request: Request[Any]
+    shape: Shape
+    notes: Sequence[str] = ()
 
 
 @define(eq=False)
@@ -69,21 +91,26 @@ class Catalogue:
     options: McpServerOptions
     wire: Wire = field(init=False)
     tools: Mapping[str, OperationTool] = field(init=False)
-    _answers: Wire = field(factory=Wire, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.wire = Wire(self.options.max_items)
         found = [self._tool(name) for name in MESSAGES if name in READING or self.options.allow_writes]
         self.tools = {tool.name: tool for tool in found if tool is not None}
 
-    def read(self, tool: OperationTool, arguments: Any) -> tuple[str, Request[Any]]:
-        """Return whom to ask what; raises `Permanent` (`bad_argument`) for arguments that do not fit."""
-        given = self.wire.convert(tool.arguments, arguments)
-        values = {one.name: self.wire.build(getattr(given, one.name)) for one in attrs.fields(tool.message)}
+    def read(self, tool: OperationTool, arguments: Any) -> Call:
+        """Return what is called for; raises `Permanent` (`bad_argument`) for arguments that do not fit."""
+        given, notes = tool.form.given(self.wire, arguments)
+        values = {one: value for one in given.__struct_fields__ if (value := getattr(given, one)) is not msgspec.UNSET}
+        message: Any = tool.message
+        asked = [one.name for one in arguments_of(message) if one.name in values]
+        shape = {one.name: values[one.name] for one in shaping(SHAPED[tool.answers]) if one.name in values}
+        if "interval" in shape and (error := check_timeframe(shape["interval"])):
+            raise error
         try:
-            return getattr(given, tool.side), tool.message(**values)
+            request = gathered(message, {name: self.wire.build(values[name]) for name in asked})
         except (ValueError, TypeError) as error:
             raise Permanent("bad_argument", str(error)) from error
+        return Call(values[tool.side], request, Shape(**shape), notes)
 
     def missing(self, name: str) -> str:
         """Say why there is no such tool."""
@@ -98,19 +125,10 @@ class Catalogue:
         places = self._places(name, side)
         if not places:
             return None
-        message: type[Any] = MESSAGES[name]
-        base = BaseReader if side == "source" else BaseWriter
-        arguments = self._arguments(name, message, side, places)
-        answer = msgspec.defstruct(
-            f"{message.__name__}Answer",
-            [(side, str), ("result", self._answers.form(result_of(message))), ("notes", list[str], [])],
-            rename=camel_case,
-        )
-        said = described(getattr(base, name))
-        for option in attrs.fields(message):
-            said = said.replace(f"`{option.name}`", f"`{camel_case(option.name)}`")
-        description = " ".join(filter(None, [said, WHEN.get(name), f"The {side}s that can: {', '.join(places)}."]))
-        return OperationTool(name, side, message, places, arguments, description, schema(arguments), schema(answer))
+        message: Any = MESSAGES[name]
+        form = Form.of(message.__name__, self._options(name, message, side, places))
+        description = " ".join(filter(None, [described(message), WHEN.get(name)]))
+        return OperationTool(name, side, message, places, form, description, output_schema(message))
 
     def _places(self, name: str, side: Side) -> tuple[str, ...]:
         if side == "source":
@@ -120,17 +138,53 @@ class Catalogue:
             place for place, one in self.surroundings.targets.items() if kinds & set(one.cls.kinds(one.options))
         )
 
-    def _arguments(self, name: str, message: type[Any], side: Side, places: Sequence[str]) -> type[msgspec.Struct]:
-        """Return the operation's arguments and the place; a target is to be named where there are several."""
-        hints = get_type_hints(message)
-        choices: Any = Literal[tuple(places)]
-        place = (side, choices, places[0]) if side == "source" or len(places) == 1 else (side, choices)
-        options = [self.wire.option(one, hints[one.name]) for one in attrs.fields(message)]
-        return msgspec.defstruct(
-            f"{message.__name__}Arguments",
-            [*options, place],
-            rename=camel_case,
-            forbid_unknown_fields=True,
-            kw_only=True,
-            namespace={"__doc__": f"The arguments of {name}."},
-        )
+    def _options(self, name: str, message: Any, side: Side, places: tuple[str, ...]) -> Iterator[Option]:
+        """Return the operation's arguments, the place, and what shapes the answer.
+
+        A target is to be named where there are several.
+        """
+        for one in arguments_of(message):
+            yield self._option(name, one, places)
+        default = places[0] if side == "source" or len(places) == 1 else msgspec.NODEFAULT
+        yield Option(side, said(Meaning(MEANINGS[side].text, places), str), default)
+        yield from shaping(SHAPED[_sort(name, message)])
+
+    def _option(self, name: str, one: Argument, places: Sequence[str]) -> Option:
+        form = one.type if one.type is str else self.wire.form(one.type)  # a text has the bounds of its meaning
+        if kind_of(one.type) is not None or one.name == "records":
+            return Option(one.name, form, shown=record_form(one, self.options.max_items))
+        meaning = MEANINGS[one.name]
+        if name == "get_price_history" and one.name == "vs_currency":
+            meaning = attrs.evolve(meaning, choices=("usd",))
+        if meaning.items is not None:
+            meaning = attrs.evolve(meaning, bounds={**meaning.bounds, "max_length": self.options.max_items})
+        default = {None: msgspec.UNSET, attrs.NOTHING: msgspec.NODEFAULT}.get(one.default, one.default)
+        if one.name == "interval":
+            return Option(one.name, form, default, shown=self._interval(places))
+        return Option(one.name, said(meaning, form), default)
+
+    def _interval(self, places: Sequence[str]) -> Any:
+        """Return how an interval is shown: those that the sources have, by name where they differ."""
+        intervals = {place: self._intervals_of(place) for place in places}
+        found: dict[str, list[str]] = {}
+        for place, known in intervals.items():
+            found.setdefault(ANY if known is None else ", ".join(known), []).append(place)
+        words = "; ".join(f"{', '.join(names)}: {words}" for words, names in found.items())
+        choices = tuple(dict.fromkeys(one for known in intervals.values() for one in known or ()))
+        if None not in intervals.values():
+            return said(attrs.evolve(MEANINGS["interval"], choices=choices), str, intervals="")
+        meta = msgspec.Meta(description=MEANINGS["interval"].text.format(intervals=words), examples=[*choices] or None)
+        return Annotated[str, meta]
+
+    def _intervals_of(self, source: str) -> tuple[str, ...] | None:
+        place = self.surroundings.sources[source]
+        return place.cls.intervals(place.connection)
+
+
+def _sort(name: str, message: type[Any]) -> Sort:
+    result = result_of(message)
+    if result is OHLCVSeries:
+        return "candles"
+    if get_origin(result) is list:
+        return "history" if name == "get_price_history" else "list"
+    return "batch" if result is BatchPublishResult else "one"

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import TypeVar
 
 from attrs import evolve
 from mcp.types import CallToolResult, TextContent
 
 from dataplatform.base.mcp.told import ERROR, as_meta
-from dataplatform.errors import Permanent, PlatformError, Transient
+from dataplatform.errors import PlatformError, Transient
 from dataplatform.result import Failure, Result
 
-__all__ = ["ERROR", "advised", "text_of", "told_by", "tool_error"]
+__all__ = ["ERROR", "text_of", "told_by", "tool_error"]
 
 T = TypeVar("T")
 PAUSE = 2.0  # seconds to wait where nobody has said how long
 LONGEST = 1_500
-SHOWN = 5
 
 
 def tool_error(error: PlatformError) -> CallToolResult:
@@ -45,20 +42,6 @@ def _shown(error: PlatformError) -> PlatformError:
     if error.code != "crashed":
         return error
     return Transient(error.code, "the agent that was asked failed and is being restarted")
-
-
-def advised(
-    error: PlatformError, *, able: Sequence[str] = (), known: Sequence[str] = (), asked: str = ""
-) -> PlatformError:
-    """Return an error with what a caller can do about it: other sources that can answer, ids that are known."""
-    if error.code == "unsupported" and able:
-        return Permanent(error.code, error.message, remedy=f"use source {' or '.join(map(repr, able))}")
-    if error.code != "not_found" or not known:
-        return error
-    close = get_close_matches(asked.lower(), known, n=3, cutoff=0.6) if asked else []
-    meant = f"did you mean {' or '.join(map(repr, close))}? " if close else ""
-    return Permanent(error.code, error.message, remedy=f"{meant}Known ids are {', '.join(known[:SHOWN])}, …; "
-                     "get_available_tickers has them all")  # fmt: skip
 
 
 def told_by(place: str, reader: str, answer: Result[T]) -> Result[T]:

@@ -106,7 +106,14 @@ class McpServerOptions(ServiceOptions):
         default=500, validator=validators.in_(range(1, 10_001)), metadata={"help": "ids or records a call may name"}
     )
     max_answer: int = field(
-        default=20_000, validator=validators.ge(1), metadata={"help": "ids or records an answer may hold"}
+        default=20_000,
+        validator=validators.ge(1),
+        metadata={"help": "ids or records that an answer may hold where a caller wants all of them"},
+    )
+    max_answer_size: int = field(
+        default=25_000,
+        validator=validators.ge(4_000),
+        metadata={"help": "the size of an answer, unless a caller wants all of it: thinned or cut to it, and said so"},
     )
     max_body: int = field(
         default=1024 * 1024, validator=validators.ge(1024), metadata={"help": "the largest request over HTTP"}

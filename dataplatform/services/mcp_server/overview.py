@@ -117,9 +117,9 @@ class IncidentView:
 
 @frozen
 class DeadLetters:
-    """Input that was no record, and records that could not be written: how many, and which target keeps them.
+    """Input that was no record, and records that could not be written, and which target keeps them.
 
-    `routes` counts those of this run; `stored` are all rows of the table `dead_letters`, where a database is counted.
+    `stored` are all rows of the table `dead_letters`, the others are of this run.
     """
 
     kept_by: str | None

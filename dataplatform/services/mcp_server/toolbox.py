@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Literal
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 from attrs import define, field, frozen
 from mcp.types import Tool as ToolOnWire
 from mcp.types import ToolAnnotations
 
-from dataplatform.base.agent import Request
-from dataplatform.dsl.operations import GetAvailableTickers
 from dataplatform.dsl.queries import OHLCVSeries
-from dataplatform.dsl.wire import Wire, camel_case, schema, to_wire
-from dataplatform.errors import Permanent
+from dataplatform.dsl.wire import described, to_wire
+from dataplatform.errors import Permanent, PlatformError
 from dataplatform.result import Failure, Result, Success
+from dataplatform.services.mcp_server.advice import Advice, argument_error
+from dataplatform.services.mcp_server.answers import BESIDES, in_parts, shaped
 from dataplatform.services.mcp_server.bridge import Bridge
 from dataplatform.services.mcp_server.catalogue import Catalogue, OperationTool
-from dataplatform.services.mcp_server.failures import advised
+from dataplatform.services.mcp_server.forms import Form, look_form, output_of, pipe_form
 from dataplatform.services.mcp_server.options import Right
 from dataplatform.services.mcp_server.overview import DeadLetters, Lag, Overview, Places, Status
 from dataplatform.services.mcp_server.piping import PipeResult, Pipes, pipeable
 
 __all__ = ["Tool", "Toolbox"]
 
-KNOWN_IDS = 250  # of a source, the largest coins first; enough to see what a misspelt one meant
-LOOKS = "To see what can be asked of whom; every other tool takes a source's name from here."
-
-
-class NoArguments(msgspec.Struct, forbid_unknown_fields=True):
-    """No arguments."""
+T = TypeVar("T")
+LOOKS = "To see what can be asked of whom."
 
 
 @frozen
@@ -46,8 +42,8 @@ class Tool:
 
     def on_wire(self) -> ToolOnWire:
         """Return the tool as it is listed."""
-        reads = self.right != "write"
-        hints = ToolAnnotations(read_only_hint=reads, destructive_hint=False, open_world_hint=self.right == "read")
+        writes = self.right == "write"  # what is not said has the protocol's default
+        hints = ToolAnnotations(read_only_hint=not writes, destructive_hint=False if writes else None)
         return ToolOnWire(
             name=self.name,
             description=self.description,
@@ -66,16 +62,15 @@ class Toolbox:
     bridge: Bridge
     pipes: Pipes
     tools: Mapping[str, Tool] = field(init=False)
-    _known: dict[str, list[str]] = field(factory=dict, init=False)
+    advice: Advice = field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self.advice = Advice(self.bridge, self.catalogue)
         looks = [
             self._look("list_sources", "read", Places, self.overview.places, LOOKS),
             self._look("status", "operate", Status, self.overview.status, "To see what is degraded or down, and why."),
-            self._look("lag", "operate", Lag, self.overview.lag, "To see whether data is on time."),
-            self._look(
-                "dead_letters", "operate", DeadLetters, self.overview.dead_letters, "To see what was not stored."
-            ),
+            self._look("lag", "operate", Lag, self.overview.lag),
+            self._look("dead_letters", "operate", DeadLetters, self.overview.dead_letters),
         ]
         operations = [self._operation(tool) for tool in self.catalogue.tools.values()]
         found = [*looks, *operations, *self._pipe()]
@@ -85,36 +80,18 @@ class Toolbox:
 
     def _operation(self, tool: OperationTool) -> Tool:
         async def run(arguments: Any) -> Result[dict[str, Any]]:
-            place, request = self.catalogue.read(tool, arguments)
-            answer = await self.bridge.ask(place, request)
+            call = _read(tool.name, tool.form, lambda: self.catalogue.read(tool, arguments))
+            answer = await self.bridge.ask(call.place, call.request)
             if isinstance(answer, Failure):
-                return await self._advised(answer, tool, place, request)
-            if error := self._too_large(answer.data):
+                return await self.advice.upon(answer.error, tool, call)
+            if call.shape.all and (error := self._too_many(answer.data)):
                 return Failure(error)
-            return Success({tool.side: place, "result": to_wire(answer.data), **_notes(answer)})
+            members = shaped(tool.answers, answer.data, call.shape, self.catalogue.options.max_answer_size)
+            return Success({tool.side: call.place, **members, **_notes([*call.notes, *answer.notes])})
 
-        return Tool(tool.name, tool.right, tool.description, tool.input_schema, tool.output_schema, run)
+        return Tool(tool.name, tool.right, tool.description, tool.form.schema, tool.output_schema, run)
 
-    async def _advised(
-        self, failure: Failure, tool: OperationTool, place: str, request: Request[Any]
-    ) -> Result[dict[str, Any]]:
-        """Add what the caller can do: who else can answer, which ids there are."""
-        able = [other for other in tool.places if other != place]
-        wanted = failure.error.code == "not_found" and tool.side == "source"
-        known = await self._ids_of(place) if wanted else []
-        return Failure(advised(failure.error, able=able, known=known, asked=_coin_of(request)))
-
-    async def _ids_of(self, source: str) -> list[str]:
-        """Return the ids of a source's largest coins, asked for once."""
-        tickers = self.catalogue.tools.get("get_available_tickers")
-        if source not in self._known and tickers is not None and source in tickers.places:
-            answer = await self.bridge.ask(source, GetAvailableTickers(KNOWN_IDS))
-            if isinstance(answer, Failure):
-                return []
-            self._known[source] = answer.data
-        return self._known.get(source, [])
-
-    def _too_large(self, data: Any) -> Permanent | None:
+    def _too_many(self, data: Any) -> Permanent | None:
         held, most = data.candles if isinstance(data, OHLCVSeries) else data, self.catalogue.options.max_answer
         if not isinstance(held, list) or len(held) <= most:
             return None
@@ -125,62 +102,50 @@ class Toolbox:
 
     def _pipe(self) -> list[Tool]:
         reads = {name: tool for name, tool in self.catalogue.tools.items() if pipeable(tool)}
-        targets, sources = (
-            tuple(self.catalogue.surroundings.targets),
-            {one for tool in reads.values() for one in tool.places},
-        )
+        targets = tuple(self.catalogue.surroundings.targets)
         if not (reads and targets and self.catalogue.options.allow_writes):
             return []
-        form = msgspec.defstruct(
-            "RunPipeArguments",
-            [
-                ("operation", Literal[tuple(reads)]),
-                ("source", Literal[tuple(sorted(sources))]),
-                ("targets", list[Literal[targets]]),  # type: ignore[valid-type]
-                ("arguments", dict[str, Any], msgspec.field(default_factory=dict)),
-            ],
-            rename=camel_case,
-            forbid_unknown_fields=True,
-        )
+        sources = sorted({one for tool in reads.values() for one in tool.places})
+        form = pipe_form(tuple(reads), tuple(sources), targets)
 
         async def run(arguments: Any) -> Result[dict[str, Any]]:
-            given: Any = self.catalogue.wire.convert(form, arguments)
-            tool = reads[given.operation]
-            place, request = self.catalogue.read(tool, {**given.arguments, "source": given.source})
-            wanted = list(dict.fromkeys(given.targets))
-            if not wanted:
-                raise Permanent("bad_argument", "targets: expected at least one")
-            answer = await self.pipes.run(tool, place, request, wanted)
-            return answer if isinstance(answer, Failure) else Success(to_wire(answer.data))
+            given, notes = _read("run_pipe", form, lambda: form.given(self.catalogue.wire, arguments))
+            tool, of_tool = reads[given.operation], {**given.arguments, "source": given.source}
+            call = _read(tool.name, tool.form, lambda: self.catalogue.read(tool, of_tool))
+            answer = await self.pipes.run(tool, call.place, call.request, list(dict.fromkeys(given.targets)))
+            if isinstance(answer, Failure):
+                return await self.advice.upon(answer.error, tool, call)
+            told = to_wire(answer.data)
+            return Success(told | _notes([*notes, *call.notes, *told["notes"]]))
 
         said = (
-            "Read with an operation from a source and write what it answers to targets, without sending the records"
-            " here and back. `arguments` are those of the operation, without `source`. Succeeds when one target at"
-            " least has written; a failed reading writes nothing."
+            "Write what an operation reads from a source to targets, without sending it here and back."
+            " Succeeds when one target at least has written."
         )
-        return [Tool("run_pipe", "write", said, schema(form), schema(Wire().form(PipeResult)), run)]
+        return [Tool("run_pipe", "write", said, form.schema, output_of(PipeResult), run)]
 
     # Looks
 
-    def _look(self, name: str, right: Right, cls: type[Any], look: Callable[[], Any], when: str) -> Tool:
+    def _look(self, name: str, right: Right, cls: type[Any], look: Callable[[], Any], when: str = "") -> Tool:
+        form = look_form()
+
         async def run(arguments: Any) -> Result[dict[str, Any]]:
-            self.catalogue.wire.convert(NoArguments, arguments)
-            return Success(to_wire(look()))
+            given, _ = _read(name, form, lambda: form.given(self.catalogue.wire, arguments))
+            room = self.catalogue.options.max_answer_size - BESIDES
+            offset = 0 if given.offset is msgspec.UNSET else given.offset
+            return Success(in_parts(to_wire(look()), offset, room))
 
-        form = Wire().form(cls)
-        return Tool(name, right, f"{_first_line(cls)} {when}", schema(NoArguments), schema(form), run)
+        return Tool(name, right, f"{described(cls)} {when}".rstrip(), form.schema, output_of(cls), run)
 
 
-def _notes(answer: Success[Any]) -> dict[str, list[str]]:
+def _read(name: str, form: Form, read: Callable[[], T]) -> T:
+    """Read arguments; an error says what the tool takes."""
+    try:
+        return read()
+    except PlatformError as error:
+        raise argument_error(name, form, error) from error
+
+
+def _notes(notes: Sequence[str]) -> dict[str, list[str]]:
     """Return what is to be said about an answer, as it stands besides its result; nothing where there is nothing."""
-    return {"notes": list(answer.notes)} if answer.notes else {}
-
-
-def _first_line(cls: type[Any]) -> str:
-    return " ".join((cls.__doc__ or "").split())
-
-
-def _coin_of(request: Request[Any]) -> str:
-    asked = getattr(request, "coin_id", None) or getattr(request, "coin_ids", None)
-    asked = asked or getattr(getattr(request, "query", None), "ticker", "")
-    return asked if isinstance(asked, str) else str(asked[0]) if asked else ""
+    return {"notes": list(notes)} if notes else {}

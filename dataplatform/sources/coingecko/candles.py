@@ -17,7 +17,7 @@ from dataplatform.errors import Permanent, PlatformError
 from dataplatform.sources.coingecko.endpoints import OHLC, OHLC_RANGE, Ask
 from dataplatform.sources.coingecko.plans import PRICING
 
-__all__ = ["candles_in_range", "latest_candles"]
+__all__ = ["candles_in_range", "intervals", "latest_candles"]
 
 DAYS = {"30m": (1,), "4h": (7, 14, 30), "4d": (90, 180, 365)}  # the days `/ohlc` takes, by the candles it then gives
 
@@ -35,6 +35,15 @@ PAID = {
     "1h": PaidCandles("hourly", 1, timedelta(days=31)),
     "1d": PaidCandles("daily", 7, timedelta(days=180)),
 }
+
+
+def intervals(*, paid: bool) -> tuple[str, ...]:
+    """Return the intervals that a plan has candles of.
+
+    >>> intervals(paid=True)
+    ('30m', '1h', '4h', '1d', '4d')
+    """
+    return tuple(sorted([*DAYS, *(PAID if paid else ())], key=length))
 
 
 def latest_candles(coin_ids: Sequence[str], timeframe: str, now: datetime, *, paid: bool) -> list[Ask] | PlatformError:
@@ -63,7 +72,7 @@ def _reaching_back(query: DateRangeOHLCVQuery, now: datetime) -> list[Ask] | Pla
     return Permanent(
         "unsupported",
         f"CoinGecko has candles of {query.interval} for the last {DAYS[query.interval][-1]} days only",
-        remedy="ask for a later date_start or longer candles, or ask a TimescaleDB source",
+        remedy="ask for a later date_start, or for longer candles",
     )
 
 
@@ -94,5 +103,5 @@ def _no_candles(timeframe: str, *, paid: bool) -> Permanent:
     if timeframe in PAID:
         remedy = f"ask for one of these, or use a key of a paid plan: {PRICING}"
     else:
-        remedy = "ask a TimescaleDB source for other timeframes"
-    return Permanent("unsupported", there + ", ".join([*DAYS, *(PAID if paid else ())]), remedy=remedy)
+        remedy = "ask for one of these"
+    return Permanent("unsupported", there + ", ".join(intervals(paid=paid)), remedy=remedy)

@@ -30,6 +30,7 @@ from dataplatform.sources.coingecko import candles, endpoints, history, symbols,
 from dataplatform.sources.coingecko.answers import Answer
 from dataplatform.sources.coingecko.endpoints import Ask
 from dataplatform.sources.coingecko.options import CoinGeckoOptions
+from dataplatform.sources.coingecko.plans import is_paid
 from dataplatform.sources.coingecko.transports import TRANSPORTS, Rest, Transport
 
 __all__ = ["CoinGeckoSource"]
@@ -71,6 +72,10 @@ class CoinGeckoSource(BaseReader):
             return super().decode_row(row)
         return transforms.price_of(row)
 
+    @classmethod
+    def intervals(cls, connection: Connection) -> tuple[str, ...] | None:
+        return candles.intervals(paid=is_paid(connection.settings))
+
     def _open(self) -> None:
         self._seen = Seen()
         super()._open()
@@ -103,14 +108,16 @@ class CoinGeckoSource(BaseReader):
         wants_another: Callable[[list[Answer]], bool],
         transform: Callable[[list[Answer]], T | Success[T]],
     ) -> Plan[T]:
-        """Plan one page after the other, from 1 on, until what came is enough."""
+        """Plan one page after the other, from 1 on, until what came is enough; none comes of what is unknown."""
         transport = self._transport
 
         def read(answers: list[Any]) -> list[Answer]:
-            return [transport.read(page(number), answer) for number, answer in enumerate(answers, 1)]
+            came = [answer for answer in answers if answer is not None]
+            return [transport.read(page(number), answer) for number, answer in enumerate(came, 1)]
 
         def next_page(answers: list[Any]) -> Request[Any] | None:
-            return transport.put(page(len(answers) + 1)) if wants_another(read(answers)) else None
+            pages = read(answers)
+            return transport.put(page(len(answers) + 1)) if pages and wants_another(pages) else None
 
         return Plan(
             self.client,
@@ -118,6 +125,7 @@ class CoinGeckoSource(BaseReader):
             lambda answers: transform(read(answers)),
             timeout=transport.timeout,
             patience=self.options.patience,
+            absent=frozenset({"not_found"}),
             next_page=next_page,
         )
 
@@ -175,16 +183,23 @@ class CoinGeckoSource(BaseReader):
         asked = candles.candles_in_range(query, self.clock.now(), paid=self._transport.paid)
         if isinstance(asked, PlatformError):
             return Failure(asked)
-        return Success(self._plan(asked, lambda answers: history.candles(answers, query.ticker, query.interval)))
+
+        def transform(answers: list[Answer | None]) -> Success[list[CryptoOHLCVData]]:
+            found = [answer for answer in answers if answer is not None]
+            if not found:
+                raise unknown_coin(query.ticker, self.name)
+            return history.candles(found, query.ticker, query.interval)
+
+        return Success(self._plan_of_known(asked, transform, "not_found"))
 
     def _level1(self, query: Level1Query) -> Result[Plan[Level1Data]]:
-        return Success(
-            self._plan_of_pages(
-                partial(tickers.tickers, query),
-                lambda pages: tickers.wants_another_page(pages, query),
-                lambda pages: tickers.level1(pages, query),
-            )
-        )
+        def transform(pages: list[Answer]) -> Success[Level1Data]:
+            if not pages:
+                raise unknown_coin(query.ticker, self.name)
+            return tickers.level1(pages, query)
+
+        page = partial(tickers.tickers, query)
+        return Success(self._plan_of_pages(page, lambda pages: tickers.wants_another_page(pages, query), transform))
 
     # Feeds
 

@@ -11,7 +11,7 @@ from dataplatform.base.streaming import Digest, Item, Seen
 from dataplatform.dsl.codec import codec
 from dataplatform.dsl.kinds import OHLCV, Kind
 from dataplatform.dsl.queries import DateRangeOHLCVQuery, Level1Query
-from dataplatform.dsl.reader import no_candles
+from dataplatform.dsl.reader import UNKNOWN, no_candles
 from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoOHLCVData, CryptoPriceData, Level1Data
 from dataplatform.errors import Permanent
 
@@ -40,7 +40,7 @@ def digest(kind: Kind) -> Digest:
 
 def prices(seen: Seen, coin_ids: Sequence[str]) -> list[CryptoPriceData]:
     """Return the latest price of each coin; like the others below it raises `not_found` where there is nothing."""
-    return _latest_of_each(seen.values, attrgetter("last_updated")) or _nothing(seen, *coin_ids)
+    return _latest_of_each(seen.values, attrgetter("last_updated")) or _nothing(seen, coin_ids)
 
 
 def tickers(seen: Seen, limit: int | None) -> list[str]:
@@ -84,7 +84,7 @@ def _of_interval(seen: Seen, coin_ids: Sequence[str], timeframe: str) -> list[Cr
     if not fitting and seen.values:
         coins = dict.fromkeys(candle.coin_id for candle in seen.values)
         raise no_candles(f"topic {seen.topic}", timeframe, [*coins], {candle.timeframe for candle in seen.values})
-    return fitting or _nothing(seen, *[f"{coin_id} {timeframe}" for coin_id in coin_ids])
+    return fitting or _nothing(seen, coin_ids)
 
 
 def _latest_of_each(records: Iterable[OfCoin], time: attrgetter[datetime]) -> list[OfCoin]:
@@ -97,23 +97,24 @@ def _latest_of_each(records: Iterable[OfCoin], time: attrgetter[datetime]) -> li
 
 
 def _latest(seen: Seen, records: list[Any], what: str) -> Any:
-    return max(records, key=attrgetter("timestamp")) if records else _nothing(seen, what)
+    return max(records, key=attrgetter("timestamp")) if records else _nothing(seen, [what], coins=False)
 
 
-def _nothing(seen: Seen, *what: str) -> list[Any]:
+def _nothing(seen: Seen, what: Sequence[str], *, coins: bool = True) -> list[Any]:
     """Raise the error of what is not in a topic, which tells since when and until when that was read.
 
     >>> from datetime import UTC
     >>> seen = Seen("crypto-prices", datetime(2026, 1, 2, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC), [])
-    >>> _nothing(seen, "tulip")
+    >>> _nothing(seen, ["tulip"])
     Traceback (most recent call last):
     ...
-    dataplatform.errors.Permanent: not_found: Redpanda has not seen 'tulip' on topic crypto-prices since \
+    dataplatform.errors.Permanent: not_found: Redpanda knows no coin 'tulip', not seen on topic crypto-prices since \
 2026-01-01T00:00:00Z, as of 2026-01-02T00:00:00Z; see get_available_tickers, or the option view_from
     """
     names = ", ".join(map(repr, what[:SHOWN])) + (f" and {len(what) - SHOWN} more" if len(what) > SHOWN else "")
     since = f"since {_written(seen.since)}" if seen.since else "which holds no message with a time"
-    text = f"Redpanda has not seen {names} on topic {seen.topic} {since}, as of {_written(seen.as_of)}"
+    lacks = f"Redpanda {UNKNOWN} {names}, not seen" if coins else f"Redpanda has not seen {names}"
+    text = f"{lacks} on topic {seen.topic} {since}, as of {_written(seen.as_of)}"
     raise Permanent("not_found", text, remedy="see get_available_tickers, or the option view_from")
 
 

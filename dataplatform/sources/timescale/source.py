@@ -147,7 +147,7 @@ class TimescaleSource(BaseReader):
             return [coin_id for coin_id in coin_ids if coin_id not in found][:MOST_LOOKED_AFTER]
 
         def more(answers: list[Any]) -> list[Query]:
-            coins = missing(answers) if len(answers) == len(asked) else []
+            coins = missing(answers)
             return [_query(statements.there_is(coins, simulated=simulated))] if coins else []
 
         def answered(answers: list[Any]) -> Success[list[OfCoin]]:
@@ -170,7 +170,7 @@ class TimescaleSource(BaseReader):
             self.client,
             [_query(statement)],
             transform,
-            more=lambda answers: [] if answers[0].rows or len(answers) > 1 else [hidden],
+            more=lambda answers: [] if answers[0].rows else [hidden],
         )
 
     def _only(self, kind: Kind, what: str, answers: list[Any]) -> Any:

@@ -28,6 +28,8 @@ HANDSHAKE = {
 }
 REQUESTS: Sequence[tuple[str, dict[str, Any]]] = [
     ("tools/call", {"name": "get_available_tickers", "arguments": {"limit": 1}}),
+    ("tools/call", {"name": "get_price_history", "arguments": {"coinId": "..", "days": 1, "interval": "1h"}}),
+    ("tools/call", {"name": "get_current_prices", "arguments": {"coinIds": [".."], "vsCurrencies": ["usd"]}}),
     ("tools/call", {"name": "list_sources", "arguments": {}, "inputResponses": {}}),
     ("tools/list", {"cursor": "next"}),
     ("resources/list", {}),

@@ -18,7 +18,7 @@ from dataplatform.dsl.types import CryptoPriceData
 from dataplatform.dsl.wire import Wire, to_wire
 from dataplatform.errors import Permanent, Transient
 from dataplatform.services.mcp_server import McpServerOptions
-from dataplatform.services.mcp_server.failures import advised, text_of
+from dataplatform.services.mcp_server.failures import text_of
 from dataplatform.services.mcp_server.options import digest
 from dataplatform.services.mcp_server.readers import MOST_WAITING, Ask, Pool, reader_specs, readers_of
 from dataplatform.services.mcp_server.watching import Subscriber
@@ -115,7 +115,7 @@ def test_what_goes_out_comes_in_again() -> None:
 
 @pytest.mark.parametrize(
     ("change", "place"),
-    [({"usdPrice": "1"}, "$.usdPrice"), ({"usdPrise": 1}, "usdPrise"), ({"usdPrice": -1}, "usd_price")],
+    [({"usdPrice": "1"}, "usdPrice: expected"), ({"usdPrise": 1}, "usdPrise"), ({"usdPrice": -1}, "usd_price")],
 )
 def test_what_does_not_fit_is_refused_with_its_place(change: dict[str, Any], place: str) -> None:
     sent = {"coinId": "bitcoin", "symbol": "btc", "usdPrice": 1, "lastUpdated": "2026-01-01T00:00:00Z", "source": "x"}
@@ -128,11 +128,6 @@ def test_what_does_not_fit_is_refused_with_its_place(change: dict[str, Any], pla
 
 def test_a_failure_says_to_wait_as_long_as_was_asked_for() -> None:
     assert text_of(Transient("throttled", "used up", retry_after=12.0)) == "throttled: used up. Try again in 12 s."
-
-
-def test_what_a_source_cannot_do_names_those_that_can() -> None:
-    error = advised(Permanent("unsupported", "topics have no tickers"), able=["coingecko", "history"])
-    assert text_of(error) == "unsupported: topics have no tickers. Use source 'coingecko' or 'history'."
 
 
 # Readers

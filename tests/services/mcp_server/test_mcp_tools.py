@@ -57,13 +57,13 @@ CALLS: dict[str, dict[str, Any]] = {
     "lag": {},
     "dead_letters": {},
     "get_current_price": {"coinId": "bitcoin", "vsCurrency": "eth"},
-    "get_current_prices": {"coinIds": ["bitcoin", "ethereum"], "options": {"vsCurrencies": ["usd", "btc"]}},
+    "get_current_prices": {"coinIds": ["bitcoin", "ethereum"], "vsCurrencies": ["usd", "btc"]},
     "get_current_ohlcv": {"coinId": "bitcoin"},
-    "get_latest_ohlcv": {"coinIds": ["bitcoin"], "timeframe": "30m"},
+    "get_latest_ohlcv": {"coinIds": ["bitcoin"], "interval": "30m"},
     "get_price_history": {"coinId": "bitcoin", "days": 1},
-    "get_ohlcv_by_date_range": {"query": {"ticker": "bitcoin", "interval": "30m"}},
+    "get_ohlcv_by_date_range": {"coinId": "bitcoin", "interval": "30m"},
     "get_available_tickers": {"limit": 5},
-    "get_level1_data": {"query": {"ticker": "bitcoin"}},
+    "get_level1_data": {"coinId": "bitcoin"},
     "get_market_analytics": {},
     "publish_price": {"price": PRICE},
     "publish_prices": {"prices": [PRICE]},
@@ -87,8 +87,7 @@ def arguments_of(name: str) -> dict[str, Any]:
     if name != "get_ohlcv_by_date_range":
         return CALLS[name]
     end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
-    query = CALLS[name]["query"] | {"dateStart": (end - timedelta(hours=6)).isoformat(), "dateEnd": end.isoformat()}
-    return {"query": query}
+    return CALLS[name] | {"dateStart": (end - timedelta(hours=6)).isoformat(), "dateEnd": end.isoformat()}
 
 
 @pytest.mark.parametrize("mode", ["auto", pytest.param("legacy", marks=pytest.mark.long)])
@@ -108,7 +107,7 @@ def test_every_tool_is_listed_and_answers_what_its_schema_says(served: Served, m
 
 def test_a_tool_takes_any_source_that_can_answer_and_the_first_by_default(session: Session) -> None:
     source = session.tools()["get_current_price"].input_schema["properties"]["source"]
-    assert source == {"enum": ["coingecko", "history"], "default": "coingecko"}
+    assert (source["enum"], source["default"]) == (["coingecko", "history"], "coingecko")
     session.answer("run_pipe", CALLS["run_pipe"])
     stored = session.answer("get_current_price", {"coinId": "ethereum", "source": "history"})
     assert (stored["source"], stored["result"]["coinId"], stored["result"]["source"]) == (
@@ -121,17 +120,17 @@ def test_a_tool_takes_any_source_that_can_answer_and_the_first_by_default(sessio
 def test_what_was_published_through_the_server_is_in_the_database(served: Served, session: Session) -> None:
     candle = CANDLE | {"coinId": "published", "source": "simulator", "timestamp": "2026-03-01T00:00:00Z"}
     assert session.answer("publish_ohlcv_batch", {"candles": [candle]})["result"]["published"] == 1
-    query = {"ticker": "published", "dateStart": "2026-03-01T00:00:00Z", "dateEnd": "2026-03-01T00:30:00Z"}
-    answer = session.answer("get_ohlcv_by_date_range", {"query": query | {"interval": "30m"}, "source": "history"})
-    assert [one["close"] for one in answer["result"]["candles"]] == [2]
+    query = {"coinId": "published", "dateStart": "2026-03-01T00:00:00Z", "dateEnd": "2026-03-01T00:30:00Z"}
+    answer = session.answer("get_ohlcv_by_date_range", query | {"interval": "30m", "source": "history"})
+    assert answer["result"]["columns"]["close"] == [2]
 
 
 def test_what_is_to_be_said_about_an_answer_stands_besides_it(session: Session) -> None:
     now = datetime.now(UTC)
     moment = {"dateStart": now.isoformat(), "dateEnd": (now + timedelta(milliseconds=1)).isoformat()}
     tool = session.tools()["get_ohlcv_by_date_range"]
-    answer = session.answer(tool.name, {"query": CALLS[tool.name]["query"] | moment})
-    assert answer["result"]["candles"] == []
+    answer = session.answer(tool.name, CALLS[tool.name] | moment)
+    assert answer["result"]["columns"] == {}
     assert answer["notes"] == ["coingecko has no candles of 30m of 'bitcoin' in that range"]
     assert tool.output_schema is not None
     jsonschema.Draft202012Validator(tool.output_schema).validate(answer)

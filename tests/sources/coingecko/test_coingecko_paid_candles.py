@@ -92,7 +92,7 @@ def test_history_reaches_back_beyond_365_days(reader: ReaderProxy) -> None:
     assert prices[0].last_updated < NOON - timedelta(days=398)
 
 
-@pytest.mark.parametrize(("interval", "remedy"), [("1h", f"paid plan: {PRICING}"), ("1m", "TimescaleDB")])
+@pytest.mark.parametrize(("interval", "remedy"), [("1h", f"paid plan: {PRICING}"), ("1m", "ask for one of these")])
 def test_without_a_paid_plan_it_is_said_what_there_is_and_nothing_is_asked(
     simulator: Simulator, interval: str, remedy: str
 ) -> None:

@@ -84,7 +84,7 @@ def test_a_coin_that_was_never_seen_is_told_since_when_and_until_when(topics: To
     assert isinstance(error, Permanent)
     text, _, as_of = error.message.partition(", as of ")
     said, _, since = text.partition(" since ")
-    assert (error.code, said) == ("not_found", "Redpanda has not seen 'tulip' on topic crypto-prices")
+    assert (error.code, said) == ("not_found", "Redpanda knows no coin 'tulip', not seen on topic crypto-prices")
     assert datetime.fromisoformat(since) <= before <= datetime.fromisoformat(as_of)
 
 
@@ -166,7 +166,7 @@ def test_a_coin_of_which_no_candle_was_seen_at_all_is_told_since_when(topics: To
     topics.write(candle("seen", NOON))
     error = get_error(topics.reader.get_current_ohlcv("unseen", "5m").get(timeout=PATIENCE))
     assert error is not None
-    assert error.message.startswith("Redpanda has not seen 'unseen 5m' on topic crypto-ohlcv since ")
+    assert error.message.startswith("Redpanda knows no coin 'unseen', not seen on topic crypto-ohlcv since ")
 
 
 def test_candles_of_a_range_come_with_the_gaps_among_them(topics: Topics) -> None:
