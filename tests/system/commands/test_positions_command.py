@@ -35,6 +35,7 @@ with warnings.catch_warnings():
 pytestmark = pytest.mark.long
 PATIENCE = 60.0  # seconds
 PARTITIONS = 2
+END_OTHERS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE '% timescale.%'"
 MEMBER = """
 [clients.redpanda]
 kind = "redpanda"
@@ -155,6 +156,21 @@ def test_two_members_have_written_what_the_table_gained(group: Group) -> None:
     assert sum(member.written for member in members) == group.rows() == 3_000
     for member in members:
         assert member.read == member.written + member.already_stored + member.dead_lettered + member.in_flight
+
+
+def test_a_member_whose_sessions_are_ended_again_and_again_has_written_what_the_table_gained(group: Group) -> None:
+    """A commit whose answer is lost is no reason to count its rows as somebody else's, or twice."""
+    group.produce(4_000)
+    with group.member() as one:
+        for count in range(500, 4_000, 500):
+            assert settled(one, count)
+            query(group.dsn, END_OTHERS)
+        assert settled(one, 4_000)
+    found = account(one.status())
+    assert (found.written, found.already_stored, found.in_flight) == (4_000, 0, 0)
+    clients = [one.status().counters(f"timescale.{number}")["connections"] for number in (1, 2)]
+    assert max(clients) > 1, "a session was ended"
+    assert group.rows() == 4_000
 
 
 def test_what_is_left_out_whole_is_counted_and_said_once_of_each_partition_until_the_positions_are_forgotten(
