@@ -142,9 +142,9 @@ class BaseReader(FlowSource):
         for one that has no price now, `bad_argument`, or what the technology's plan fails with.
         """
         options = CurrentPricesOptions(vs_currencies=("usd", vs_currency))
-        error = checks.coin_id(coin_id) or checks.currencies(options)
+        if error := checks.coin_id(coin_id) or checks.currencies(options):
+            return Failure(error)
         return self._answer_about(
-            error,
             [coin_id],
             lambda ids: self._current_prices(ids, options),
             lambda ids, answer: self._one_of(self._prices_of(ids, answer)),
@@ -160,7 +160,7 @@ class BaseReader(FlowSource):
         options = CurrentPricesOptions() if options is None else options
         if error := checks.coin_ids(coin_ids) or checks.currencies(options):
             return Failure(error)
-        return self._answer_about(None, coin_ids, lambda ids: self._current_prices(ids, options), self._prices_of)
+        return self._answer_about(coin_ids, lambda ids: self._current_prices(ids, options), self._prices_of)
 
     def get_available_tickers(self, limit: int | None = None) -> Answer[list[str]]:
         """Answer the ids of the coins the source knows, the largest market cap first where it has one."""
@@ -174,9 +174,9 @@ class BaseReader(FlowSource):
 
     def get_current_ohlcv(self, coin_id: str, interval: str = "30m") -> Answer[CryptoOHLCVData]:
         """Answer the latest complete candle of one coin, in US dollars. Fails as `get_latest_ohlcv` does."""
-        error = checks.coin_id(coin_id) or checks.timeframe(interval)
+        if error := checks.coin_id(coin_id) or checks.timeframe(interval):
+            return Failure(error)
         return self._answer_about(
-            error,
             [coin_id],
             lambda ids: self._latest_ohlcv(ids, interval),
             lambda ids, answer: self._one_of(self._in_order(ids, self._candles_of(ids, interval, answer))),
@@ -191,7 +191,6 @@ class BaseReader(FlowSource):
         if error := checks.coin_ids(coin_ids) or checks.timeframe(timeframe):
             return Failure(error)
         return self._answer_about(
-            None,
             coin_ids,
             lambda ids: self._latest_ohlcv(ids, timeframe),
             lambda ids, answer: self._in_order(ids, self._candles_of(ids, timeframe, answer)),
@@ -199,9 +198,9 @@ class BaseReader(FlowSource):
 
     def get_price_history(self, coin_id: str, days: int, vs_currency: str = "usd") -> Answer[list[CryptoPriceData]]:
         """Answer the prices of a coin over the last days, oldest first, as densely as the source has them."""
-        error = checks.coin_id(coin_id) or checks.days(days) or checks.history_currency(vs_currency)
+        if error := checks.coin_id(coin_id) or checks.days(days) or checks.history_currency(vs_currency):
+            return Failure(error)
         return self._answer_about(
-            error,
             [coin_id],
             lambda ids: self._price_history(ids[0], days),
             lambda ids, answer: self._history_of(ids[0], days, answer),
@@ -213,8 +212,9 @@ class BaseReader(FlowSource):
         Fails with `bad_argument` for a range that ends before it starts or holds more than 10,000 candles,
         `unsupported` for a timeframe or a past that the source has no candles of.
         """
+        if error := checks.date_range(query):
+            return Failure(error)
         return self._answer_about(
-            checks.date_range(query),
             [query.ticker],
             lambda ids: self._ohlcv_by_date_range(evolve(query, ticker=ids[0])),
             lambda ids, answer: self._series_of(evolve(query, ticker=ids[0]), answer),
@@ -226,8 +226,9 @@ class BaseReader(FlowSource):
         Prices are in the currency that `market` quotes (`BTC/USDT`: in USDT). `estimated` says that they were derived
         from a last price and a spread. Fails with `not_found` where the coin is not traded so.
         """
+        if error := checks.level1(query):
+            return Failure(error)
         return self._answer_about(
-            checks.level1(query),
             [query.ticker],
             lambda ids: self._level1(evolve(query, ticker=ids[0])),
             lambda ids, answer: self._level1_of(evolve(query, ticker=ids[0]), answer),
@@ -276,16 +277,15 @@ class BaseReader(FlowSource):
 
     def _answer_about(
         self,
-        error: PlatformError | None,
         coins: Sequence[str],
         planned: Callable[[list[str]], Result[Plan[S]]],
         finish: Callable[[list[str], Result[S]], Result[T]],
     ) -> Answer[T]:
         """Answer a question about coins as `_answer_with` does, once their ids are known; each coin counts once."""
-        once = list(dict.fromkeys(coins)) if error is None else []
+        once = list(dict.fromkeys(coins))
         meant = self._ids_meant(once)
-        if error is not None or meant is None:
-            return self._answer_with(error, lambda: planned(once), partial(finish, once))
+        if meant is None:
+            return self._answer_with(None, lambda: planned(once), partial(finish, once))
         return self._operations.refusal() or self._operations.carry_out_after(meant, planned, finish)
 
     def _one_of(self, answer: Result[list[OfCoin]]) -> Result[OfCoin]:
