@@ -38,6 +38,7 @@ PRO_KEY: Final = "x-cg-pro-api-key"
 
 ENDPOINTS: Final[Mapping[str, Callable[[Query], object]]] = {
     "/ping": markets.ping,
+    "/key": markets.key,
     "/simple/price": markets.simple_price,
     "/simple/supported_vs_currencies": markets.supported_vs_currencies,
     "/global": markets.global_data,

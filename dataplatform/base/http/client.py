@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any, ClassVar, assert_never
+from typing import Any, ClassVar, TypeAlias, assert_never
 
 from tenacity import (
     RetryCallState,
@@ -19,7 +19,7 @@ from dataplatform.base.agent import Agent, Context
 from dataplatform.base.http.bucket import TokenBucket
 from dataplatform.base.http.errand import Busy, Errands, Interrupted, Overdue
 from dataplatform.base.http.exchange import Exchange
-from dataplatform.base.http.messages import Get, Response
+from dataplatform.base.http.messages import Get, LimitRate, Response
 from dataplatform.base.http.settings import HttpSettings
 from dataplatform.base.http.shown import origin
 from dataplatform.errors import Transient
@@ -27,12 +27,14 @@ from dataplatform.result import Failure, Result, Success
 
 __all__ = ["HttpClient"]
 
+HttpMessage: TypeAlias = Get | LimitRate
+
 QUICKLY_RETRIED = {"unreachable", "cut", "server_error"}
 GRACE = 0.25  # seconds that an exchange gets to report its own time-out
 
 
 class HttpClient(Agent):
-    """Answers `Get` with `Result[Response]`; the codes of its failures are listed in `failures`.
+    """Answers `Get` with `Result[Response]`, at the pace of its settings or of `LimitRate`; `failures` lists the codes.
 
     It asks one request at a time and sleeps only between the quick retries inside a request's `timeout`. When its
     own rate is used up (`throttled`), or the server has asked for a pause (`rate_limited`), nothing is sent, and
@@ -56,10 +58,13 @@ class HttpClient(Agent):
         self._exchange = Exchange(settings, self.clock)
         self._errands: Errands[Result[Response]] = Errands(context.name, context.stopping)
 
-    def receive(self, message: Get) -> Result[Response]:
+    def receive(self, message: HttpMessage) -> Result[Response] | None:
         match message:
             case Get():
                 return self._refuse_unsent() or self._get(message)
+            case LimitRate(per_minute):
+                self._limit(per_minute)
+                return None
             case _:
                 assert_never(message)
 
@@ -76,8 +81,18 @@ class HttpClient(Agent):
             return Failure(
                 Transient("rate_limited", f"{self._host} has asked for a pause", retry_after=max(pause, wait))
             )
-        message = f"{self._settings.rate_per_minute:g} requests a minute to {self._host} are used up"
+        assert self._bucket is not None
+        message = f"{self._bucket.per_minute:g} requests a minute to {self._host} are used up"
         return Failure(Transient("throttled", message, retry_after=wait))
+
+    def _limit(self, per_minute: float | None) -> None:
+        rates = [rate for rate in (per_minute, self._settings.rate_per_minute) if rate is not None]
+        if not rates:
+            self._bucket = None
+        elif self._bucket is None:
+            self._bucket = TokenBucket(self.clock, min(rates), self._settings.burst)
+        else:
+            self._bucket.keep_to(min(rates))
 
     def _get(self, get: Get) -> Result[Response]:
         due = time.monotonic() + self._settings.timeout  # of the real clock: sockets know no other

@@ -18,7 +18,7 @@ from dataplatform.errors import Permanent
 if TYPE_CHECKING:
     from attrs import Attribute
 
-__all__ = ["Get", "Response"]
+__all__ = ["Get", "LimitRate", "Response"]
 
 T = TypeVar("T")
 
@@ -82,3 +82,10 @@ class Get(Request[Response]):
     path: str = field(validator=_can_be_sent)
     params: tuple[tuple[str, str], ...] = field(default=(), validator=_can_be_sent)
     meanings: tuple[Meaning, ...] = field(default=(), repr=False)
+
+
+@frozen
+class LimitRate:
+    """Asks the client to send at most `per_minute` requests a minute from now on; None: what its settings say."""
+
+    per_minute: float | None

@@ -27,7 +27,8 @@ from dataplatform.dsl.types import (
 from dataplatform.errors import PlatformError
 from dataplatform.result import Failure, Result, Success
 from dataplatform.sources.coingecko import candles, endpoints, history, symbols, tickers, transforms
-from dataplatform.sources.coingecko.answers import Answer
+from dataplatform.sources.coingecko.answers import Answer, decode
+from dataplatform.sources.coingecko.credits import Credits, CreditWatch
 from dataplatform.sources.coingecko.endpoints import Ask
 from dataplatform.sources.coingecko.options import CoinGeckoOptions
 from dataplatform.sources.coingecko.plans import is_paid
@@ -79,6 +80,8 @@ class CoinGeckoSource(BaseReader):
     def _open(self) -> None:
         self._seen = Seen()
         super()._open()
+        if self._transport.tells_credits:
+            CreditWatch(self, self._plan([Ask(endpoints.KEY)], lambda answers: decode(answers[0], Credits))).look()
 
     def _plan(self, asks: Sequence[Ask], transform: Callable[[list[Answer]], T | Success[T]]) -> Plan[T]:
         return self._plan_of_known(asks, lambda answers: transform([one for one in answers if one is not None]))

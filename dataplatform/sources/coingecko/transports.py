@@ -40,6 +40,10 @@ class Transport(Protocol):
     def paid(self) -> bool:
         """Whether the client asks with the key of a paid plan."""
 
+    @property
+    def tells_credits(self) -> bool:
+        """Whether the credits can be asked for that the client's key has left."""
+
     def put(self, ask: Ask) -> Request[Any]:
         """Return the request that puts the question."""
 
@@ -60,6 +64,10 @@ class Rest:
     @property
     def paid(self) -> bool:
         return is_paid(self.settings)
+
+    @property
+    def tells_credits(self) -> bool:
+        return self.paid
 
     def put(self, ask: Ask) -> Get:
         return Get(ask.path, tuple((name, _text(value)) for name, value in ask.parameters.items()), MEANINGS)
@@ -82,6 +90,10 @@ class Mcp:
     @property
     def paid(self) -> bool:
         return is_paid(self.settings)
+
+    @property
+    def tells_credits(self) -> bool:
+        return False  # no release has a tool for it
 
     def put(self, ask: Ask) -> CallAnyOf:
         tools = [_tool_call(one) for one in (ask, *ask.instead)]

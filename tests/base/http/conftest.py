@@ -40,7 +40,7 @@ def start(clock: ManualClock) -> Iterator[Callable[..., Client]]:
             result: Result[Response] = ref.ask(get, block=True, timeout=DEADLINE)
             return result
 
-        return Client(context, ask, lambda: ref.stop(timeout=DEADLINE))
+        return Client(context, ask, lambda: ref.stop(timeout=DEADLINE), ref.tell)
 
     yield start_client
     for ref in refs:

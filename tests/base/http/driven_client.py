@@ -28,6 +28,7 @@ class Client:
     context: Context
     ask: Callable[[Get], Result[Response]]
     stop: Callable[[], object]
+    tell: Callable[[object], None]
 
     @property
     def vitals(self) -> Vitals:
