@@ -171,13 +171,14 @@ def _lines(result: Any) -> list[str]:
     if isinstance(result, list):
         lines = [_line(one) for one in result[:LISTED]]
         return [*lines, *([f"… and {len(result) - LISTED} more"] if len(result) > LISTED else [])]
-    told = []
-    for name, value in result.items():
-        if isinstance(value, (list, dict)):
-            told.append(f"{name}: {len(value)}")
-        else:
-            told.append(f"{name}: {value}")
-    return told
+    return [f"{name}: {_told(value)}" for name, value in result.items()]
+
+
+def _told(value: Any) -> str:
+    """Return a member of an object in a few words: names as they are, of other things how many there are."""
+    if isinstance(value, list) and value and all(isinstance(one, str) for one in value):
+        return ", ".join(value[:LISTED]) + (", …" if len(value) > LISTED else "")
+    return str(len(value) if isinstance(value, (list, dict)) else value)
 
 
 def _line(one: Any) -> str:

@@ -221,6 +221,12 @@ def test_tickers_that_were_cut_are_gone_on_with_by_offset(session: Session) -> N
     assert found == whole
 
 
+def test_the_text_of_a_long_look_names_what_is_troubled() -> None:
+    agents = [{"name": f"agent-{number}", "state": "running", "reason": "none " * 20} for number in range(40)]
+    text = text_for({"well": False, "troubled": ["topics.consumer", "database"], "agents": agents})
+    assert text.splitlines()[:3] == ["well: False", "troubled: topics.consumer, database", "agents: 40"]
+
+
 def test_a_short_answer_is_its_text_and_a_long_one_is_summed_up(session: Session) -> None:
     short = session.call("get_current_price", {"coinId": "bitcoin"})
     assert json.loads(text_of(short)) == short.structured_content
