@@ -34,11 +34,15 @@ PATIENCE = DEADLINE
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[Platform]:
-    """A platform whose source takes the topic `mixed` for candles, though prices are in it."""
+def running(request: pytest.FixtureRequest) -> Iterator[Platform]:
+    """A platform whose source takes the topic `mixed` for candles, though prices are in it.
+
+    A module says `DEMO = True` where its commands are for simulated data.
+    """
+    demo: bool = getattr(request.module, "DEMO", False)
     with tempfile.TemporaryDirectory(prefix="dp-", dir="/tmp") as folder, restored():
         configure_logs("console", "critical", (), io.StringIO())
-        with Platform.start(parse_topology(WRONG), data_dir=Path(folder, "data")) as platform:
+        with Platform.start(parse_topology(WRONG), demo=demo, data_dir=Path(folder, "data")) as platform:
             yield platform
 
 

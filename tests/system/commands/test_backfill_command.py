@@ -22,6 +22,7 @@ from tests.system.commands.processes import beside
 from tests.system.commands.topologies import MENDED
 
 pytestmark = pytest.mark.long
+DEMO = True
 Command = Callable[..., Result]
 Rows = Callable[..., list[tuple[Any, ...]]]
 STORED = """
