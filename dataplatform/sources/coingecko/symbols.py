@@ -1,7 +1,7 @@
 """Coins called by their symbols: BTC is bitcoin, where CoinGecko's top-ranked coins leave no doubt.
 
-CoinGecko's ids have no capitals, so a name with one is a symbol. A symbol that several coins share is refused with
-their ids: none of them is taken for the one that was meant.
+CoinGecko's ids have no capitals, so what has one is a symbol, or else an id written large (Bitcoin). A symbol that
+several coins share is refused with their ids: none of them is taken for the one that was meant.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def is_symbol(coin: str) -> bool:
 
 
 def ids_of(coins: Sequence[str], answers: Sequence[Answer]) -> list[str]:
-    """Return the coins by their ids, each once, in their order; a symbol that no coin has stays what it is.
+    """Return the coins by their ids, each once, in their order; what no coin has for a symbol is taken for an id.
 
     Raises `Permanent("ambiguous_symbol")` for one that several coins have.
     """
@@ -48,7 +48,7 @@ def ids_of(coins: Sequence[str], answers: Sequence[Answer]) -> list[str]:
 
 def _id_of(coin: str, found: list[str]) -> str:
     if not is_symbol(coin) or not found:
-        return coin
+        return coin.lower()
     if len(found) == 1:
         return found[0]
     more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""

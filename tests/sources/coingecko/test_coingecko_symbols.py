@@ -61,12 +61,17 @@ def test_symbols_and_ids_may_stand_together_and_each_coin_comes_once_in_the_orde
     assert [price.coin_id for price in prices] == ["solana", "bitcoin", "ethereum"]
 
 
+def test_an_id_may_be_written_large(reader: ReaderProxy) -> None:
+    prices = get_data(reader.get_current_prices(["Bitcoin", "USD-Coin", "ETH"]).get(timeout=PATIENCE))
+    assert [price.coin_id for price in prices] == ["bitcoin", "usd-coin", "ethereum"]
+
+
 def test_a_symbol_that_no_coin_has_is_unknown_as_an_id_is(reader: ReaderProxy) -> None:
     prices = get_data(reader.get_current_prices(["TULIP", "BTC"]).get(timeout=PATIENCE))
     assert [price.coin_id for price in prices] == ["bitcoin"]
     unknown = reader.get_current_price("TULIP").get(timeout=PATIENCE)
     assert isinstance(unknown, Failure)
-    assert (unknown.error.code, "'TULIP'" in unknown.error.message) == ("not_found", True)
+    assert (unknown.error.code, "'tulip'" in unknown.error.message) == ("not_found", True)
 
 
 def test_ids_cost_no_further_question(reader: ReaderProxy, simulator: Simulator) -> None:
