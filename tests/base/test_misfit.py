@@ -83,7 +83,7 @@ def of_arguments(raw: bytes) -> Any:
 
 @pytest.mark.parametrize("read", [of_an_answer, of_a_response, of_arguments])
 def test_every_decoder_of_maps_names_the_key(read: Callable[[bytes], Any]) -> None:
-    with pytest.raises(PlatformError, match=r"at [`']\$\['bitcoin'\]\['usd'\]"):
+    with pytest.raises(PlatformError, match=r"\['bitcoin'\]\['usd'\]"):
         read(b'{"ether": {"usd": 1}, "bitcoin": {"usd": "much"}}')
 
 

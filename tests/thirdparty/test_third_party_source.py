@@ -103,6 +103,7 @@ def test_it_is_shown_with_its_package_operations_and_options(installed: Path) ->
     assert spot["operations"] == ["get_current_price", "get_current_prices"]
     assert [(option["key"], option["default"]) for option in spot["options"]] == [
         ("client", None),
+        ("stall_after", "15.0"),
         ("coins", "[]"),
         ("every", "10.0"),
     ]

@@ -16,7 +16,7 @@ from attrs import define, evolve, field
 from dataplatform.base.embedded.process import Program, ServerProcess, lock_is_held
 from dataplatform.base.guard import LOG_LIMIT, command_line
 from tests.base.embedded.servers import all_end
-from tests.support.waiting import SHORT
+from tests.support.waiting import DEADLINE, SHORT, until
 
 # A server that reports to the test over a connection: what it is, and each signal it gets. With "obey" it ends on one.
 REPORTER = """
@@ -71,7 +71,7 @@ class Ear:
 
     def next(self) -> Reports:
         connection, _ = self.listener.accept()
-        connection.settimeout(10)
+        connection.settimeout(DEADLINE)
         _up, pid, parent = read_line(connection).split()
         self.heard.append(Reports(connection, int(pid), int(parent)))
         return self.heard[-1]
@@ -80,7 +80,7 @@ class Ear:
 @pytest.fixture
 def ear() -> Iterator[Ear]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(10)
+        listener.settimeout(DEADLINE)
         ear = Ear(listener)
         yield ear
         for reports in ear.heard:
@@ -111,7 +111,7 @@ Start = Callable[[Program], ServerProcess]
 
 def ended(process: ServerProcess) -> str | None:
     """Wait for the guard to end and return how the server did."""
-    assert process._wait(10)
+    assert process._wait(DEADLINE)
     return process.ended()
 
 
@@ -224,10 +224,12 @@ def test_a_new_run_begins_when_nothing_is_left_of_the_one_before(program: Progra
     old = ear.next()
     second = start(program)
     assert lock_is_held(program.lock)
+    until(lambda: first.pid is not None, "the first guard tells the number of its server")
     assert (first.pid, second.pid) == (old.pid, None)
     first._let_go()
     new = ear.next()
     assert all_end(old.pid)
+    until(lambda: second.pid is not None, "the second guard tells the number of its server")
     assert second.pid == new.pid
     second.stop()
     assert not lock_is_held(program.lock)

@@ -62,11 +62,8 @@ def test_a_call_that_its_client_gives_up_is_cancelled_and_others_go_on(
         assert told.wait(PATIENCE)
         call.cancel()
         session.answer("get_current_price", PRICE)
-        for _ in range(100):  # each a turn of the server's loop
-            if any(line.get("outcome") == "cancelled" for line in logs):
-                return
-            session.answer("list_sources")
-    pytest.fail("the call was not cancelled")
+        until(lambda: any(line.get("outcome") == "cancelled" for line in logs), "the call is cancelled")
+        session.answer("list_sources")
 
 
 def test_a_reader_that_crashes_in_mid_call_is_a_clear_transient_error_and_the_next_call_is_answered(

@@ -307,8 +307,7 @@ def test_a_coin_that_is_nowhere_is_unknown(database: Database, request_: Any) ->
 
 
 @pytest.fixture(scope="module")
-def mislabelled() -> Iterator[Database]:
-    """A database with simulated rows alone."""
+def simulated_rows() -> Iterator[Database]:
     at = MIDNIGHT - timedelta(hours=2)
     with new_database() as database:
         level1 = Level1Data(
@@ -322,6 +321,13 @@ def mislabelled() -> Iterator[Database]:
         prices = [evolve(price("hidden", NOW - timedelta(minutes=5 * age)), source="simulator") for age in range(40)]
         database.write(*prices, evolve(candle("hidden", at), source="simulator"), level1, analytics)
         yield database
+
+
+@pytest.fixture
+def mislabelled(simulated_rows: Database) -> Iterator[Database]:
+    """A database with simulated rows alone, until a test writes others."""
+    yield simulated_rows
+    run(simulated_rows.dsn, "DELETE FROM crypto_prices WHERE source <> 'simulator'")
 
 
 @pytest.mark.parametrize(
