@@ -20,6 +20,7 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dataplatform.simulator import history, markets
+from dataplatform.simulator.account import Account
 from dataplatform.simulator.detail import coin_detail
 from dataplatform.simulator.faults import MCP_PREFIX, PREFIX, Faults, fault_from_json
 from dataplatform.simulator.market import Market
@@ -35,10 +36,10 @@ __all__ = ["CONTROL", "ENDPOINTS", "REQUESTS_KEPT", "ServedRequest", "create_app
 CONTROL: Final = "/_simulator/faults"
 REQUESTS_KEPT: Final = 1_000
 PRO_KEY: Final = "x-cg-pro-api-key"
+KEY: Final = "/key"  # only of the REST API: no MCP server has a tool for it
 
 ENDPOINTS: Final[Mapping[str, Callable[[Query], object]]] = {
     "/ping": markets.ping,
-    "/key": markets.key,
     "/simple/price": markets.simple_price,
     "/simple/supported_vs_currencies": markets.supported_vs_currencies,
     "/global": markets.global_data,
@@ -80,6 +81,7 @@ def create_app(
     faults: Faults | None = None,
     requests: deque[ServedRequest] | None = None,
     mcp: McpForm | None = None,
+    account: Account | None = None,
     *,
     paid: bool = False,
 ) -> Starlette:
@@ -90,14 +92,17 @@ def create_app(
         faults: the switched-on faults, shared with whoever switches them; by default its own.
         requests: where served requests are recorded; by default nowhere else than in the application.
         mcp: which form the MCP servers have.
+        account: of which all share one who ask with the key of a paid plan; by default one of its own.
         paid: whether everybody is served as one with a paid plan, and not only who sends a key of one.
 
     """
     faults = Faults() if faults is None else faults
     requests = deque(maxlen=REQUESTS_KEPT) if requests is None else requests
+    account = Account(market.now) if account is None else account
+    answers = {**ENDPOINTS, KEY: account.usage}
     routes = [
-        Route(PREFIX + path, _endpoint(market, answer, paid=paid), methods=["GET"])
-        for path, answer in ENDPOINTS.items()
+        Route(PREFIX + path, _endpoint(market, answer, account, paid=paid), methods=["GET"])
+        for path, answer in answers.items()
     ]
     servers = LateApp(partial(_mcp_servers, market, faults, requests, mcp or McpForm(), paid=paid))
     return Starlette(
@@ -115,14 +120,17 @@ def create_app(
     )
 
 
-def _endpoint(market: Market, answer: Callable[[Query], object], *, paid: bool) -> _Handler:
+def _endpoint(market: Market, answer: Callable[[Query], object], account: Account, *, paid: bool) -> _Handler:
     async def endpoint(request: Request) -> Response:
         pays = paid or bool(request.headers.get(PRO_KEY))
         query = Query(market, market.refreshed(), {**request.query_params, **request.path_params}, pays)
         try:
-            return json_response(answer(query))
+            answered = answer(query)
         except RefusedError as refusal:
             return json_response(refusal.body, refusal.status)
+        if pays:
+            account.charge()
+        return json_response(answered)
 
     return endpoint
 

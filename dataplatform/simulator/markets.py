@@ -11,7 +11,6 @@ from dataplatform.simulator.currencies import CURRENCIES
 from dataplatform.simulator.market import DAY, HOUR, Market, UnknownCoinError
 from dataplatform.simulator.path import Path
 from dataplatform.simulator.query import Query
-from dataplatform.simulator.refusals import key_missing
 from dataplatform.simulator.rounding import Number, amount, iso_time, percentage, price
 from dataplatform.simulator.tickers import EXCHANGES
 
@@ -23,7 +22,6 @@ __all__ = [
     "extreme_date",
     "global_data",
     "image",
-    "key",
     "ping",
     "platforms",
     "simple_price",
@@ -35,7 +33,6 @@ SPANS: Final = {"1h": HOUR, **{f"{days}d": days * DAY for days in (7, 14, 30, 20
 """Seconds of the spans of time over which changes are reported."""
 
 _MOST_PER_PAGE = 250
-_CREDITS = 500_000
 _MOST_DECIMALS = 18
 _SPARKLINE_HOURS = 168
 _2017, _FOUR_YEARS = 1_483_228_800.0, 4 * 365 * DAY
@@ -44,19 +41,6 @@ _2017, _FOUR_YEARS = 1_483_228_800.0, 4 * 365 * DAY
 def ping(query: Query) -> dict[str, str]:
     del query
     return {"gecko_says": "(V3) To the Moon!"}
-
-
-def key(query: Query) -> dict[str, str | int]:
-    """Answer `/key`: a plan whose credits are not used up here."""
-    if not query.paid:
-        raise key_missing(query.market.now())
-    return {
-        "plan": "Analyst",
-        "rate_limit_request_per_minute": 500,
-        "monthly_call_credit": _CREDITS,
-        "current_total_monthly_calls": 0,
-        "current_remaining_monthly_calls": _CREDITS,
-    }
 
 
 def supported_vs_currencies(query: Query) -> list[str]:

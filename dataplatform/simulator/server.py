@@ -14,6 +14,7 @@ from typing import Literal, Self
 import uvicorn
 from attrs import field, frozen, validators
 
+from dataplatform.simulator.account import CREDITS, Account
 from dataplatform.simulator.app import REQUESTS_KEPT, ServedRequest, create_app
 from dataplatform.simulator.faults import MCP_PREFIX, PREFIX, ArmedFault, Fault, Faults
 from dataplatform.simulator.market import Market, utc_now
@@ -40,6 +41,7 @@ class SimulatorSettings:
         early_tools: whether that of the static generation has the tools too that only its first releases had:
             `get_ping`, `get_coins_list`, `get_coins_ohlc`, `get_coins_market_chart` and `get_coins_tickers`.
         paid: whether everybody is served as one with a paid plan; over REST, who sends `x-cg-pro-api-key` is anyway.
+        credits: what the paid plan has in a month; who has used them up is served still, as a plan with overage is.
 
     """
 
@@ -51,6 +53,7 @@ class SimulatorSettings:
     wrapped: bool = True
     early_tools: bool = True
     paid: bool = False
+    credits: int = field(default=CREDITS, validator=validators.ge(1))
 
 
 class _Server(uvicorn.Server):
@@ -89,6 +92,7 @@ class Simulator:
         settings: what it was made with.
         market: the prices it shows.
         requests: the latest 1000 requests it served, the oldest first.
+        account: what those with the key of a paid plan have used.
 
     """
 
@@ -96,6 +100,7 @@ class Simulator:
         self.settings = settings or SimulatorSettings()
         self.market = Market(self.settings.seed, self.settings.step, self.settings.now)
         self.requests: deque[ServedRequest] = deque(maxlen=REQUESTS_KEPT)
+        self.account = Account(self.settings.now, self.settings.credits)
         self._faults = Faults()
         self._filter = _ExpectedCuts()
         self._running: tuple[_Server, threading.Thread, int] | None = None
@@ -141,7 +146,7 @@ class Simulator:
         port = int(listener.getsockname()[1])
         settings = self.settings
         form = McpForm(host=settings.host, wrapped=settings.wrapped, early=settings.early_tools)
-        app = create_app(self.market, self._faults, self.requests, form, paid=settings.paid)
+        app = create_app(self.market, self._faults, self.requests, form, self.account, paid=settings.paid)
         config = uvicorn.Config(
             app,
             http="h11",

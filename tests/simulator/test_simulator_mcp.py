@@ -24,7 +24,6 @@ from tests.simulator.mcp_session import Session, connected
 from tests.support.waiting import DEADLINE
 
 Get = Callable[..., requests.Response]
-ABOUT_THE_MARKET = [path for path in ENDPOINTS if path != "/key"]  # which is about an account, and no tool's affair
 
 REQUESTS: dict[str, dict[str, Any]] = {
     "/ping": {},
@@ -81,8 +80,8 @@ def operation(path: str) -> Any:
 
 
 def test_there_is_an_operation_for_every_path_of_the_rest_api() -> None:
-    assert [operation.path for operation in OPERATIONS] == ABOUT_THE_MARKET
-    assert set(REQUESTS) == set(ABOUT_THE_MARKET) - {"/coins/{id}/ohlc/range"}
+    assert [operation.path for operation in OPERATIONS] == list(ENDPOINTS)
+    assert set(REQUESTS) == set(ENDPOINTS) - {"/coins/{id}/ohlc/range"}
 
 
 def test_every_static_tool_answers_as_the_rest_api(static: Session, get: Get) -> None:
@@ -127,7 +126,7 @@ def test_what_a_tool_asks_the_api_is_recorded(simulator: Simulator, static: Sess
 
 def test_the_static_tools_are_listed_with_their_arguments(static: Session) -> None:
     tools = static.tools()
-    assert len(tools) == len(ABOUT_THE_MARKET)
+    assert len(tools) == len(ENDPOINTS)
     assert all(tool.description for tool in tools.values())
     schema = tools["get_range_coins_market_chart"].input_schema
     assert schema["required"] == ["id", "from", "to", "vs_currency"]
@@ -140,7 +139,7 @@ def test_later_releases_of_the_static_generation_lack_some_tools() -> None:
     with Simulator(settings) as simulator, connected(simulator.mcp_url("static")) as static:
         tools = set(static.tools())
         assert tools.isdisjoint(EARLY)
-        assert len(tools) == len(ABOUT_THE_MARKET) - len(EARLY)
+        assert len(tools) == len(ENDPOINTS) - len(EARLY)
         with pytest.raises(MCPError, match="Unknown tool: get_ping"):
             static.call("get_ping")
 

@@ -32,11 +32,6 @@ class TokenBucket:
     def __attrs_post_init__(self) -> None:
         self._tokens, self._counted_at = float(self.burst), self.clock.monotonic()
 
-    def keep_to(self, per_minute: float) -> None:
-        """Gain so many tokens in a minute from now on."""
-        self.wait()  # counts what was gained by now
-        self.per_minute = per_minute
-
     def take(self) -> bool:
         """Take a token if there is one."""
         if self.wait() > 0:

@@ -17,9 +17,10 @@ from tenacity import (
 
 from dataplatform.base.agent import Agent, Context
 from dataplatform.base.http.bucket import TokenBucket
+from dataplatform.base.http.budget import Budget, SetBudget
 from dataplatform.base.http.errand import Busy, Errands, Interrupted, Overdue
 from dataplatform.base.http.exchange import Exchange
-from dataplatform.base.http.messages import Get, LimitRate, Response
+from dataplatform.base.http.messages import Get, Response
 from dataplatform.base.http.settings import HttpSettings
 from dataplatform.base.http.shown import origin
 from dataplatform.errors import Transient
@@ -27,19 +28,20 @@ from dataplatform.result import Failure, Result, Success
 
 __all__ = ["HttpClient"]
 
-HttpMessage: TypeAlias = Get | LimitRate
-
 QUICKLY_RETRIED = {"unreachable", "cut", "server_error"}
 GRACE = 0.25  # seconds that an exchange gets to report its own time-out
 
+Message: TypeAlias = Get | SetBudget
+
 
 class HttpClient(Agent):
-    """Answers `Get` with `Result[Response]`, at the pace of its settings or of `LimitRate`; `failures` lists the codes.
+    """Answers `Get` with `Result[Response]`; the codes of its failures are listed in `failures`.
 
     It asks one request at a time and sleeps only between the quick retries inside a request's `timeout`. When its
-    own rate is used up (`throttled`), or the server has asked for a pause (`rate_limited`), nothing is sent, and
-    `retry_after` tells when to come back. Its counters: requests sent, errors answered, bytes received, and throttled
-    requests, which were not sent.
+    own rate is used up, or a budget that it was told runs short (both `throttled`), or the server has asked for a pause
+    (`rate_limited`), nothing is sent, and `retry_after` tells when to come back. A budget that runs short is shown as
+    degraded. Its counters: requests sent, errors answered, bytes received, and throttled requests, which were not sent;
+    its gauge where there is a budget, `budget_left`: what is left of it.
 
         HttpClient.child("coingecko-http", HttpSettings(base_url="https://api.coingecko.com/api/v3"))
         ...
@@ -54,16 +56,18 @@ class HttpClient(Agent):
         self._host = origin(settings.base_url)
         rate = settings.rate_per_minute
         self._bucket = TokenBucket(self.clock, rate, settings.burst) if rate else None
+        self._budget: Budget | None = None
         self._paused_until = 0.0
         self._exchange = Exchange(settings, self.clock)
         self._errands: Errands[Result[Response]] = Errands(context.name, context.stopping)
 
-    def receive(self, message: HttpMessage) -> Result[Response] | None:
+    def receive(self, message: Message) -> Result[Response] | None:
         match message:
             case Get():
-                return self._refuse_unsent() or self._get(message)
-            case LimitRate(per_minute):
-                self._limit(per_minute)
+                return self._refuse_unsent(message) or self._get(message)
+            case SetBudget():
+                self._budget = self._budget.renewed(message) if self._budget else Budget(self.clock, message)
+                self._show_budget()
                 return None
             case _:
                 assert_never(message)
@@ -71,28 +75,21 @@ class HttpClient(Agent):
     def _close(self) -> None:
         self._exchange.close()
 
-    def _refuse_unsent(self) -> Failure | None:
-        """Refuse what must not be sent now: the server's pause lasts, or our own rate is used up."""
+    def _refuse_unsent(self, get: Get) -> Failure | None:
+        """Refuse what must not be sent now: the server's pause lasts, or our own rate or the budget is used up."""
         pause, wait = self._paused_until - self.clock.monotonic(), self._bucket.wait() if self._bucket else 0.0
-        if pause <= 0 and wait <= 0:
+        saving = self._budget.wait() if self._budget and not get.of_budget else 0.0
+        longest = max(pause, wait, saving)
+        if longest <= 0:
             return None
         self.count("throttled")
         if pause > 0:
-            return Failure(
-                Transient("rate_limited", f"{self._host} has asked for a pause", retry_after=max(pause, wait))
-            )
-        assert self._bucket is not None
-        message = f"{self._bucket.per_minute:g} requests a minute to {self._host} are used up"
-        return Failure(Transient("throttled", message, retry_after=wait))
-
-    def _limit(self, per_minute: float | None) -> None:
-        rates = [rate for rate in (per_minute, self._settings.rate_per_minute) if rate is not None]
-        if not rates:
-            self._bucket = None
-        elif self._bucket is None:
-            self._bucket = TokenBucket(self.clock, min(rates), self._settings.burst)
-        else:
-            self._bucket.keep_to(min(rates))
+            return Failure(Transient("rate_limited", f"{self._host} has asked for a pause", retry_after=longest))
+        if self._budget and self._budget.scarcity and saving == longest:
+            why = self._budget.scarcity
+            return Failure(Transient("throttled", why.message, remedy=why.remedy, retry_after=longest))
+        message = f"{self._settings.rate_per_minute:g} requests a minute to {self._host} are used up"
+        return Failure(Transient("throttled", message, retry_after=longest))
 
     def _get(self, get: Get) -> Result[Response]:
         due = time.monotonic() + self._settings.timeout  # of the real clock: sockets know no other
@@ -112,6 +109,8 @@ class HttpClient(Agent):
     def _attempt(self, get: Get, due: float) -> Result[Response]:
         if self._bucket:
             self._bucket.take()
+        if self._budget:
+            self._budget.spend(of_budget=get.of_budget)
         left = due - time.monotonic()
         try:
             self.count("requests")
@@ -128,7 +127,8 @@ class HttpClient(Agent):
     def _is_worth_retrying(self, result: Result[Response]) -> bool:
         match result:
             case Failure(Transient(code=code, retry_after=None)) if code in QUICKLY_RETRIED:
-                return self._bucket is None or self._bucket.wait() <= 0
+                waits = [limit.wait() for limit in (self._bucket, self._budget) if limit is not None]
+                return not any(waits)
             case _:
                 return False
 
@@ -136,7 +136,7 @@ class HttpClient(Agent):
         match result:
             case Success(response):
                 self.count("bytes", len(response.body))
-                self.recover()
+                self._show_budget()
                 return
             case Failure(Transient(code="stopping")):
                 return
@@ -145,6 +145,18 @@ class HttpClient(Agent):
                 self._paused_until = self.clock.monotonic() + (pause or 0.0)
                 self.degrade(error, pause)
         self.count("errors")
+
+    def _show_budget(self) -> None:
+        """Show, of a client that gets answers, what is left; one that runs short is degraded until that has changed."""
+        if self._budget is None:
+            self.recover()
+            return
+        wait, scarcity = self._budget.wait(), self._budget.scarcity
+        self.gauge("budget_left", self._budget.left)
+        if scarcity is None:
+            self.recover()
+        else:
+            self.degrade(scarcity, wait)
 
 
 def _last_result(state: RetryCallState) -> Any:

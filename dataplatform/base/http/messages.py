@@ -18,7 +18,7 @@ from dataplatform.errors import Permanent
 if TYPE_CHECKING:
     from attrs import Attribute
 
-__all__ = ["Get", "LimitRate", "Response"]
+__all__ = ["Get", "Response"]
 
 T = TypeVar("T")
 
@@ -73,7 +73,8 @@ class Response:
 class Get(Request[Response]):
     """Fetches `path` under the client's base URL, with query parameters in the given order.
 
-    `meanings` are those of the API's own error codes that are not plain from the HTTP status.
+    `meanings` are those of the API's own error codes that are not plain from the HTTP status. A question `of_budget`,
+    after what is left of one, is never held back by it.
 
     >>> Get("/simple/price", (("ids", "bitcoin"), ("vs_currencies", "usd"))).path
     '/simple/price'
@@ -82,10 +83,4 @@ class Get(Request[Response]):
     path: str = field(validator=_can_be_sent)
     params: tuple[tuple[str, str], ...] = field(default=(), validator=_can_be_sent)
     meanings: tuple[Meaning, ...] = field(default=(), repr=False)
-
-
-@frozen
-class LimitRate:
-    """Asks the client to send at most `per_minute` requests a minute from now on; None: what its settings say."""
-
-    per_minute: float | None
+    of_budget: bool = False

@@ -1,60 +1,113 @@
-"""The credits that a paid key has left this month: shown as counters, and spread over the month before they end."""
+"""The credits of a paid plan: asked for now and then, and told to the client, which spreads requests before they end.
+
+CoinGecko tells them at `/key` (https://docs.coingecko.com/reference/api-usage), to the keys of paid plans and over REST
+alone. Each answer costs a credit, this one as well, and each month begins anew on its first day, in UTC.
+"""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
+from functools import partial
 
 import msgspec
-from attrs import frozen
+from attrs import define, field
 
-from dataplatform.base.agent import Agent
-from dataplatform.base.http import LimitRate
+from dataplatform.base.agent import Address, Agent
+from dataplatform.base.http import Get, Response, SetBudget
 from dataplatform.dsl.plan import Plan, PlanRun
-from dataplatform.result import Result, is_success
+from dataplatform.errors import Transient
+from dataplatform.result import Failure, Result, Success
+from dataplatform.sources.coingecko.plans import MEANINGS
 
-__all__ = ["CreditWatch", "Credits", "allowed_per_minute"]
+__all__ = ["Credits", "budget_of", "pause_after"]
 
-EVERY = 600.0  # seconds between looks
-RESERVE = 0.1  # of the month's credits: with less than that left, they are spread
-SLOWEST = 1 / 60  # requests a minute, when nothing is left
+USAGE = Get("/key", (), MEANINGS, of_budget=True)
+SHARE = 0.01  # of the credits left, which asking for them takes at most while there are plenty
+SOONEST, LATEST = 300.0, 86_400.0  # seconds between two questions
+PATIENCE = 60.0  # seconds to wait for a turn under the client's own rate
+REMEDY = "get credits, or set save_credits = false for this source where the plan bills what is beyond them"
 
 
-class Credits(msgspec.Struct, frozen=True):
-    """The fields used of the answer of `/key`."""
+class Usage(msgspec.Struct, frozen=True):
+    """The fields used of `/key`: of the plan, and of the key where it has a smaller limit of its own."""
 
     monthly_call_credit: float
     current_remaining_monthly_calls: float
+    api_key_monthly_call_credit: float | None = None
+    api_key_current_total_monthly_calls: float | None = None
 
 
-@frozen
-class CreditWatch:
-    """Looks at the credits now and then; where that fails, it looks again later and changes nothing."""
+@define(eq=False)
+class Credits:
+    """Asks for the credits left on behalf of a source, one question at a time."""
 
-    agent: Agent
-    plan: Plan[Credits]
+    source: Agent
+    client: Address
+    timeout: float
+    _asking: bool = field(default=False, init=False)
+    _turn: int = field(default=0, init=False)
 
-    def look(self) -> None:
-        PlanRun(self.agent, self.plan).go_on(self._seen)
+    def ask(self) -> None:
+        """Ask now, unless that is under way; the next time comes by itself."""
+        if not self._asking:
+            self._asking, self._turn = True, self._turn + 1
+            PlanRun(self.source, Plan(self.client, [USAGE], self._read, self.timeout), PATIENCE).go_on(self._told)
 
-    def _seen(self, answer: Result[Credits]) -> None:
-        if is_success(answer):
-            found = answer.data
-            self.agent.gauge("credits_left", int(found.current_remaining_monthly_calls))
-            self.agent.gauge("credits_a_month", int(found.monthly_call_credit))
-            self.plan.client.tell(LimitRate(allowed_per_minute(found, self.agent.clock.now())))
-        self.agent.wait(EVERY, self.look)
+    def _read(self, answers: list[Response]) -> SetBudget | None:
+        (answer,) = answers
+        return budget_of(answer, self.source.clock.now())
+
+    def _told(self, budget: Result[SetBudget | None]) -> None:
+        self._asking = False
+        self.source.wait(self._pause(budget), partial(self._again, self._turn))
+        if isinstance(budget, Failure):
+            self.source.log.warning("credits unknown", reason=str(budget.error))
+        elif budget.data is not None:
+            self.source.gauge("credits_left", budget.data.left)
+            self.source.gauge("credits_a_month", budget.data.whole)
+            self.client.tell(budget.data)
+
+    def _again(self, turn: int) -> None:
+        if turn == self._turn:
+            self.ask()
+
+    def _pause(self, budget: Result[SetBudget | None]) -> float:
+        match budget:
+            case Failure(Transient()):
+                return SOONEST
+            case Success(SetBudget() as told):
+                return pause_after(told, self.source.clock.now())
+            case _:
+                return LATEST
 
 
-def allowed_per_minute(found: Credits, now: datetime) -> float | None:
-    """Return the pace at which what is left lasts until the month ends (UTC); None while there is plenty.
+def budget_of(answer: Response, now: datetime) -> SetBudget | None:
+    """Return the budget that is told, the key's own where less is left of it; None for a plan without an end.
+
+    Raises `PlatformError` for an answer that is of another shape.
+    """
+    usage = answer.json(Usage)
+    limits = [(usage.current_remaining_monthly_calls, usage.monthly_call_credit)]
+    if usage.api_key_monthly_call_credit and usage.api_key_current_total_monthly_calls is not None:
+        whole = usage.api_key_monthly_call_credit
+        limits.append((whole - usage.api_key_current_total_monthly_calls, whole))
+    left, whole = min((limit for limit in limits if limit[1] >= 1), default=(0, 0))
+    return SetBudget(max(0, int(left)), int(whole), _next_month(now), "credits", REMEDY) if whole else None
+
+
+def pause_after(budget: SetBudget, now: datetime) -> float:
+    """Return in how many seconds to ask again: seldom enough to cost little, and soon after the next month begins."""
+    rest = (budget.until - now).total_seconds()
+    spread = rest / (budget.left * SHARE) if budget.left else LATEST
+    return max(SOONEST, min(spread, LATEST, rest + SOONEST))
+
+
+def _next_month(now: datetime) -> datetime:
+    """Return when the month after this one begins.
 
     >>> from datetime import UTC
-    >>> allowed_per_minute(Credits(100_000, 4_320), datetime(2026, 4, 28, tzinfo=UTC))
-    1.0
+    >>> _next_month(datetime(2026, 12, 31, 23, tzinfo=UTC)).isoformat()
+    '2027-01-01T00:00:00+00:00'
     """
-    left = max(0.0, found.current_remaining_monthly_calls)
-    if left >= RESERVE * found.monthly_call_credit:
-        return None
-    first = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    minutes = ((first + timedelta(days=32)).replace(day=1) - now) / timedelta(minutes=1)
-    return max(left / minutes, SLOWEST)
+    year, month = (now.year + 1, 1) if now.month == 12 else (now.year, now.month + 1)  # noqa: PLR2004  December
+    return now.replace(year=year, month=month, day=1, hour=0, minute=0, second=0, microsecond=0)

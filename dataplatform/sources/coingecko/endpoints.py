@@ -18,7 +18,6 @@ __all__ = [
     "COINS_MARKETS",
     "EXCHANGE_TICKERS",
     "GLOBAL",
-    "KEY",
     "MARKET_CHART",
     "MARKET_CHART_RANGE",
     "OHLC",
@@ -75,7 +74,6 @@ class Ask:
 
 
 SIMPLE_PRICE = Endpoint("/simple/price", "get_simple_price", "simple.price.get")
-KEY = Endpoint("/key", "get_key", "key.get")
 GLOBAL = Endpoint("/global", "get_global", "global.get")
 COINS_LIST = Endpoint("/coins/list", "get_coins_list", "coins.list.get")
 COINS_MARKETS = Endpoint("/coins/markets", "get_coins_markets", "coins.markets.get")

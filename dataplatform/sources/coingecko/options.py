@@ -22,3 +22,11 @@ class CoinGeckoOptions(SourceOptions):
             "help": "how long an operation may wait for its turn under rate_per_minute; its caller waits as long"
         },
     )
+    save_credits: bool = field(
+        default=True,
+        validator=validators.instance_of(bool),
+        metadata={
+            "help": "with the key of a paid plan, over REST: ask for the credits left, and spread requests over the "
+            "rest of the month when less than a tenth is left"
+        },
+    )

@@ -27,8 +27,8 @@ from dataplatform.dsl.types import (
 from dataplatform.errors import PlatformError
 from dataplatform.result import Failure, Result, Success
 from dataplatform.sources.coingecko import candles, endpoints, history, symbols, tickers, transforms
-from dataplatform.sources.coingecko.answers import Answer, decode
-from dataplatform.sources.coingecko.credits import Credits, CreditWatch
+from dataplatform.sources.coingecko.answers import Answer
+from dataplatform.sources.coingecko.credits import Credits
 from dataplatform.sources.coingecko.endpoints import Ask
 from dataplatform.sources.coingecko.options import CoinGeckoOptions
 from dataplatform.sources.coingecko.plans import is_paid
@@ -79,9 +79,18 @@ class CoinGeckoSource(BaseReader):
 
     def _open(self) -> None:
         self._seen = Seen()
+        self._credits = Credits(self, self.client, self._transport.timeout)
         super()._open()
-        if self._transport.tells_credits:
-            CreditWatch(self, self._plan([Ask(endpoints.KEY)], lambda answers: decode(answers[0], Credits))).look()
+        self._ask_for_credits()
+
+    def _peer_restarted(self, name: str) -> None:
+        super()._peer_restarted(name)
+        if name == self.client.name:
+            self._ask_for_credits()  # the client has forgotten them
+
+    def _ask_for_credits(self) -> None:
+        if self.options.save_credits and self._transport.tells_credits:
+            self._credits.ask()
 
     def _plan(self, asks: Sequence[Ask], transform: Callable[[list[Answer]], T | Success[T]]) -> Plan[T]:
         return self._plan_of_known(asks, lambda answers: transform([one for one in answers if one is not None]))

@@ -9,7 +9,7 @@ from attrs import frozen
 
 from dataplatform.base.agent import Context
 from dataplatform.base.agent.status import Vitals
-from dataplatform.base.http import Get, Response
+from dataplatform.base.http import Get, Response, SetBudget
 from dataplatform.errors import PlatformError
 from dataplatform.result import Failure, Result, Success
 
@@ -28,7 +28,7 @@ class Client:
     context: Context
     ask: Callable[[Get], Result[Response]]
     stop: Callable[[], object]
-    tell: Callable[[object], None]
+    tell: Callable[[SetBudget], None]
 
     @property
     def vitals(self) -> Vitals:

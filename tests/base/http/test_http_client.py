@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from dataplatform.base.agent import ManualClock
-from dataplatform.base.http import Get, LimitRate, Response
+from dataplatform.base.http import Get, Response
 from dataplatform.errors import Permanent, Transient
 from dataplatform.result import Failure
 from tests.base.http.driven_client import Client, thread_called
@@ -313,31 +313,6 @@ def test_more_than_three_redirects_are_too_many(server: ScriptedServer, start: S
     failure = start(base_url=server.url).fail()
     assert (type(failure), failure.code) == (Permanent, "redirected")
     assert len(server.heads) == 4
-
-
-def test_whoever_asks_may_limit_the_rate_below_that_of_the_settings_and_take_that_back(
-    server: ScriptedServer, start: Start, clock: ManualClock
-) -> None:
-    client = start(base_url=server.url, rate_per_minute=60)
-    client.tell(LimitRate(6))
-    client.get()
-    assert client.fail() == Transient("throttled", f"6 requests a minute to {server.url} are used up", retry_after=10.0)
-    clock.advance(10.0)
-    client.get()
-    client.tell(LimitRate(600))
-    assert client.fail() == Transient("throttled", f"60 requests a minute to {server.url} are used up", retry_after=1.0)
-    client.tell(LimitRate(None))
-    clock.advance(1.0)
-    client.get()
-
-
-def test_a_client_without_a_rate_of_its_own_has_one_while_it_is_limited(server: ScriptedServer, start: Start) -> None:
-    client = start(base_url=server.url)
-    client.tell(LimitRate(6))
-    client.get()
-    assert client.fail().code == "throttled"
-    client.tell(LimitRate(None))
-    client.get()
 
 
 # What is shown
