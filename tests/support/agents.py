@@ -38,6 +38,7 @@ from dataplatform.result import Result, Success
 from tests.support import waiting
 
 DEADLINE = waiting.DEADLINE
+LOOK = 0.05  # seconds
 M = TypeVar("M")
 
 
@@ -316,7 +317,7 @@ class Stage:
             ref.stop(block=False)
         for thread in set(threading.enumerate()) - self._before:
             if thread.name.startswith(("Probe", "Supervisor")):
-                thread.join(DEADLINE)
+                joined(thread)
         self.runtime.stop()
 
 
@@ -329,11 +330,22 @@ def fail(bug: BaseException) -> Callable[[Any], Any]:
     return run
 
 
+def joined(thread: threading.Thread) -> None:
+    """Wait until a thread has ended, also one that is just being started."""
+
+    def has_ended() -> bool:
+        with suppress(RuntimeError):  # it has not been started yet
+            thread.join(LOOK)
+            return not thread.is_alive()
+        return False
+
+    waiting.until(has_ended, f"{thread.name} ends and is not left behind")
+
+
 @contextmanager
 def no_thread_left_behind() -> Iterator[None]:
     """Assert that every thread started in the block has ended, or ends at once."""
     before = set(threading.enumerate())
     yield
     for thread in set(threading.enumerate()) - before:
-        thread.join(DEADLINE)
-        assert not thread.is_alive(), f"{thread.name} was left behind"
+        joined(thread)
