@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from typing import Any, get_origin
+from typing import Any, get_args, get_origin
+
+import msgspec
 
 from dataplatform.base.agent import Request
 from dataplatform.base.mcp import CallAnyOf, CallTool, ToolAnswer
 from dataplatform.dsl.operations import result_of
 from dataplatform.dsl.queries import BatchPublishResult, OHLCVSeries
 from dataplatform.dsl.registry import MESSAGES
+from dataplatform.dsl.rows import ParsedRows, read_rows
+from dataplatform.dsl.types import CryptoOHLCVData
 from dataplatform.dsl.wire import Wire
 from dataplatform.errors import Permanent
 
-__all__ = ["call_of", "data_of", "notes_of", "operation_of"]
+__all__ = ["call_of", "data_of", "notes_of", "operation_of", "record_in", "rows_of"]
 
 UNTOLD = "its topology says what it offers (writing: allow_writes = true), and our token what we may use"
 ANSWERS = Wire(lenient=True)
@@ -56,12 +61,68 @@ def data_of(answer: ToolAnswer) -> Any:
     or of one too far from ours in version.
     """
     try:
-        return ANSWERS.read(result_of(MESSAGES[answer.tool]), (answer.structured or {})["result"])
-    except (Permanent, KeyError, TypeError) as error:
-        what = error.message if isinstance(error, Permanent) else "it holds no result"
-        server = f"{answer.server_name} {answer.server_version}".strip() or "the server"
-        remedy = "the client has to lead to the MCP server of a platform like this one, of a like version"
-        raise Permanent("changed_shape", f"what {answer.tool} of {server} answers: {what}", remedy=remedy) from error
+        return ANSWERS.read(result_of(MESSAGES[answer.tool]), _result(answer))
+    except Permanent as error:
+        raise _no_answer(answer, error.message) from error
+
+
+def rows_of(answer: ToolAnswer) -> ParsedRows[Any]:
+    """Return the records that an operation has answered, read one by one: what is none costs no other.
+
+    A series counts as its candles, and an answer that is one record as that. Raises `Permanent` (`changed_shape`) for
+    what holds no rows.
+    """
+    row, path = _row_of(answer.tool)
+    if row is None:
+        return ParsedRows([data_of(answer)], [])
+    rows: Any = _result(answer)
+    for key in path:
+        rows = rows.get(key) if isinstance(rows, dict) else None
+    if not isinstance(rows, list):
+        raise _no_answer(answer, f"expected a list at '{'.'.join(('$', *path))}'")
+    raws = [msgspec.Raw(json.dumps(one).encode()) for one in rows]
+    within = ".".join(("$", "result", *path))
+    return read_rows(raws, f"{answer.tool} of {_server(answer)}", ANSWERS.form(row), _built, within=within)
+
+
+def record_in(raw: bytes, operation: str) -> Any:
+    """Return the record in a row that an operation of another platform has answered; raises `Permanent` for none."""
+    row, _ = _row_of(operation)
+    if row is None:
+        raise Permanent("unsupported", f"{operation} does not answer rows")
+    rows = read_rows([msgspec.Raw(raw)], operation, ANSWERS.form(row), _built)
+    rows.require_one()
+    return rows.found[0]
+
+
+def _row_of(operation: str) -> tuple[Any, tuple[str, ...]]:
+    """Return the type of an operation's rows, and where in its result they stand; None where it answers no rows."""
+    answers = result_of(MESSAGES[operation])
+    if answers is OHLCVSeries:
+        return CryptoOHLCVData, ("candles",)
+    return (get_args(answers)[0], ()) if get_origin(answers) is list else (None, ())
+
+
+def _built(value: Any) -> Any:
+    try:
+        return ANSWERS.build(value)
+    except Permanent as error:
+        raise ValueError(error.message) from error
+
+
+def _result(answer: ToolAnswer) -> Any:
+    if not isinstance(answer.structured, dict) or "result" not in answer.structured:
+        raise _no_answer(answer, "it holds no result")
+    return answer.structured["result"]
+
+
+def _server(answer: ToolAnswer) -> str:
+    return f"{answer.server_name} {answer.server_version}".strip() or "the server"
+
+
+def _no_answer(answer: ToolAnswer, what: str) -> Permanent:
+    remedy = "the client has to lead to the MCP server of a platform like this one, of a like version"
+    return Permanent("changed_shape", f"what {answer.tool} of {_server(answer)} answers: {what}", remedy=remedy)
 
 
 def notes_of(answer: ToolAnswer) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import chain
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeAlias, TypeVar
 
 from attrs import evolve, field, frozen, validators
 
@@ -14,21 +14,32 @@ from dataplatform.base.mcp import CallAnyOf
 from dataplatform.dsl import operations as ops
 from dataplatform.dsl.arguments import spread
 from dataplatform.dsl.feeds import Crop, Feed
-from dataplatform.dsl.flow import Outbox
+from dataplatform.dsl.flow import Outbox, PolledRow, letter_for_row
 from dataplatform.dsl.kinds import ANALYTICS, PRICES
 from dataplatform.dsl.parts import Connection, Part, SourceOptions
 from dataplatform.dsl.plan import Plan
 from dataplatform.dsl.polling import FeedOptions, Seen
 from dataplatform.dsl.queries import CurrentPricesOptions, DateRangeOHLCVQuery, Level1Query
 from dataplatform.dsl.reader import BaseReader
-from dataplatform.dsl.remote import call_of, data_of, notes_of, operation_of
-from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoOHLCVData, CryptoPriceData, Level1Data
+from dataplatform.dsl.remote import call_of, notes_of, operation_of, record_in, rows_of
+from dataplatform.dsl.rows import OddRow, ParsedRows, joined
+from dataplatform.dsl.types import (
+    CryptoMarketAnalytics,
+    CryptoOHLCVData,
+    CryptoPriceData,
+    DeadLetter,
+    Level1Data,
+    Record,
+)
 from dataplatform.dsl.wire import camel_case, to_wire
 from dataplatform.result import Result, Success
 
 __all__ = ["McpSource", "McpSourceOptions"]
 
 T = TypeVar("T")
+Rows: TypeAlias = list[ParsedRows[Any]]  # of each of the answers
+PRICES_POLLED = "get_current_prices"
+KIND = "mcp"  # as topologies call this source
 TIMEOUT = 25.0  # seconds; what a client with the default settings takes at most
 
 
@@ -67,12 +78,20 @@ class McpSource(BaseReader):
         client = connection.agents[0]
         return Part((cls.child(name, options, client, outbox, connection.settings.longest),), client)
 
+    @classmethod
+    def decode_row(cls, row: PolledRow) -> Record:
+        """Return the price in a row of `get_current_prices`, the one operation whose rows become dead letters."""
+        if row.endpoint != PRICES_POLLED:
+            return super().decode_row(row)
+        record: Record = record_in(row.raw, row.endpoint)
+        return record
+
     def _open(self) -> None:
         self._seen = Seen()
         super()._open()
 
-    def _plan(self, messages: Sequence[Request[Any]], transform: Callable[[list[Any]], T]) -> Plan[T]:
-        """Plan the same operations there; `transform` gets what they answer. Of several, some may find nothing."""
+    def _plan(self, messages: Sequence[Request[Any]], transform: Callable[[Rows], T | Success[T]]) -> Plan[T]:
+        """Plan the same operations there; `transform` gets the rows of each. Of several, some may find nothing."""
         absent = frozenset({"not_found"}) if len(messages) > 1 else frozenset[str]()
         calls = [self._call(message) for message in messages]
         return Plan(self.client, calls, partial(_read, transform), self._timeout, absent=absent)
@@ -105,7 +124,7 @@ class McpSource(BaseReader):
         return Success(self._plan([ops.GetPriceHistory(coin_id, days)], _joined))
 
     def _ohlcv_by_date_range(self, query: DateRangeOHLCVQuery) -> Result[Plan[list[CryptoOHLCVData]]]:
-        return Success(self._plan([ops.GetOHLCVByDateRange(query)], lambda found: found[0].candles))
+        return Success(self._plan([ops.GetOHLCVByDateRange(query)], _joined))
 
     def _level1(self, query: Level1Query) -> Result[Plan[Level1Data]]:
         return Success(self._plan([ops.GetLevel1Data(query)], _only))
@@ -120,10 +139,9 @@ class McpSource(BaseReader):
 
     def _polled(self, feed: FeedOptions) -> Result[Plan[list[Crop]]]:
         if feed.operation == "get_market_analytics":
-            asked: list[Request[Any]] = [ops.GetMarketAnalytics()]
-            return Success(self._plan(asked, lambda found: [Crop(ANALYTICS, self._seen.new(ANALYTICS, found))]))
+            return Success(self._plan([ops.GetMarketAnalytics()], self._analytics_crop))
         if feed.top is not None:
-            tickers = self._plan([ops.GetAvailableTickers(feed.top)], lambda found: self._prices_crop(found[1:]))
+            tickers: Plan[list[Crop]] = self._plan([ops.GetAvailableTickers(feed.top)], self._top_crop)
             return Success(evolve(tickers, more=self._prices_of_tickers))
         return Success(self._plan(self._prices(feed.coins), self._prices_crop))
 
@@ -131,24 +149,48 @@ class McpSource(BaseReader):
         return [ops.GetCurrentPrices(part) for part in self._parts(coin_ids)]
 
     def _prices_of_tickers(self, answers: list[Any]) -> list[Request[Any]]:
-        return [self._call(message) for message in self._prices(data_of(answers[0]))]
+        return [self._call(message) for message in self._prices(rows_of(answers[0]).found)]
 
-    def _prices_crop(self, found: list[list[CryptoPriceData]]) -> list[Crop]:
-        return [Crop(PRICES, self._seen.new(PRICES, _joined(found)))]
+    def _top_crop(self, parts: Rows) -> Success[list[Crop]]:
+        tickers, *prices = parts
+        tickers.require_one()
+        return Success(self._prices_crop(prices), tickers.notes)
+
+    def _prices_crop(self, parts: Rows) -> list[Crop]:
+        """Take the prices that changed since they were last read, and dead letters of the rows that are none."""
+        rows = joined(parts)
+        rows.require_one()
+        return [Crop(PRICES, self._seen.new(PRICES, rows.found), letters=[self._letter_for(row) for row in rows.odd])]
+
+    def _letter_for(self, row: OddRow) -> DeadLetter:
+        polled = PolledRow(
+            raw=row.raw,
+            source_kind=KIND,
+            endpoint=PRICES_POLLED,
+            source=self.options.source or "",
+            received_at=self.clock.now(),
+        )
+        return letter_for_row(polled, row.error, origin=self.name, kind=PRICES)
+
+    def _analytics_crop(self, parts: Rows) -> list[Crop]:
+        return [Crop(ANALYTICS, self._seen.new(ANALYTICS, joined(parts).found))]
 
 
-def _read(transform: Callable[[list[Any]], T], answers: list[Any]) -> Success[T]:
+def _read(transform: Callable[[Rows], T | Success[T]], answers: list[Any]) -> Success[T]:
     given = [answer for answer in answers if answer is not None]
-    return Success(transform([data_of(answer) for answer in given]), tuple(chain.from_iterable(map(notes_of, given))))
+    made = transform([rows_of(answer) for answer in given])
+    told = chain.from_iterable(map(notes_of, given))
+    return Success(made.data, (*told, *made.notes)) if isinstance(made, Success) else Success(made, tuple(told))
 
 
 def _on_wire(message: Request[Any]) -> dict[str, Any]:
     return {camel_case(name): to_wire(value) for name, value in spread(message).items()}
 
 
-def _joined(found: list[list[T]]) -> list[T]:
-    return list(chain.from_iterable(found))
+def _joined(parts: Rows) -> Success[list[Any]]:
+    rows = joined(parts)
+    return rows.success(rows.found)
 
 
-def _only(found: list[T]) -> T:
-    return found[0]
+def _only(parts: Rows) -> Any:
+    return parts[0].found[0]
