@@ -54,6 +54,7 @@ class Follower:
     _count: Callable[[str, int], None]
     latest: Compacted = field(init=False)
     since: datetime | None = field(default=None, init=False)  # the time of the earliest message that has one
+    malformed: int = field(default=0, init=False)  # messages of what was read that are none of the view
     behind: int = field(default=0, init=False)  # messages that were still to be read when the end was last seen
     _consumer: KafkaConsumer | None = field(default=None, init=False)
     _log: Log | None = field(default=None, init=False)
@@ -96,7 +97,7 @@ class Follower:
     def close(self) -> None:
         """Disconnect, and forget all that was read."""
         consumer, self._consumer = self._consumer, None
-        self.latest, self.since, self.behind = Compacted(self._spec.most), None, 0
+        self.latest, self.since, self.behind, self.malformed = Compacted(self._spec.most), None, 0, 0
         if consumer is not None:
             close_consumer(consumer)
 
@@ -104,6 +105,7 @@ class Follower:
         items, malformed = self._spec.digests[self.topic]([message.value for message in messages])
         times = [self.since, moment_of(messages[0].timestamp)]
         self.since = min(filter(None, times), default=None)
+        self.malformed += malformed
         self._count("messages", len(messages))
         self._count("malformed", malformed)
         self._count("evicted", self.latest.add(items))

@@ -29,12 +29,14 @@ class Seen:
     """The latest values of a topic as of a time: all that the topic held then has been read.
 
     Its messages were written from `since` on, which is None for a topic whose messages tell no time, or that held none.
+    So many of them were `malformed`: they stand for no value.
     """
 
     topic: str
     as_of: datetime
     since: datetime | None
     values: list[Any] = field(repr=lambda values: f"{len(values)} values")
+    malformed: int = 0
 
 
 @frozen
@@ -108,7 +110,8 @@ class TopicView(Agent):
         if isinstance(read, Failure):
             return read
         self.recover()
-        return Success(Seen(request.topic, as_of, follower.since, follower.latest.values(request.groups)))
+        values = follower.latest.values(request.groups)
+        return Success(Seen(request.topic, as_of, follower.since, values, follower.malformed))
 
     def _follower(self, topic: str) -> Follower:
         if topic not in self._followers:

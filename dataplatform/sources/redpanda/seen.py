@@ -15,7 +15,7 @@ from dataplatform.dsl.reader import UNKNOWN, no_candles
 from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoOHLCVData, CryptoPriceData, Level1Data
 from dataplatform.errors import Permanent
 
-__all__ = ["analytics", "candles", "digest", "latest_candles", "level1", "prices", "tickers"]
+__all__ = ["analytics", "candles", "digest", "latest_candles", "level1", "notes", "prices", "tickers"]
 
 SHOWN = 5  # of the coins that were not seen
 R = TypeVar("R")
@@ -36,6 +36,14 @@ def digest(kind: Kind) -> Digest:
         return [Item(group_of(one), key_of(one), time_of(one), one) for one in records], len(failures)
 
     return items
+
+
+def notes(seen: Seen) -> tuple[str, ...]:
+    """Return what is to be said of a topic's messages that are no records, whatever coin they were meant to be of."""
+    if not seen.malformed:
+        return ()
+    messages, records = ("message", "is no record") if seen.malformed == 1 else ("messages", "are no records")
+    return (f"left out: {seen.malformed:,} {messages} of topic {seen.topic} that {records}",)
 
 
 def prices(seen: Seen, coin_ids: Sequence[str]) -> list[CryptoPriceData]:
@@ -115,6 +123,7 @@ def _nothing(seen: Seen, what: Sequence[str], *, coins: bool = True) -> list[Any
     since = f"since {_written(seen.since)}" if seen.since else "which holds no message with a time"
     lacks = f"Redpanda {UNKNOWN} {names}, not seen" if coins else f"Redpanda has not seen {names}"
     text = f"{lacks} on topic {seen.topic} {since}, as of {_written(seen.as_of)}"
+    text += "".join(f" ({note})" for note in notes(seen))
     raise Permanent("not_found", text, remedy="see get_available_tickers, or the option view_from")
 
 

@@ -34,7 +34,16 @@ from dataplatform.dsl.reader import BaseReader, ReaderMessage
 from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoOHLCVData, CryptoPriceData, DeadLetter, Level1Data
 from dataplatform.result import Result, Success
 from dataplatform.sources.redpanda.options import VIEWED, RedpandaSourceOptions
-from dataplatform.sources.redpanda.seen import analytics, candles, digest, latest_candles, level1, prices, tickers
+from dataplatform.sources.redpanda.seen import (
+    analytics,
+    candles,
+    digest,
+    latest_candles,
+    level1,
+    notes,
+    prices,
+    tickers,
+)
 
 __all__ = ["RedpandaSource"]
 
@@ -120,7 +129,7 @@ class RedpandaSource(BaseReader):
     def _look(self, kind: Kind, groups: Sequence[str] | None, answer: Callable[[Seen], T]) -> Result[Plan[T]]:
         """Plan to look at what was seen of these coins or tickers, of all where none are named."""
         asked = Latest(self.options.topic(kind), None if groups is None else tuple(groups))
-        return Success(Plan(self._view, [asked], lambda answers: answer(answers[0])))
+        return Success(Plan(self._view, [asked], lambda answers: Success(answer(answers[0]), notes(answers[0]))))
 
     # The stream
 

@@ -150,6 +150,7 @@ def test_malformed_messages_are_left_out_and_counted(make: Make, broker: Broker,
     view = make()
     assert view.look() == ["btc usd 1", "eth usd 1"]
     assert (view.counters["messages"], view.counters["malformed"], view.counters["kept"]) == (4, 2, 2)
+    assert view.seen().malformed == 2
 
 
 def test_over_the_bound_the_ones_longest_not_renewed_go_and_are_counted(make: Make, broker: Broker, topic: str) -> None:

@@ -103,10 +103,15 @@ def test_ten_thousand_that_were_never_seen_are_one_short_failure(topics: Topics,
     assert failure(topics.reader.get_current_prices(ids(10_001)).get(timeout=PATIENCE)) == "bad_argument"
 
 
-def test_a_message_that_is_no_record_is_skipped_and_counted_and_hides_nothing(own: Topics) -> None:
+def test_messages_that_are_no_records_hide_nothing_and_are_said(own: Topics) -> None:
     own.write(price("bitcoin"))
     own.broker.put("crypto-prices", [b'{"coinId": "bitcoin", "usdPrice": -1}', b"\xff", None], key=b"bitcoin")
-    assert own.reader.get_current_price("bitcoin").get(timeout=PATIENCE) == Success(price("bitcoin"))
+    said = "left out: 3 messages of topic crypto-prices that are no records"
+    assert own.reader.get_current_price("bitcoin").get(timeout=PATIENCE) == Success(price("bitcoin"), (said,))
+    assert own.reader.get_available_tickers().get(timeout=PATIENCE) == Success(["bitcoin"], (said,))
+    error = get_error(own.reader.get_current_price("tulip").get(timeout=PATIENCE))
+    assert error is not None
+    assert error.message.endswith(f" ({said})")
     assert own.status("topics.view").counters["malformed"] == 3
 
 
