@@ -28,7 +28,17 @@ REQUIRE_ALL = os.environ.get("DATAPLATFORM_REQUIRE_ALL") == "1"
 MARK = "DATAPLATFORM_TEST_RUN"  # inherited by every process that a test starts, orphans included
 GRACE = 30.0  # seconds for processes that are just ending
 WORKERS = 2, 8  # processes for each processor, as most of the time is waiting; and at most
-SLOW = ("faults", "integration", "base/embedded", "base/streaming", "base/database", "contract", "services", "sources")
+SLOW = (
+    "faults",
+    "integration",
+    "base/embedded",
+    "base/streaming",
+    "base/database",
+    "contract",
+    "services",
+    "sources",
+    "system",
+)
 OWN_FOLDERS = ("XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME", "IPYTHONDIR")
 SETTINGS = ("PG", "COINGECKO_", "DATABASE_URL")  # beginnings of variables that mean something to us or to libpq
 LEFT_BEHIND = pytest.StashKey[list[str]]()
