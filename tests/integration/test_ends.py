@@ -86,9 +86,11 @@ def test_a_stop_ends_though_every_server_hangs_and_leaves_no_process(start: Star
         process = psutil.Process(pid)
         if "guard.py" not in " ".join(process.cmdline()):
             process.suspend()
-    assert run.stop(signal.SIGINT) == 0
+    ended = run.stop(signal.SIGINT)
     assert all_end(*servers)  # the guards outlive the platform until they have killed them
-    assert run.report()["outcome"] == "signal"
+    report = run.report()  # whether a poll had read something by then that nobody could take is the machine's
+    undelivered = any(incident["kind"] == "undelivered" for incident in report["incidents"])
+    assert (report["outcome"], ended) == (("undelivered", 1) if undelivered else ("signal", 0))
 
 
 def test_without_a_network_it_stays_up_says_so_writes_no_row_and_stops_cleanly(start: Start, tmp_path: Path) -> None:

@@ -103,6 +103,8 @@ def backfill_command(
 def _fill(backfill: Backfill, spans: Sequence[Span], shown: Progress) -> str:
     """Look for gaps and fill them; return what kept it from going on to the end."""
     try:
+        ids = {coin: backfill.id_of(coin) for coin in dict.fromkeys(span.coin for span in spans)}
+        spans = list(dict.fromkeys(evolve(span, coin=ids[span.coin]) for span in spans))
         shown.begin("looking for gaps", total=len(spans))
         founds = []
         for span in spans:

@@ -13,7 +13,13 @@ from attrs import define, field, frozen
 from dataplatform.base.agent import Clock, Request
 from dataplatform.base.database import as_query
 from dataplatform.dsl.kinds import OHLCV
-from dataplatform.dsl.operations import GetOHLCVByDateRange, GetPriceHistory, PublishOHLCVBatch, PublishPrices
+from dataplatform.dsl.operations import (
+    GetCurrentPrice,
+    GetOHLCVByDateRange,
+    GetPriceHistory,
+    PublishOHLCVBatch,
+    PublishPrices,
+)
 from dataplatform.dsl.proxy import AgentProxy, ReaderProxy, WriterProxy
 from dataplatform.dsl.queries import BatchPublishResult, DateRangeOHLCVQuery, Gap
 from dataplatform.dsl.tables import TABLES
@@ -84,6 +90,13 @@ class Backfill:
     clock: Clock
     simulated: bool = False
     account: Account = field(factory=Account)
+
+    def id_of(self, coin: str) -> str:
+        """Return the id of a coin that is called by its symbol; as it is given where CoinGecko cannot tell one."""
+        if coin == coin.lower():
+            return coin
+        answer = self._ask(self.coingecko, GetCurrentPrice(coin))
+        return coin if isinstance(answer, Failure) else str(answer.data.coin_id)
 
     def find(self, span: Span) -> Found:
         """Return the gaps of a span; raises `PlatformError` where the database cannot tell."""
