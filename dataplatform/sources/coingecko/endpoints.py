@@ -119,7 +119,11 @@ def simple_prices(coin_ids: Sequence[str], currencies: Sequence[str]) -> list[As
 
 
 def coin_list() -> list[Ask]:
-    """Ask for the ids of all coins."""
+    """Ask for the ids of all coins that CoinGecko lists.
+
+    Those that it lists no more (`status=inactive`, for paid plans) are not asked for: they have no price now. Whoever
+    knows the id of one is answered its history by `get_price_history`, with the key of such a plan.
+    """
     return [Ask(COINS_LIST)]
 
 

@@ -212,7 +212,11 @@ def _coin_id(row: CoinRow) -> str:
 
 
 def analytics(answer: Answer) -> CryptoMarketAnalytics:
-    """Turn the answer of `/global` into analytics: US dollars, shares and change in percent."""
+    """Turn the answer of `/global` into analytics: US dollars, shares and change in percent.
+
+    The change of the total volume (`volume_change_percentage_24h_usd`) is left out: it follows from the volumes that
+    are stored, and a record has no place for it.
+    """
     data, source = decode(answer, Global).data, answer.source
     try:
         return CryptoMarketAnalytics(
