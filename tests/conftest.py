@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -21,6 +21,7 @@ from typing import Any
 import hypothesis
 import psutil
 import pytest
+import structlog
 
 from dataplatform.redaction import REDACTOR
 
@@ -78,6 +79,14 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[LEFT_BEHIND] = []
     if not hasattr(config, "workerinput"):  # a worker of pytest-xdist belongs to the run that started it
         os.environ[MARK] = f"{os.environ.get(MARK, '')}/{uuid.uuid4().hex}"  # a run inside a run sees only its own
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _log_as_it_was() -> Iterator[None]:
+    """Leave to the next file the log as it was: a command that is run in this process configures it for good."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
 
 
 @pytest.hookimpl(optionalhook=True)

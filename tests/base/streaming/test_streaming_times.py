@@ -44,7 +44,7 @@ VALUES = {timestamp: b"coin key %d" % number for number, timestamp in enumerate(
 @pytest.fixture
 def odd(broker: Broker, topic: str) -> str:
     """A topic with a message of each timestamp."""
-    broker.create(topic)
+    broker.create(topic, configs={"retention.ms": "-1"})
     broker.put_at(topic, VALUES)
     return topic
 
@@ -101,7 +101,7 @@ def test_a_view_answers_and_tells_since_when_as_far_as_messages_do(broker: Broke
 def test_a_view_of_messages_without_a_time_has_no_beginning(
     broker: Broker, topic: str, clients: Clients, timestamp: int
 ) -> None:
-    broker.create(topic)
+    broker.create(topic, configs={"retention.ms": "-1"})
     broker.put_at(topic, {timestamp: b"coin"})
     agent = clients.stage.start(TopicView, broker.settings, ViewSpec({topic: digest}), name="view")
     view = clients._keep(Client("view", agent, clients.stage))
