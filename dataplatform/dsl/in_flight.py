@@ -75,8 +75,8 @@ class InFlight:
         self._answers.add(answer)
         answer.then(partial(self._ended, answer))
 
-    def __bool__(self) -> bool:
-        return bool(self._answers)
+    def __len__(self) -> int:
+        return len(self._answers)
 
     def _ended(self, answer: Deferred[T], result: Result[T]) -> None:
         self._answers.discard(answer)

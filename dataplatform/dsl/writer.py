@@ -146,12 +146,11 @@ class BaseWriter(FlowTarget):
         return self._publish_one(ANALYTICS, analytics)
 
     def flush(self) -> Result[None]:
-        """Succeed when nothing accepted is still on its way; `busy` while batches of the flow are being written."""
-        if self._queue:
-            return Failure(
-                Transient("busy", f"{self.name} is still writing {len(self._queue)} batches", retry_after=0.1)
-            )
-        return Success(None)
+        """Succeed when nothing accepted is still on its way; `busy` while batches or operations are being written."""
+        if self._is_idle():
+            return Success(None)
+        what = f"{len(self._queue)} batches and {len(self._operations)} operations"
+        return Failure(Transient("busy", f"{self.name} is still writing {what}", retry_after=0.1))
 
     # Messages
 

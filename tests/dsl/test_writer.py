@@ -10,6 +10,7 @@ import pytest
 from dataplatform.base.agent import Drain, Drained, Ready
 from dataplatform.base.agent.supervisor import StartDue
 from dataplatform.dsl.flow import Batch, Deliver, Rejection
+from dataplatform.dsl.flow.target import WriteDue
 from dataplatform.dsl.in_flight import MOST
 from dataplatform.dsl.kinds import ANALYTICS, LEVEL1, PRICES, Kind
 from dataplatform.dsl.operations import Flush, PublishAnalytics, PublishPrice, PublishPrices, TargetRequest
@@ -327,6 +328,47 @@ def test_a_flush_succeeds_when_nothing_is_on_its_way(stage: Stage, writer: Start
     stall.open()
     assert flushed(shelf)
     assert store.coins == ["a"]
+
+
+def test_a_flush_is_busy_while_an_operation_is_under_way(writer: Start, store: Store) -> None:
+    stall: Stall = store.stall()
+    shelf = writer()
+    publishing = shelf.publish_price(price("a"))
+    stall.reached()
+    assert "0 batches and 1 operations" in error(shelf.flush().get(timeout=DEADLINE)).message
+    stall.open()
+    assert publishing.get(timeout=DEADLINE) == Success(PublishResult("shelf", "prices"))
+    assert flushed(shelf)
+
+
+def test_positions_without_records_that_are_refused_are_tried_again_as_in_an_outage(
+    stage: Stage, writer: Start, store: Store
+) -> None:
+    writer()
+    store.acts.append(failing(rejected("no such reader")))
+    address = stage.runtime.directory.address("shelf")
+    address.tell(Deliver(Batch("source-1-1", PRICES, []), "source", 1))
+    stage.pass_timer(stage.scheduler.expect(WriteDue))
+    assert flushed(WriterProxy(address))
+    assert store.sizes == [0, 0]
+
+
+class FencedShelf(Shelf):
+    """A target whose client has written nothing."""
+
+    def _is_abandoned(self, answer: Any) -> bool:
+        return True
+
+
+def test_a_drain_is_over_when_the_last_batch_was_abandoned(stage: Stage, writer: Start, store: Store) -> None:
+    stall: Stall = store.stall()
+    writer(FencedShelf)
+    address = stage.runtime.directory.address("shelf")
+    address.tell(Deliver(Batch("source-1-1", PRICES, prices("a")), "source", 1))
+    stall.reached()
+    address.tell(Drain())
+    stall.open()
+    stage.parent.expect(Drained)
 
 
 def flushed(shelf: WriterProxy) -> bool:

@@ -208,6 +208,7 @@ class FlowTarget(Agent):
         if not isinstance(answer, Failure) and self._is_abandoned(answer.data):
             self._queue.popleft()
             self.address(pending.source).tell(Abandoned(pending.batch.id, self.name))
+            self._drained_when_idle()
         elif isinstance(stored := self._settle_chunk(pending.chunks, answer), Failure):
             self.count("failed_writes")
             self._waiting = True
@@ -226,8 +227,10 @@ class FlowTarget(Agent):
             stored = answer if isinstance(answer, Failure) else Success(chunks.settle(self._rejections(answer.data)))
         except PlatformError as error:
             stored = Failure(error)
-        if not isinstance(stored, Failure) or not self._is_about_records(stored.error):
+        if not isinstance(stored, Failure):
             return stored
+        if not chunks.next.records or not self._is_about_records(stored.error):
+            return stored  # positions alone have no record that could be at fault
         chunks.refuse(stored.error)
         return Success(0)
 
