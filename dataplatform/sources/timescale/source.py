@@ -45,7 +45,7 @@ class TimescaleSourceOptions(SourceOptions):
 
 
 class TimescaleSource(BaseReader):
-    """Answers from the tables: the latest rows, histories, and candles stored as such, else those made of the prices.
+    """Answers from the tables: the latest rows, histories, and candles: each as it is stored, else made of the prices.
 
     TimescaleDB keeps those, also when it has dropped the prices; without it they are made when asked for.
     """
@@ -86,9 +86,7 @@ class TimescaleSource(BaseReader):
         made = self._made(coin_ids, timeframe, end - max(1, LOOK_BACK // step) * step, end, statements.latest)
 
         def transform(answers: list[Any]) -> ParsedRows[CryptoOHLCVData]:
-            rows = joined(_records(OHLCV, answer) for answer in reversed(answers[:2]))
-            latest = {candle.coin_id: candle for candle in sorted(rows.found, key=attrgetter("timestamp"))}
-            return evolve(rows, found=list(latest.values()))
+            return _last_of_each("coin_id", *answers[:2])
 
         return Success(
             self._or_absent(coin_ids, [_query(stored), made], transform, lambda one: one.of_candles(timeframe))
@@ -101,8 +99,7 @@ class TimescaleSource(BaseReader):
         made = self._made([coin_id], timeframe, _next(start, timeframe), last, statements.in_order)
 
         def transform(answers: list[Any]) -> ParsedRows[CryptoOHLCVData]:
-            stored = _records(OHLCV, answers[0])
-            return stored if stored.found else joined([stored, _records(OHLCV, answers[1])])
+            return _last_of_each("timestamp", *answers[:2])
 
         def reason(absence: Absence) -> Permanent | None:
             known = absence.prices or timeframe in absence.timeframes
@@ -196,6 +193,13 @@ def _next(moment: datetime, timeframe: str) -> datetime:
 def _column(name: str, rows: Rows) -> list[Any]:
     place = rows.columns.index(name)
     return [row[place] for row in rows.rows]
+
+
+def _last_of_each(key: str, stored: Rows, made: Rows) -> ParsedRows[CryptoOHLCVData]:
+    """Return the candle that opened last of each value of the key; of two that opened at once the stored one."""
+    rows = joined([_records(OHLCV, made), _records(OHLCV, stored)])
+    last = {getattr(candle, key): candle for candle in sorted(rows.found, key=attrgetter("timestamp"))}
+    return evolve(rows, found=list(last.values()))
 
 
 def _records(kind: Kind, answer: Rows) -> ParsedRows[Any]:

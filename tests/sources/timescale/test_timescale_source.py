@@ -170,6 +170,19 @@ def test_candles_nobody_stored_are_made_of_the_prices(database: Database) -> Non
     assert (made.timestamp, made.timeframe, made.volume) == (start, "1h", None)
 
 
+def test_a_stored_candle_hides_none_of_those_made_of_prices_before_and_after_it(database: Database) -> None:
+    opens = [MIDNIGHT - timedelta(hours=hours) for hours in range(24, 0, -1)]
+    stored = candle("mixed", opens[9], "1h")
+    database.write(stored, *[price("mixed", opened, 10.0 + place) for place, opened in enumerate(opens)])
+
+    answer = get_data(database.reader.get_ohlcv_by_date_range(day_of("mixed", "1h")).get(timeout=PATIENCE))
+
+    assert answer.gaps == ()
+    assert [one.timestamp for one in answer.candles] == opens
+    assert answer.candles[9] == stored
+    assert [one.close for one in answer.candles if one != stored] == [10.0 + n for n in range(24) if n != 9]
+
+
 def test_the_candle_that_is_still_open_is_not_answered(database: Database) -> None:
     opened = floor(NOW, "1d")
     database.write(price("open", opened, 1.0), price("open", opened - timedelta(hours=1), 2.0))
