@@ -120,7 +120,7 @@ class CoinGeckoSource(BaseReader):
         wants_another: Callable[[list[Answer]], bool],
         transform: Callable[[list[Answer]], T | Success[T]],
     ) -> Plan[T]:
-        """Plan one page after the other, from 1 on, until what came is enough; none comes of what is unknown."""
+        """Plan one page after the other, from 1 on, until what came is enough, or one is not there."""
         transport = self._transport
 
         def read(answers: list[Any]) -> list[Answer]:
@@ -128,8 +128,9 @@ class CoinGeckoSource(BaseReader):
             return [transport.read(page(number), answer) for number, answer in enumerate(came, 1)]
 
         def next_page(answers: list[Any]) -> Request[Any] | None:
-            pages = read(answers)
-            return transport.put(page(len(answers) + 1)) if pages and wants_another(pages) else None
+            if answers[-1] is None or not wants_another(read(answers)):
+                return None
+            return transport.put(page(len(answers) + 1))
 
         return Plan(
             self.client,

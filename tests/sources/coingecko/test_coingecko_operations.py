@@ -336,6 +336,15 @@ def test_a_market_on_a_later_page_is_found_and_no_page_is_asked_for_in_vain(coin
     assert len(server.heads) == 2
 
 
+def test_a_page_that_is_not_there_ends_the_search(coingecko: Start) -> None:
+    full = answer(200, {"tickers": [ticker("BTC", "USDT", coin_id="bitcoin")] * 100})
+    server = ScriptedServer(full, *[answer(404, {"error": "page not found"})] * 20)
+    failure = error(coingecko(server.url).get_level1_data(Level1Query("tether")).get(timeout=DEADLINE))
+    server.close()
+    assert (failure.code, "has no ticker of 'tether'" in failure.message) == ("not_found", True)
+    assert len(server.heads) == 2
+
+
 def test_what_is_traded_for_a_coin_is_never_taken_for_it(coingecko: Start) -> None:
     found = get_data(coingecko().get_level1_data(Level1Query("tether")).get(timeout=DEADLINE))
     assert found.market.startswith("USDT/")
