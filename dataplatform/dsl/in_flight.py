@@ -11,7 +11,7 @@ from attrs import define, field
 from dataplatform.base.agent import Agent, Deferred, State
 from dataplatform.dsl.plan import Plan, PlanRun
 from dataplatform.errors import Transient
-from dataplatform.result import Failure, Result
+from dataplatform.result import Failure, Result, Success
 
 __all__ = ["InFlight"]
 
@@ -54,7 +54,10 @@ class InFlight:
         planned: Callable[[F], Result[Plan[S]]],
         finish: Callable[[F, Result[S]], Result[T]],
     ) -> Deferred[T]:
-        """Carry a plan out, then the one that is planned by what it brings, and answer as `carry_out` does."""
+        """Carry a plan out, then the one that is planned by what it brings, and answer as `carry_out` does.
+
+        The notes of the first one come before those of the second.
+        """
         answer: Deferred[T] = Deferred()
         self.add(answer)
 
@@ -65,7 +68,7 @@ class InFlight:
                 answer.settle(plan)
             else:
                 second = PlanRun(self.agent, plan.data, plan.data.patience)
-                second.go_on(lambda found: answer.settle(finish(known, found)))
+                second.go_on(lambda found: answer.settle(_noted(brought.notes, finish(known, found))))
 
         PlanRun(self.agent, first, first.patience).go_on(go_on)
         return answer
@@ -81,3 +84,7 @@ class InFlight:
     def _ended(self, answer: Deferred[T], result: Result[T]) -> None:
         self._answers.discard(answer)
         self.agent.count("failed_operations" if isinstance(result, Failure) else "operations")
+
+
+def _noted(notes: tuple[str, ...], result: Result[T]) -> Result[T]:
+    return result if isinstance(result, Failure) else Success(result.data, (*notes, *result.notes))

@@ -148,7 +148,13 @@ class CoinGeckoSource(BaseReader):
         named = [coin for coin in coins if symbols.is_symbol(coin)]
         if not named:
             return None
-        return self._plan(endpoints.markets_of_symbols(named), partial(symbols.ids_of, coins))
+        of_symbols = endpoints.markets_of_symbols(named)
+        of_ids = endpoints.markets_of([coin.lower() for coin in named], change_7d=False)
+
+        def transform(answers: list[Answer]) -> Success[list[str]]:
+            return symbols.ids_of(coins, answers[: len(of_symbols)], answers[len(of_symbols) :])
+
+        return self._plan([*of_symbols, *of_ids], transform)
 
     def _current_prices(
         self, coin_ids: Sequence[str], options: CurrentPricesOptions
