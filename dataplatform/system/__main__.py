@@ -154,8 +154,8 @@ def run(
     The built-in one reads CoinGecko, publishes to the topic crypto-prices, and stores in TimescaleDB, on embedded
     servers. The first Ctrl-C drains and stops, a second one stops at once.
 
-    Exit status: 0 drained and stopped; 1 the supervisor gave up, or the report could not be written; 2 wrong usage or
-    configuration; 130 or 143 stopped at once by a second signal.
+    Exit status: 0 drained and stopped; 1 the supervisor gave up, records that cannot be read again were left, or the
+    report could not be written; 2 wrong usage or configuration; 130 or 143 stopped at once by a second signal.
     """
     if connect and not check:
         raise click.UsageError("--connect goes with --check")

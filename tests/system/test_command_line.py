@@ -183,9 +183,8 @@ def test_a_data_directory_that_is_in_use_is_refused(tmp_path: Path) -> None:
         lock.flush()
         fcntl.flock(lock, fcntl.LOCK_EX)
         said = refusal("--demo", "--data-dir", tmp_path)
-    assert (
-        said == f"data_dir_in_use: {tmp_path} is in use by process 4711; stop it, or choose another with --data-dir\n"
-    )
+    in_use = f"data_dir_in_use: {tmp_path} is in use by process 4711"
+    assert said == f"{in_use}; stop it, or choose another (--data-dir, data_dir=)\n"
     assert_nothing_was_started(tmp_path)
 
 
@@ -193,7 +192,7 @@ def test_a_file_in_the_place_of_the_data_directory_is_refused(tmp_path: Path) ->
     (tmp_path / "data").write_text("mine")
     said = refusal("--demo", "--data-dir", tmp_path / "data")
     assert said.startswith(f"data_dir_unusable: cannot work in {tmp_path / 'data'}: ")
-    assert said.endswith("; choose another with --data-dir\n")
+    assert said.endswith("; choose another (--data-dir, data_dir=)\n")
     assert (tmp_path / "data").read_text() == "mine"
 
 

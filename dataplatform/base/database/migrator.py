@@ -143,7 +143,8 @@ class Migrator(Agent):
         else:
             self.recover()
             self.count("changes", len(outcome.data.done))
-            self.log.info("migrated", done=list(outcome.data.done), lacks=outcome.data.lacks or None)
+            done = ", ".join(outcome.data.done) or "all was up to date"
+            self.log.info("migrated", done=done, lacks=outcome.data.lacks or None)
         self._let_others_start()
 
     def _let_others_start(self) -> None:

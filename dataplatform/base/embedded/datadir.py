@@ -13,7 +13,7 @@ from dataplatform.errors import Permanent
 
 __all__ = ["DataDirectory"]
 
-REMEDY = "choose another with --data-dir"
+REMEDY = "choose another (--data-dir, data_dir=)"
 
 
 def _absolute(path: Path) -> Path:

@@ -152,7 +152,7 @@ class RedpandaConsumer(Agent):
             return Success(str(batch))
         stuck = ", ".join(f"{one.batch.partition.topic}/{one.batch.partition.partition}" for one in self._stuck.shown())
         text = f"no batch of {request.topic}/{request.partition} that cannot be read holds {self.name} up"
-        return Failure(Permanent("not_found", text, remedy=f"stuck are: {stuck or 'none'}"))
+        return Failure(Permanent("not_found", text, remedy=f"stuck are: {stuck}" if stuck else "no partition is stuck"))
 
     def _commit(self, consumer: KafkaConsumer, positions: Iterable[Position]) -> None:
         if not self._membership.joined:

@@ -185,7 +185,7 @@ def count(gaps: Iterable[Gap]) -> int:
 
 
 def _no_coin(coin: str) -> str:
-    return f"CoinGecko has no coin {coin!r}; its ids are like 'bitcoin', not symbols like 'BTC'"
+    return f"CoinGecko has no coin {coin!r}; its ids are like 'bitcoin', its symbols like 'BTC'"
 
 
 def _time(row: Row) -> datetime:
