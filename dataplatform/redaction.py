@@ -20,7 +20,17 @@ __all__ = ["REDACTOR", "Redactor", "redact_tracebacks", "redacted"]
 
 MASK = "***"
 SHORTEST_SECRET = 4  # characters; to mask a shorter one would garble texts
-IN_URLS = re.compile(r"(://[^\s/@:]*:)[^\s/@]+@")
+IN_URLS = re.compile(
+    r"""
+    (://(?!\[)[^\s/:]*:)  # a user; what is in brackets is a host
+    (?!\d{1,5}/)         # a port, and not a password
+    (?:
+        (?:(?!://)[^\s'"])+  # with an @ or a / that nobody has escaped, and not beyond the next URL
+        | [^\s/@]+           # with a quote
+    )@
+    """,
+    re.VERBOSE,
+)
 IN_SETTINGS = re.compile(r"\b((?:ssl|sasl_plain_)?password\s*=\s*)(?:'(?:\\.|[^'\\])*'|[^\s'\"&,)]+)", re.IGNORECASE)
 NOTHING = re.compile(r"(?!)")
 
@@ -32,6 +42,8 @@ class Redactor:
     "no host '***', no file ***"
     >>> Redactor().clean("postgresql://ada:hunter2@db/market, password = 'hunter 2'")
     'postgresql://ada:***@db/market, password = ***'
+    >>> Redactor().clean("postgresql://ada:hunt/er@2@db/market")
+    'postgresql://ada:***@db/market'
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:

@@ -16,6 +16,7 @@ import structlog
 from dataplatform.base.agent import Incident, State
 from dataplatform.base.agent.status import Degraded, Vitals
 from dataplatform.base.database import TimescaleSettings
+from dataplatform.base.database.dsn import secrets_in
 from dataplatform.base.http import HttpSettings
 from dataplatform.base.mcp import McpSettings
 from dataplatform.base.streaming import RedpandaSettings
@@ -86,6 +87,13 @@ def test_a_known_secret_is_masked_in_every_form(password: str) -> None:
     [
         ("no host in postgresql://ada:p[HUSH]x@db:5432/market", "no host in postgresql://ada:***@db:5432/market"),
         ("proxy http://ada:hunter2@proxy.example:3128 is dead", "proxy http://ada:***@proxy.example:3128 is dead"),
+        ("no postgresql://ada:hunt/er2@db/market", "no postgresql://ada:***@db/market"),
+        ("no postgresql://ada:hu@nter2@db", "no postgresql://ada:***@db"),
+        ("no postgresql://ada@corp:h@/@:u@db/market, a@b", "no postgresql://ada@corp:***@db/market, a@b"),
+        ("postgresql://ada:1234@db:5432/market", "postgresql://ada:***@db:5432/market"),
+        ("no 'http://ada:it's@db'", "no 'http://ada:***@db'"),
+        ("http://a:h/1@x,http://b:h@2@y and http://c:h3@z/", "http://a:***@x,http://b:***@y and http://c:***@z/"),
+        ('{"url":"http://a:h/1@x:80/","to":"me@x"}', '{"url":"http://a:***@x:80/","to":"me@x"}'),
         ("host=db password=hunter2 user=ada", "host=db password=*** user=ada"),
         ("host=db sslpassword = 'hunter\\'s 2' user=ada", "host=db sslpassword = *** user=ada"),
         ("connect(password='hunter2', port=1)", "connect(password=***, port=1)"),
@@ -112,6 +120,17 @@ def test_the_password_of_a_dsn_is_a_secret(password: str, form: str) -> None:
     for text in (*written(password), dsn):
         shown = REDACTOR.clean(f"cannot use {text}!")
         assert not any(part in shown for part in written(password))
+
+
+@pytest.mark.parametrize("password", ["hunt/er2", "hu@nter2", "12/34@5", "h#un:t@/e?r=2", "hunt%zz"])
+def test_so_is_one_that_should_have_been_escaped_and_for_which_the_dsn_is_refused(password: str) -> None:
+    dsn = f"postgresql://ada:{password}@db/market"
+    with pytest.raises(ValueError, match="dsn: ") as refused:
+        TimescaleSettings(dsn)
+    secrets = secrets_in(dsn)
+    assert secrets >= {password}
+    for text in (str(refused.value), f"cannot use {password}!", f"cannot use {dsn}!"):
+        assert password not in Redactor(secrets).clean(text)
 
 
 @pytest.mark.parametrize(

@@ -41,23 +41,28 @@ def secrets_in(dsn: str) -> set[str]:
 
     >>> sorted(secrets_in("postgresql://ada:hunt%2Fer2@db/market"))
     ['hunt%2Fer2', 'hunt/er2']
+    >>> secrets_in("postgresql://ada:hunt/er2@db/market")  # where libpq takes it for a port and a database
+    {'hunt/er2'}
     """
     if dsn == EMBEDDED:
         return set()
+    written = set(_as_written(dsn))
     try:
         options = _parsed(dsn)
     except ValueError:
-        return {dsn}
-    return {options[name] for name in SECRET_OPTIONS if name in options} | set(_as_written(dsn))
+        return {dsn} | written
+    return {options[name] for name in SECRET_OPTIONS if name in options} | written
 
 
 def _as_written(dsn: str) -> Iterator[str]:
-    """Yield the passwords of a URI with their escapes."""
+    """Yield the passwords of a URI with their escapes, also one in which characters should be escaped and are not."""
     _, is_uri, rest = dsn.partition("://")
     if is_uri:
         user, at, _ = rest.partition("@")
         if at and "/" not in user and ":" in user:
             yield user.partition(":")[2]
+        if password := rest.rpartition("@")[0].partition(":")[2]:
+            yield password
         for name in SECRET_OPTIONS:
             yield from parse_qs(rest.partition("?")[2].replace("%", "%25")).get(name, ())
 

@@ -47,7 +47,8 @@ class TimescaleSourceOptions(SourceOptions):
 class TimescaleSource(BaseReader):
     """Answers from the tables: the latest rows, histories, and candles: each as it is stored, else made of the prices.
 
-    TimescaleDB keeps those, also when it has dropped the prices; without it they are made when asked for.
+    TimescaleDB keeps those, also when it has dropped the prices; without it they are made when asked for. None of them
+    joins stored ones that stand elsewhere in time, as they would overlap.
     """
 
     technology: ClassVar[str] = "TimescaleDB"
@@ -99,7 +100,9 @@ class TimescaleSource(BaseReader):
         made = self._made([coin_id], timeframe, _next(start, timeframe), last, statements.in_order)
 
         def transform(answers: list[Any]) -> ParsedRows[CryptoOHLCVData]:
-            return _last_of_each("timestamp", *answers[:2])
+            stored, made = answers[:2]
+            elsewhere = any(opened != floor(opened, timeframe) for opened in _column("timestamp", stored))
+            return _records(OHLCV, stored) if elsewhere else _last_of_each("timestamp", stored, made)
 
         def reason(absence: Absence) -> Permanent | None:
             known = absence.prices or timeframe in absence.timeframes

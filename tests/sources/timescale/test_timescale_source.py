@@ -183,6 +183,17 @@ def test_a_stored_candle_hides_none_of_those_made_of_prices_before_and_after_it(
     assert [one.close for one in answer.candles if one != stored] == [10.0 + n for n in range(24) if n != 9]
 
 
+def test_stored_candles_that_stand_elsewhere_in_time_overlap_none_made_of_prices(database: Database) -> None:
+    opens = [MIDNIGHT - timedelta(minutes=minutes) for minutes in (150, 90)]
+    database.write(
+        *[candle("beside", opened, "1h") for opened in opens], price("beside", MIDNIGHT - timedelta(hours=2))
+    )
+
+    answer = get_data(database.reader.get_ohlcv_by_date_range(day_of("beside", "1h")).get(timeout=PATIENCE))
+
+    assert [one.timestamp for one in answer.candles] == opens
+
+
 def test_the_candle_that_is_still_open_is_not_answered(database: Database) -> None:
     opened = floor(NOW, "1d")
     database.write(price("open", opened, 1.0), price("open", opened - timedelta(hours=1), 2.0))
