@@ -1,4 +1,4 @@
-"""What a source polls: which operation, for which coins, how often; and which of it is new."""
+"""What a source polls: which operation, for which coins, how often; and which of it is new, or never comes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dataplatform.dsl.kinds import Kind
 from dataplatform.dsl.types import Record
 from dataplatform.dsl.validators import texts
 
-__all__ = ["FeedOptions", "Seen"]
+__all__ = ["Absent", "FeedOptions", "Seen"]
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 OPERATIONS = ("get_current_prices", "get_market_analytics")
@@ -57,3 +57,18 @@ class Seen:
         new: list[Record] = [record for record in records if self._times.get((kind.name, of(record))) != time(record)]
         self._times |= {(kind.name, of(record)): time(record) for record in new}
         return new
+
+
+@define(eq=False)
+class Absent:
+    """Remembers, by feed, the coins that it names and that did not come last, so that each change is told once."""
+
+    _coins: dict[str, list[str]] = field(factory=dict, init=False)
+
+    def changed(self, feed: str, coins: Sequence[str]) -> bool:
+        """Tell whether these are others than last time, and remember them."""
+        before, self._coins[feed] = self._coins.get(feed, []), list(coins)
+        return before != self._coins[feed]
+
+    def __len__(self) -> int:
+        return sum(map(len, self._coins.values()))

@@ -27,6 +27,11 @@ class OddRow:
     raw: bytes = field(repr=False)
     error: Permanent
 
+    @property
+    def subject(self) -> str | None:
+        """Whom the row is about, where it says so."""
+        return _subject(self.raw)
+
 
 @frozen
 class ParsedRows(Generic[T]):
@@ -85,19 +90,20 @@ def _odd(raw: bytes, endpoint: str, place: str, decode: Callable[[bytes], object
     what = misfit(error, raw, decode) if isinstance(error, msgspec.ValidationError) else str(error)
     before, at, path = what.rpartition(" - at `$")
     placed = f"{before} - at `{place}{path}" if at else f"{what} - at `{place}`"
-    return OddRow(raw, Permanent("changed_shape", f"{endpoint}{_subject(raw)}: {placed}", remedy=REMEDY))
+    subject = _subject(raw)
+    about = "" if subject is None else f" ({subject!r:.60})"
+    return OddRow(raw, Permanent("changed_shape", f"{endpoint}{about}: {placed}", remedy=REMEDY))
 
 
 class _Named(msgspec.Struct):
     id: str
 
 
-def _subject(raw: bytes) -> str:
-    """Return whom a row is about, where it says so."""
+def _subject(raw: bytes) -> str | None:
     try:
-        return f" ({msgspec.json.decode(raw, type=_Named).id!r:.60})"
+        return msgspec.json.decode(raw, type=_Named).id
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return ""
+        return None
 
 
 def joined(parts: Iterable[ParsedRows[T]]) -> ParsedRows[T]:

@@ -12,7 +12,7 @@ from dataplatform.dsl.flow import Outbox, PolledRow, letter_for_row
 from dataplatform.dsl.kinds import ANALYTICS, PRICES
 from dataplatform.dsl.parts import Connection, Part
 from dataplatform.dsl.plan import Plan
-from dataplatform.dsl.polling import FeedOptions, Seen
+from dataplatform.dsl.polling import Absent, FeedOptions, Seen
 from dataplatform.dsl.queries import CurrentPricesOptions, DateRangeOHLCVQuery, Level1Query
 from dataplatform.dsl.reader import BaseReader, unknown_coin
 from dataplatform.dsl.rows import OddRow
@@ -78,7 +78,7 @@ class CoinGeckoSource(BaseReader):
         return candles.intervals(paid=is_paid(connection.settings))
 
     def _open(self) -> None:
-        self._seen = Seen()
+        self._seen, self._absent = Seen(), Absent()
         self._credits = Credits(self, self.client, self._transport.timeout)
         super()._open()
         self._ask_for_credits()
@@ -230,18 +230,28 @@ class CoinGeckoSource(BaseReader):
             plan = self._plan(endpoints.global_data(), self._analytics_crop)
         else:
             asked = endpoints.markets_of(feed.coins) if feed.coins else endpoints.top_markets(feed.top or 0)
-            plan = self._plan(asked, lambda answers: self._prices_crop(answers, feed))
+            plan = self._plan(asked, lambda answers: self._prices_crop(answers, name, feed))
         return Feed(name, lambda: Success(plan), feed.every)
 
-    def _prices_crop(self, answers: list[Answer], feed: FeedOptions) -> list[Crop]:
+    def _prices_crop(self, answers: list[Answer], name: str, feed: FeedOptions) -> list[Crop]:
         """Take the prices that changed since they were last read, and dead letters of the rows that are none."""
         found = transforms.markets(answers)
         found.rows.require_one()
+        self._tell_absent(name, feed.coins, found)
         letters = [self._letter_for(row, answers[0].source) for row in found.rows.odd]
         asked = [price for price in found.prices if not feed.coins or price.coin_id in feed.coins]
         self.count("unpriced", len(found.unpriced))
         self.count("not_asked_for", len(found.prices) - len(asked))
         return [Crop(PRICES, self._seen.new(PRICES, asked[: feed.top]), letters=letters)]
+
+    def _tell_absent(self, feed: str, coins: Sequence[str], found: transforms.Markets) -> None:
+        """Show how many of the coins that feeds name CoinGecko lacks; and which, when that changes."""
+        came = {*found.coins, *(row.subject for row in found.rows.odd)}
+        absent = [coin for coin in coins if coin not in came]
+        if self._absent.changed(feed, absent) and absent:
+            remedy = "see get_available_tickers for the ids"
+            self.log.warning("coins that CoinGecko lacks", feed=feed, coins=absent, remedy=remedy)
+        self.gauge("unknown_coins", len(self._absent))
 
     def _letter_for(self, row: OddRow, source: str) -> DeadLetter:
         polled = PolledRow(

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import structlog.testing
 from attrs import evolve
 
 from dataplatform.base.http import HttpClient, HttpSettings
@@ -26,6 +27,8 @@ from tests.support.waiting import DEADLINE, SHORT
 
 TOP_20 = FeedOptions(operation="get_current_prices", top=20, every=60.0)
 ANALYTICS = FeedOptions(operation="get_market_analytics", every=300.0)
+
+LATER = "2025-12-31T12:49:22Z"
 
 Begin = Callable[..., None]
 
@@ -210,6 +213,33 @@ def test_what_of_a_row_cannot_be_a_price_is_an_error(changes: dict[str, Any], co
     assert caught.value.code == code
 
 
+def test_coins_that_never_come_are_counted_and_named_once_per_change(flow: Flow, begin: Begin) -> None:
+    two, three = [row("bitcoin"), row("dead-coin", current_price=None)], [row("etherium", last_updated=LATER)]
+    odd = row("odd-coin", current_price="much")
+    polls = [[*two, odd], [*two, odd], [*two, odd, *three], [*two, odd]]
+    server = ScriptedServer(*[answer(200, rows) for rows in polls])
+    with structlog.testing.capture_logs() as logs:
+        named = ["bitcoin", "etherium", "dead-coin", "odd-coin", "solano"]
+        begin(FeedOptions(operation="get_current_prices", coins=named), url=server.url)
+        for number, unknown in enumerate([2, 2, 1, 2], 1):
+            flow.until(lambda number=number: len(server.heads) == number)  # type: ignore[misc]
+            flow.quiet()
+            assert flow.status(SOURCE).counters["unknown_coins"] == unknown
+            if number < len(polls):
+                flow.wait_for(FeedDue)
+    server.close()
+    told = [line["coins"] for line in logs if line["event"] == "coins that CoinGecko lacks"]
+    assert told == [["etherium", "solano"], ["solano"], ["etherium", "solano"]]
+    assert flow.reason(SOURCE) is None
+
+
+def test_a_feed_none_of_whose_coins_comes_says_so(flow: Flow, begin: Begin, market: Simulator) -> None:
+    begin(FeedOptions(operation="get_current_prices", coins=["bitcoinn"]), TOP_20)
+    flow.until(lambda: flow.account("table").written == 20)
+    flow.quiet()
+    assert flow.status(SOURCE).counters["unknown_coins"] == 1
+
+
 def test_a_coin_without_a_price_is_left_out_and_counted(flow: Flow, begin: Begin) -> None:
     rows = [row("bitcoin"), row("dead-coin", current_price=None), row("old-coin", last_updated=None)]
     server = ScriptedServer(answer(200, rows))
@@ -301,6 +331,13 @@ def test_a_feed_that_works_goes_on_while_another_fails(flow: Flow, begin: Begin,
 def test_a_feed_that_makes_no_sense_is_refused(options: dict[str, Any], word: str) -> None:
     with pytest.raises(ValueError, match=word):
         FeedOptions(**options)
+
+
+@pytest.mark.parametrize("coin", ["BTC", "Bitcoin", "USD-coin"])
+def test_a_feed_names_its_coins_by_their_ids(coin: str) -> None:
+    feeds = (TOP_20, FeedOptions(operation="get_current_prices", coins=["solana", coin]))
+    with pytest.raises(ValueError, match=f"no capitals, got '{coin}'; write 'bitcoin' for BTC"):
+        CoinGeckoOptions(client=INPUT, feeds=feeds)
 
 
 def test_a_single_text_is_no_list_of_coins() -> None:
