@@ -104,6 +104,8 @@ def _fill(backfill: Backfill, spans: Sequence[Span], shown: Progress) -> str:
     """Look for gaps and fill them; return what kept it from going on to the end."""
     try:
         ids = {coin: backfill.id_of(coin) for coin in dict.fromkeys(span.coin for span in spans)}
+        for coin in (coin for coin, coin_id in ids.items() if coin != coin_id):
+            shown.say(f"{coin!r} is taken for {ids[coin]}")
         spans = list(dict.fromkeys(evolve(span, coin=ids[span.coin]) for span in spans))
         shown.begin("looking for gaps", total=len(spans))
         founds = []

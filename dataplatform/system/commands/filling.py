@@ -25,6 +25,7 @@ from dataplatform.dsl.queries import BatchPublishResult, DateRangeOHLCVQuery, Ga
 from dataplatform.dsl.tables import TABLES
 from dataplatform.dsl.types import CryptoOHLCVData, CryptoPriceData
 from dataplatform.result import Failure, Result, Success, get_data
+from dataplatform.sources.coingecko.symbols import is_symbol
 from dataplatform.sources.timescale.statements import stored_candles
 from dataplatform.system.commands.gaps import MOST_CANDLES, Span, gaps_among, split
 from dataplatform.system.commands.patience import Patience
@@ -92,11 +93,17 @@ class Backfill:
     account: Account = field(factory=Account)
 
     def id_of(self, coin: str) -> str:
-        """Return the id of a coin that is called by its symbol; as it is given where CoinGecko cannot tell one."""
-        if coin == coin.lower():
+        """Return the id of a coin that is called by its symbol; one that CoinGecko does not know is taken for an id.
+
+        Raises `PlatformError` where CoinGecko cannot tell the id: what is stored would be looked for by another one
+        than it is written by.
+        """
+        if not is_symbol(coin):
             return coin
         answer = self._ask(self.coingecko, GetCurrentPrice(coin))
-        return coin if isinstance(answer, Failure) else str(answer.data.coin_id)
+        if isinstance(answer, Failure) and answer.error.code == "not_found":
+            return coin.lower()
+        return str(get_data(answer).coin_id)
 
     def find(self, span: Span) -> Found:
         """Return the gaps of a span; raises `PlatformError` where the database cannot tell."""

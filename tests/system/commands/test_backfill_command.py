@@ -90,8 +90,8 @@ def test_what_is_said_of_an_unknown_coin_agrees(command: Command, topology: Path
     left = command("backfill", *coins, topology, "--demo")
 
     assert (left.exit_code, "; filled 0, 0 records written" in left.stdout) == (1, True), left.output
-    assert "CoinGecko has no coin 'NOPE'; its ids are like 'bitcoin'" in left.stderr
-    assert "filling NOPE2 (done=0, total=" in left.stderr
+    assert "CoinGecko has no coin 'nope'; its ids are like 'bitcoin'" in left.stderr
+    assert "filling nope2 (done=0, total=" in left.stderr
 
 
 def test_a_coin_called_by_its_symbol_is_filled_and_found_by_its_id(
@@ -101,6 +101,7 @@ def test_a_coin_called_by_its_symbol_is_filled_and_found_by_its_id(
     arguments = ["--coins", "SOL", "--from", (to - timedelta(days=1)).isoformat(), "--to", to.isoformat()]
     first, second = (command("backfill", *arguments, topology, "--demo") for _ in range(2))
     assert (first.exit_code, "1 gaps of 24 intervals; filled 24" in first.stdout) == (0, True), first.output
+    assert "'SOL' is taken for solana" in first.stderr
     assert (second.exit_code, "0 gaps of 0 intervals" in second.stdout) == (0, True), second.output
     assert rows("SELECT DISTINCT coin_id FROM crypto_prices WHERE symbol = 'sol'") == [("solana",)]
 

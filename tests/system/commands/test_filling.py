@@ -16,6 +16,7 @@ from dataplatform.base.embedded import postgres_dsn
 from dataplatform.base.http import HttpClient, HttpSettings
 from dataplatform.dsl.proxy import AgentProxy, ReaderProxy, WriterProxy
 from dataplatform.dsl.timeframes import floor
+from dataplatform.errors import PlatformError
 from dataplatform.result import get_data
 from dataplatform.simulator import Fault, Simulator, SimulatorSettings
 from dataplatform.sources.coingecko import CoinGeckoOptions, CoinGeckoSource
@@ -26,6 +27,7 @@ from dataplatform.system.commands.patience import Patience
 from dataplatform.system.platform import Platform
 from dataplatform.targets.timescale import TimescaleOptions, TimescaleTarget
 from tests.base.http.scripted_server import ScriptedServer, answer
+from tests.sources.coingecko.answers import row
 from tests.support.solo import Solo, solo
 from tests.support.waiting import DEADLINE
 
@@ -98,6 +100,31 @@ def test_an_outage_longer_than_the_patience_leaves_the_gap_with_its_reason(scene
 
     assert (left.missing, backfill.account.records) == (HOURS, 0)
     assert "server_error" in left.reason
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ([row("pepe-1", symbol="pepe"), row("pepe-2", symbol="pepe")], "ambiguous_symbol"),
+        ([row("pepe-1", symbol="pepe", current_price=None)], "no_price"),
+        ({"error": "none of it"}, "changed_shape"),
+    ],
+)
+def test_a_coin_is_never_filled_by_another_name_than_it_is_found_by(scene: Scene, body: Any, code: str) -> None:
+    bodies: list[Any] = [body, [], body]
+    server = ScriptedServer(*[answer(200, one) for one in bodies])
+    scene.agents.start("scripted", HttpClient, HttpSettings(base_url=server.url))
+    coingecko = scene.agents.start("doubtful", CoinGeckoSource, CoinGeckoOptions(client="scripted"), "scripted")
+    backfill = evolve(scene.backfill(patience=0.0), coingecko=ReaderProxy(coingecko))
+    with pytest.raises(PlatformError) as refused:
+        backfill.id_of("PEPE")
+    server.close()
+    assert refused.value.code == code
+
+
+def test_coins_are_filled_by_their_ids_known_or_not(scene: Scene) -> None:
+    backfill = scene.backfill(patience=0.0)
+    assert [backfill.id_of(coin) for coin in ("SOL", "Solana", "solana", "NOPE")] == ["solana"] * 3 + ["nope"]
 
 
 def test_the_history_of_a_coin_that_is_traded_no_more_is_filled(scene: Scene) -> None:
