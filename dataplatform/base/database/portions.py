@@ -20,6 +20,7 @@ __all__ = ["Portions"]
 
 QUICK = 0.5  # of the time that a statement may take: one that takes less may have more rows
 GROWTH = 4  # a quarter more
+LONGEST = 8.0  # seconds of halving: whoever asks gives up after 15, and one more statement may take its time
 
 Write: TypeAlias = Callable[[Sequence[int]], None]
 
@@ -30,10 +31,14 @@ class Portions:
 
     After a statement of that many rows that took less than half of `statement_timeout` it is a quarter more. `halved`
     is told the table, and how many rows a statement of it has from now on.
+
+    Halving ends after eight seconds, as an outage, and the next try begins with as few rows as this one ended with. A
+    write of which no statement is too slow goes on for as long as it takes: cut off, it would never be done.
     """
 
     statement_timeout: float
     halved: Callable[[str, int], None]
+    _now: Callable[[], float] = time.monotonic
     _most: dict[str, int] = field(factory=dict)
 
     def write(self, table: str, rows: Sequence[int], write: Write) -> dict[int, PlatformError]:
@@ -42,34 +47,37 @@ class Portions:
         `write` leaves nothing behind of what it raises for.
         """
         refused: dict[int, PlatformError] = {}
+        until = self._now() + LONGEST
         waiting = [rows] if rows else []
         while waiting:
             portion = waiting.pop()
             if len(portion) > (most := self._most.get(table, len(portion))):
                 waiting.append(portion[most:])
                 portion = portion[:most]
-            begun = time.monotonic()
+            begun = self._now()
             try:
                 write(portion)
             except (psycopg2.Error, ValueError) as error:
-                failure = self._explained(table, len(portion), error)
+                failure = self._explained(table, len(portion), error, until)
                 if len(portion) == 1:
                     refused[portion[0]] = failure
                     continue
                 middle = len(portion) // 2
                 waiting += [portion[middle:], portion[:middle]]
             else:
-                self._grow(table, len(portion), time.monotonic() - begun)
+                self._grow(table, len(portion), self._now() - begun)
         return refused
 
-    def _explained(self, table: str, rows: int, error: psycopg2.Error | ValueError) -> PlatformError:
-        """Return why rows are refused; raise what is an outage, unless fewer rows may get through."""
+    def _explained(self, table: str, rows: int, error: psycopg2.Error | ValueError, until: float) -> PlatformError:
+        """Return why rows are refused; raise what is an outage, unless fewer rows may get through until then."""
         if not isinstance(error, psycopg2.Error):
             return Permanent("rejected", f"not to be sent to PostgreSQL: {error}")  # half a surrogate pair
         failure = explain(error, writing=True)
         if error.pgcode in TOO_MUCH and rows > 1:
             self._most[table] = rows // 2
             self.halved(table, rows // 2)
+            if self._now() >= until:
+                raise error
         elif failure.code != "rejected":
             raise error
         return failure

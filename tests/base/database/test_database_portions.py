@@ -34,8 +34,11 @@ class Server:
     bad: frozenset[int] = frozenset()
     asked: list[int] = field(factory=list)
     stored: list[int] = field(factory=list)
+    takes: float = 0.0  # seconds for a statement
+    time: float = 0.0
 
     def write(self, portion: Sequence[int]) -> None:
+        self.time += self.takes
         self.asked.append(len(portion))
         if len(portion) > self.most:
             raise raised(self.state)
@@ -105,6 +108,26 @@ def test_one_row_that_takes_too_long_is_an_outage(portions: Portions, state: str
     assert raised_.value.pgcode == state
     assert server.asked == [8, 4, 2, 1]
     assert server.stored == []
+
+
+def test_halving_ends_before_nobody_waits_any_more_and_the_next_try_begins_with_few_rows() -> None:
+    server = Server(10, takes=4.0)
+    portions = Portions(4.0, lambda *_: None, lambda: server.time)
+    with pytest.raises(psycopg2.Error) as outage:
+        portions.write("t", range(80), server.write)
+    assert (outage.value.pgcode, server.asked) == ("57014", [80, 40])
+    server.asked = []
+    assert portions.write("t", range(80), server.write) == {}
+    assert server.asked == [20, *[10] * 8]
+    assert server.stored == list(range(80))
+
+
+def test_a_write_of_which_no_statement_is_too_slow_is_done_however_long_it_takes() -> None:
+    server = Server(10, takes=3.0)
+    portions = Portions(4.0, lambda *_: None, lambda: server.time)
+    assert portions.write("t", range(40), server.write) == {}
+    assert server.time > 15
+    assert server.stored == list(range(40))
 
 
 @pytest.mark.parametrize("state", ["08006", "55P03", "57P01"])
