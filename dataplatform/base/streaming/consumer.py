@@ -301,7 +301,7 @@ class RedpandaConsumer(Agent):
         if idle and any(end < self._positions.next(tp) for tp, end in self._ends.items()):
             self._doubt("a log is shorter than what was read of it", begin_anew=True)
             return
-        places = {tp: place_of(consumer, tp) for tp in assigned if tp not in self._stuck}
+        places = {tp: place_of(consumer, tp) for tp in assigned if not self._stuck.waits(tp)}
         for stall in self._progress.look(self.clock.now(), places, self._ends):
             self._mend(consumer, stall)
 

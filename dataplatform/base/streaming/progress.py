@@ -32,7 +32,7 @@ class Stall:
         """Return what to show of it."""
         where = f"{self.partition.topic}/{self.partition.partition}"
         since = self.since.isoformat(timespec="seconds").replace("+00:00", "Z")
-        text = f"{where} stands at offset {self.offset} since {since}, {self.end - self.offset} before its end"
+        text = f"{where} has stood at offset {self.offset} since {since}, {self.end - self.offset} before its end"
         return Transient("stalled", f"{text}; it is positioned anew")
 
 

@@ -40,7 +40,7 @@ class Stuck:
         since = self.since.isoformat(timespec="seconds").replace("+00:00", "Z")
         skip = f"skip {self.batch.partition.topic}/{self.batch.partition.partition}"
         remedy = f"{self.batch.remedy}, or give it up: {skip}" if self.batch.remedy else f"to give it up: {skip}"
-        return Permanent("unreadable", f"{self.batch}; it waits since {since}", remedy=remedy)
+        return Permanent("unreadable", f"{self.batch}; it has waited since {since}", remedy=remedy)
 
 
 @define(eq=False)
@@ -52,8 +52,10 @@ class StuckPartitions:
     def shown(self) -> list[Stuck]:
         return [one for one in self._stuck.values() if one.is_shown]
 
-    def __contains__(self, partition: TopicPartition) -> bool:
-        return partition in self._stuck
+    def waits(self, partition: TopicPartition) -> bool:
+        """Tell whether a partition is not to be fetched now; one that is tried again, or was positioned anew, is."""
+        stuck = self._stuck.get(partition)
+        return stuck is not None and stuck.waits
 
     def add(self, batch: UnreadableBatch, now: datetime, monotonic: float) -> Stuck:
         """Note that a batch could not be read, for the first time or again."""

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import pykka
 from attrs import define, field
+from kafka import TopicPartition
 
 from dataplatform.base.agent import Agent, AgentStatus, Entry, Incident, PeerRestarted, Request, State
 from dataplatform.base.agent.status import Vitals
@@ -164,3 +165,18 @@ class Clients:
     def _keep(self, client: C) -> C:
         self._started.append(client)
         return client
+
+
+def agent(consumer: Consumer) -> RedpandaConsumer:
+    """Return the actor itself, which a test reaches into to plant what kafka-python may do wrong."""
+    found = consumer.ref._actor_weakref()
+    assert isinstance(found, RedpandaConsumer)
+    return found
+
+
+def stop_fetching_for_good(consumer: Consumer, partition: TopicPartition) -> None:
+    """Have this client of kafka-python never fetch the partition again, whatever it is told."""
+    client: Any = agent(consumer)._consumer
+    fetcher = client._fetcher
+    fetchable = fetcher._fetchable_partitions
+    fetcher._fetchable_partitions = lambda: [one for one in fetchable() if one != partition]

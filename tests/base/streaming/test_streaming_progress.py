@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from kafka import TopicPartition
 
-from dataplatform.base.streaming import Fetch, GetAssignment, RedpandaConsumer, Slice, Subscription, TopicSpec
+from dataplatform.base.streaming import Fetch, GetAssignment, Slice, Subscription, TopicSpec
 from dataplatform.base.streaming.progress import Progress
 from dataplatform.result import Result, Success
 from tests.base.streaming.broker import Contents
-from tests.base.streaming.clients import Clients, Consumer
+from tests.base.streaming.clients import Clients, Consumer, agent, stop_fetching_for_good
 from tests.support.waiting import until
 
 PARTITIONS, EACH = 4, 200
@@ -29,13 +29,6 @@ def filled(broker: Contents, topic: str) -> Subscription:
     for partition in range(PARTITIONS):
         broker.put(topic, values(partition), partition)
     return Subscription((TopicSpec(topic, PARTITIONS),), f"group-{topic}", session_timeout=6.0)
-
-
-def agent(consumer: Consumer) -> RedpandaConsumer:
-    """Return the actor itself, which a test reaches into to plant what kafka-python may do wrong."""
-    found = consumer.ref._actor_weakref()
-    assert isinstance(found, RedpandaConsumer)
-    return found
 
 
 class Reading:
@@ -125,14 +118,6 @@ def stop_fetching(consumer: Consumer, partition: TopicPartition) -> None:
     client.pause(partition)
 
 
-def stop_fetching_for_good(consumer: Consumer, partition: TopicPartition) -> None:
-    """Have this client of kafka-python never fetch the partition again, whatever it is told."""
-    client: Any = agent(consumer)._consumer
-    fetcher = client._fetcher
-    fetchable = fetcher._fetchable_partitions
-    fetcher._fetchable_partitions = lambda: [one for one in fetchable() if one != partition]
-
-
 @pytest.mark.parametrize(("plant", "connections"), [(stop_fetching, 1), (stop_fetching_for_good, 2)])
 def test_a_partition_that_stands_still_is_shown_and_mended(
     clients: Clients, either: Contents, topic: str, plant: Callable[[Consumer, TopicPartition], None], connections: int
@@ -151,7 +136,7 @@ def test_a_partition_that_stands_still_is_shown_and_mended(
     degraded = reading.consumer.status.degraded
     assert 14.0 <= waited <= 21.0
     assert degraded is not None
-    assert degraded.reason.startswith(f"stalled: {topic}/2 stands at offset {EACH} since 2026-01-01T")
+    assert degraded.reason.startswith(f"stalled: {topic}/2 has stood at offset {EACH} since 2026-01-01T")
     assert f"{50} before its end" in degraded.reason
 
     until(reading.has(values(2, EACH, EACH + 50), seconds=0.5), "it is mended")

@@ -7,6 +7,7 @@ from typing import Any
 import kafka.codec
 import kafka.record.default_records as batches
 import pytest
+from kafka import TopicPartition
 
 from dataplatform.base.streaming import (
     Fetch,
@@ -24,7 +25,7 @@ from dataplatform.base.streaming.log import ReadStretch, RedpandaLog, Stretch
 from dataplatform.errors import Permanent
 from dataplatform.result import Failure, Success
 from tests.base.streaming.broker import Contents
-from tests.base.streaming.clients import Client, Clients, Consumer
+from tests.base.streaming.clients import Client, Clients, Consumer, agent, stop_fetching_for_good
 from tests.base.streaming.codecs import ZEROS, codec, cut, put_in_one_batch, unpacked, zstd
 from tests.support.waiting import until
 
@@ -90,7 +91,7 @@ def test_it_is_shown_with_its_place_and_what_is_missing(
     reason = until_shown(consumer)
     assert reason.startswith(
         f"unreadable: {topic}/0: the zstd batch at offsets 10 to 14 cannot be read: the library for zstd is missing;"
-        f" it waits since 2026-01-01T"
+        f" it has waited since 2026-01-01T"
     )
     assert reason.endswith(f"; pip install zstandard, or give it up: skip {topic}/0")
 
@@ -151,6 +152,23 @@ def test_so_does_one_whose_frame_is_broken(
     consumer.get(SkipBatch(topic, 0))
     assert consumer.read(3) == numbered(5, 8)
     assert consumer.status.counters["connections"] == 1
+
+
+def test_one_that_is_tried_again_and_then_gives_nothing_stands_still(
+    clients: Clients, held_up: Contents, subscription: Subscription, topic: str
+) -> None:
+    """After a first failure the batch is not shown, so that nothing else would tell of its partition."""
+    consumer = clients.consumer(held_up.settings, subscription)
+    assert set(consumer.read(20)) == {*numbered(0, 10), *numbered(100, 110)}
+    partition = TopicPartition(topic, 0)
+    until(lambda: not consumer.fetch() and agent(consumer)._stuck.waits(partition), "it failed once")
+    stop_fetching_for_good(consumer, partition)
+    until(lambda: not advanced(consumer) and consumer.status.counters.get("stalls", 0), "it is noticed")
+    degraded = consumer.status.degraded
+    assert degraded is not None
+    assert degraded.reason.startswith(f"stalled: {topic}/0 has stood at offset 10 since ")
+    until(lambda: not advanced(consumer) and consumer.status.counters["connections"] == 2, "the group is joined anew")
+    assert "zstd batch at offsets 10 to 14" in until_shown(consumer)
 
 
 # Giving it up
