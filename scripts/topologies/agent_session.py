@@ -21,7 +21,7 @@ WIDTH, PATIENCE = 160, 60.0  # characters of an answer that are shown, seconds t
 async def call(client: Client, tool: str, **arguments: Any) -> dict[str, Any] | None:
     """Call a tool and write the transcript; return the data, None for an error."""
     answer = await client.call_tool(tool, arguments)
-    text = " ".join(part.text for part in answer.content if part.type == "text")
+    text = " ".join(word for part in answer.content if part.type == "text" for word in part.text.split())
     print(f"> {tool} {json.dumps(arguments)}\n{'! ' if answer.is_error else '< '}{text:.{WIDTH}}")
     return None if answer.is_error else answer.structured_content
 

@@ -63,6 +63,7 @@ MATRIX = {
     ("restart",): Case(*OF_RUNNING, ("coingecko",)),
     ("resume",): Case(*OF_RUNNING, ("coingecko",)),
     ("run",): Case(DONE, DONE, USAGE, ("--run-for", "0.1"), keeps=True, writes=True),
+    ("skip",): Case(NOBODY, NOBODY, FAILED, ("crypto-prices/0",)),  # which is not stuck
     ("status",): Case(*OF_RUNNING),
     ("storage",): Case(DONE, DONE, DONE, keeps=True),
     ("tail",): Case(*OF_RUNNING, ("crypto-prices",)),
