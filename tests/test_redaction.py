@@ -186,19 +186,22 @@ def test_no_line_of_the_log_shows_one_not_even_by_an_object_in_it(format_: str) 
         (f"postgresql://ada:{ODD}/x@db/market", "dsn: libpq takes a part of the password for the host"),
         (f"postgresql://ada:p@{ODD}@db/market", "dsn: libpq takes a part of the password for the host"),
         (f"postgresql://ada:{ODD}%zz@db/market", 'dsn: libpq cannot read it: invalid percent-encoded token: "…"'),
-        (f"host=db password=my {ODD}", 'dsn: libpq cannot read it: missing "…" after "…" in connection info string'),
+        (f"host=db password=my {ODD}", 'dsn: libpq cannot read it: missing "…" in connection info string'),
         (f"mysql://ada:{ODD}@db/market", "dsn: libpq cannot read it"),
         (f"postgresql://ada:{ODD}@db/market?sslmod=require", "dsn: libpq cannot read it: invalid URI query parameter"),
-        (f"postgresql://ada:{ODD}@db/market?sslmode=maybe", 'dsn: invalid sslmode value: "maybe"'),
-        (f"postgresql://ada:{ODD}@db:99999/market", 'dsn: invalid port number: "99999"'),
-        (f"postgresql://ada:{ODD}@db:abc/market", 'dsn: invalid integer value "abc" for connection option "port"'),
+        (f"postgresql://ada:{ODD}@db/market?sslmode=maybe", 'dsn: invalid sslmode value: "…"'),
+        (
+            f"postgresql://ada:{ODD}@db:99999/market",
+            "dsn: its port is not a number from 1 to 65535; write USER:PASSWORD@HOST:5432",
+        ),
+        (f"postgresql://ada:{ODD}@db:abc/market", "dsn: its port is not a number from 1 to 65535"),
         (f"host=a,b,c port=1,2 password={ODD}", "dsn: could not match 2 port numbers to 3 hosts"),
-        (f"host=db service=nowhere password={ODD}", 'dsn: definition of service "nowhere" not found'),
+        (f"host=db service=nowhere password={ODD}", 'dsn: definition of service "…" not found'),
         (
             f"postgresql://ada:{ODD}@db/x?sslrootcert=/nowhere/ca.pem",
             "dsn: sslrootcert: there is no file /nowhere/ca.pem",
         ),
-        (f"host=db sslmode=allow sslrootcert=system password={ODD}", 'dsn: weak sslmode "allow" may not be used'),
+        (f"host=db sslmode=allow sslrootcert=system password={ODD}", 'dsn: weak sslmode "…" may not be used'),
         (f"host=db password={ODD}\\u0000", "dsn: libpq cannot read it: it holds a null character"),
     ],
 )
@@ -227,6 +230,64 @@ def test_nobody_s_exception_is_printed_with_one() -> None:
     assert done.stderr.count("ValueError: cannot use ***") == 3  # in a thread, in a finaliser, as a cause
     assert "RuntimeError: crashed with" in done.stderr
     assert "HUSH" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("kind", "setting"),
+    [
+        ("timescale", 'dsn = "postgresql://app:HUSHHUSH/market"'),  # the host is forgotten
+        ("timescale", 'dsn = "postgresql://app:12345678/market"'),
+        ("timescale", "dsn = 'postgresql://app:HUSH\"HUSH,b/market'"),
+        ("timescale", "dsn = 'host=db HUSH\"HUSH'"),
+        ("timescale", 'dsn = "host=db sslmode=HUSHHUSH"'),
+        ("timescale", 'dsn = ["app:HUSHHUSH"]'),
+        ("redpanda", 'brokers = ["app:HUSHHUSH"]'),
+        ("redpanda", 'brokers = ["app:12345678"]'),
+        ("redpanda", 'brokers = "app:HUSHHUSH:9092"'),
+        ("redpanda", 'brokers = "::1:HUSHHUSH"'),
+        ("redpanda", 'brokers = "[app:HUSHHUSH"'),
+        ("redpanda", 'brokers = "kafka://app:HUSHHUSH/x"'),
+        ("redpanda", 'brokers = "app:HUSH@HUSH@one:9092"'),
+        ("redpanda", 'brokers = { url = "app:HUSHHUSH" }'),
+        ("http", 'base_url = "http://app:HUSHHUSH/api"'),
+        ("http", 'base_url = "http://app:12345678/api"'),
+        ("http", 'base_url = "u:HUSHHUSH@127.0.0.1/api"'),
+        ("http", 'base_url = "http://u:HUSHHUSH@127.0.0.1/api"'),
+        ("http", 'base_url = "http://[HUSHHUSH]/api"'),
+        ("http", 'base_url = "http://HUSH\u2100HUSH/api"'),
+        ("http", 'base_url = "http://127.0.0.1/api?word=HUSHHUSH"'),
+        ("http", 'base_url = ["u:HUSHHUSH@127.0.0.1/api"]'),
+        ("mcp", 'url = "http://app:HUSHHUSH/api"'),
+        ("mcp", 'url = "u:HUSHHUSH@127.0.0.1/api"'),
+        ("mcp", 'url = "http://127.0.0.1/mcp#HUSHHUSH"'),
+    ],
+)
+def test_a_malformed_setting_is_refused_by_its_line_and_is_not_repeated(kind: str, setting: str) -> None:
+    """Nothing is known to be a secret yet, so nothing is masked: the error itself must not hold it."""
+    with pytest.raises(ConfigurationError) as refused:
+        parse_topology(f'[clients.one]\nkind = "{kind}"\n{setting}\n')
+    lines = [line for line in refused.value.lines if line.startswith("topology:3: ")]
+    assert lines
+    assert "HUSH" not in str(refused.value)
+    assert "12345678" not in str(refused.value)
+
+
+def test_check_shows_the_file_and_the_line_of_a_malformed_setting_and_not_its_value(tmp_path: Path) -> None:
+    file = tmp_path / "topology.toml"
+    file.write_text('[clients.db]\nkind = "timescale"\ndsn = "postgresql://app:HUSHHUSH/market"\n')
+    done = subprocess.run(
+        [sys.executable, "-m", "dataplatform.system", "--check", str(file)],
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert (
+        f"{file}:3: dsn: its port is not a number from 1 to 65535; write USER:PASSWORD@HOST"
+        in done.stdout + done.stderr
+    )
+    assert "HUSH" not in done.stdout + done.stderr
 
 
 def test_the_command_line_takes_a_password_of_odd_characters_and_shows_none(tmp_path: Path) -> None:

@@ -225,6 +225,8 @@ def _may_be_shown(option: attrs.Attribute[Any]) -> bool:
 
 def _got(option: attrs.Attribute[Any], given: Expansion) -> str:
     """Show a value as it stands in the file, so before `${NAME}` was replaced."""
+    if option.metadata.get("may_hold_secret"):
+        return "; its value may hold a secret and is not shown"
     return f", got {given.raw!r:.60}" if _may_be_shown(option) else "; its value is secret and not shown"
 
 

@@ -14,12 +14,14 @@ from psycopg2.extensions import make_dsn, parse_dsn
 __all__ = ["check_dsn", "secrets_in"]
 
 EMBEDDED = "embedded"
-QUOTED = re.compile(r'"[^"]*"')
+QUOTED = re.compile(r'".*"', re.DOTALL)  # to the last quote, as a password may hold one
 NOWHERE = "/dev/null"  # a folder of sockets that cannot be: libpq checks every option before it looks there
+LAST_PORT = 65_535
 CONNECTING = "connection to server"  # what libpq says begins with, when it has found nothing wrong with the options
 SECRET_OPTIONS = ("password", "sslpassword")
 FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
 SYSTEM = "system"  # as sslrootcert: the certificates that this machine trusts
+FORM = "USER:PASSWORD@HOST:5432/DATABASE after postgresql://"
 ESCAPE = "in a URI write special characters of the password as %XX (@ as %40, / as %2F), elsewhere put it in quotes"
 
 
@@ -30,6 +32,8 @@ def check_dsn(dsn: str) -> None:
     options = _parsed(dsn)
     if any("@" in options.get(name, "") for name in ("host", "hostaddr", "port", "dbname")):
         raise ValueError(f"dsn: libpq takes a part of the password for the host; {ESCAPE}")
+    if not all(map(_is_port, options.get("port", "").split(","))):
+        raise ValueError(f"dsn: its port is not a number from 1 to {LAST_PORT}; write {FORM}")
     if problem := _refused_options(options):
         raise ValueError(f"dsn: {problem}")
     for name in FILES:
@@ -86,9 +90,22 @@ def _refused_options(options: dict[str, str]) -> str:
     try:
         psycopg2.connect(make_dsn(**kept, **nowhere)).close()
     except psycopg2.Error as error:
-        said = " ".join(str(error).split())
-        return "" if said.startswith(CONNECTING) else said
+        said = str(error).strip()
+        return "" if said.startswith(CONNECTING) else " ".join(_without_values(said, options).split())
     return ""
+
+
+def _is_port(text: str) -> bool:
+    text = text.strip()
+    return not text or (text.isascii() and text.isdigit() and 0 < int(text[:9]) <= LAST_PORT)
+
+
+def _without_values(said: str, options: dict[str, str]) -> str:
+    """Return what libpq says without the values that it quotes, whole or an item of them."""
+    values = {part for value in options.values() for part in (value, *value.split(","))}
+    for value in sorted(values, key=len, reverse=True):
+        said = said.replace(f'"{value}"', '"…"')
+    return said
 
 
 def _check_file(name: str, path: str) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from attrs import field, frozen
 from attrs.validators import and_, ge, gt, instance_of, le, matches_re, optional
 
-from dataplatform.base.http.shown import shown_url
+from dataplatform.base.net.urls import check_server_url
 
 if TYPE_CHECKING:
     from attrs import Attribute
@@ -24,11 +23,7 @@ HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
 
 
 def _is_base_url(_settings: HttpSettings, _option: Attribute[str], url: str) -> None:
-    parts = urlsplit(url)
-    if "@" in parts.netloc:
-        raise ValueError("base_url holds a user name or password: give credentials as a header")
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0 or parts.query or parts.fragment:
-        raise ValueError(f"base_url is {shown_url(url)!r}, not of the form https://HOST[:PORT][/PATH]")
+    check_server_url("base_url", url)
 
 
 def _are_headers(_settings: HttpSettings, _option: Attribute[Any], headers: Mapping[str, str]) -> None:
@@ -67,7 +62,7 @@ class HttpSettings:
 
     base_url: str = field(
         validator=and_(instance_of(str), _is_base_url),
-        metadata={"help": "the server, and the path that all requests begin with"},
+        metadata={"help": "the server, and the path that all requests begin with", "may_hold_secret": True},
     )
     headers: Mapping[str, str] = field(
         factory=dict,

@@ -11,6 +11,7 @@ from attrs import field, frozen
 from attrs.validators import and_, deep_iterable, ge, gt, in_, instance_of, le, optional
 
 from dataplatform.base.mcp.shown import shown_url
+from dataplatform.base.net.urls import check_server_url
 
 if TYPE_CHECKING:
     from attrs import Attribute
@@ -30,11 +31,7 @@ def _is_endpoint(settings: McpSettings, _option: Attribute[Any], url: str | None
         raise ValueError(f"url is for the transports http and sse, which need it; this is {settings.transport}")
     if url is None:
         return
-    parts = urlsplit(url)
-    if "@" in parts.netloc:
-        raise ValueError("url holds a user name or password: give credentials as a header")
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0 or parts.fragment:
-        raise ValueError(f"url is {shown_url(url)!r}, not of the form https://HOST[:PORT]/PATH")
+    check_server_url("url", url, with_query=True)
 
 
 def _is_command(settings: McpSettings, _option: Attribute[Any], command: str | None) -> None:

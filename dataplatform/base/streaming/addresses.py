@@ -17,6 +17,7 @@ LAST_PORT = 65_535
 LONGEST_NAME = 253  # of a host in DNS
 SEPARATORS = re.compile(r"[,\s]+")
 HOST_NAME = re.compile(r"[\w-]+(\.[\w-]+)*\.?")  # an underscore is not in DNS, but in names of containers
+SHOWN_PORT = re.compile(r"\d{0,5}\]?", re.ASCII)  # or the last group of an IPv6 address
 BRACKETED = re.compile(r"\[([^\[\]]*)\](?::(.*))?")
 
 
@@ -42,7 +43,7 @@ def parse_brokers(given: str | Iterable[str]) -> tuple[str, ...]:
 
 def _split(text: object) -> list[str]:
     if not isinstance(text, str):
-        raise ValueError(f"brokers: {text!r:.60} is not a text; {EXAMPLE}")  # noqa: TRY004  as all that is refused
+        raise ValueError(f"brokers: an address is a text, and not of type {type(text).__name__}; {EXAMPLE}")  # noqa: TRY004  as all that is refused
     addresses = [address for address in SEPARATORS.split(text) if address]
     if not addresses:
         raise ValueError(f"brokers: {text!r:.60} holds no address; {EXAMPLE}, or {EMBEDDED!r}")
@@ -82,7 +83,7 @@ def _named(address: str) -> tuple[str, str]:
 
 def _remedy_for_colons(address: str) -> str:
     host, _, port = address.rpartition(":")
-    for ipv6, of_port in ((host, port), (address, USUAL_PORT)):
+    for ipv6, of_port in ((host, port if SHOWN_PORT.fullmatch(port) else USUAL_PORT), (address, USUAL_PORT)):
         try:
             return f"write '[{IPv6Address(ipv6)}]:{of_port}'"
         except AddressValueError:
@@ -104,11 +105,14 @@ def _port(address: str, host: str, port: str) -> int:
         remedy = f"did you mean {EMBEDDED!r}?" if get_close_matches(host, [EMBEDDED], cutoff=0.75) else usual
         raise ValueError(f"brokers: {_shown(address)} has no port; {remedy}")
     if not (port.isascii() and port.isdigit() and 0 < int(port[:9]) <= LAST_PORT):
-        raise ValueError(f"brokers: {_shown(address)} has the port {port!r:.20}; a port is from 1 to {LAST_PORT}")
+        raise ValueError(f"brokers: the port of {_shown(address)} is not a number from 1 to {LAST_PORT}; {EXAMPLE}")
     return int(port)
 
 
 def _shown(address: str) -> str:
-    """Return an address without the user and password that somebody may have written into it."""
-    *before, place = address.rpartition("@")
-    return repr(f"***@{place}" if any(before) else place)[:80]
+    """Return the host of an address and its port if that is a number: all else may be a user and a password."""
+    before, _, place = address.rpartition("@")
+    scheme, mark, place = place.rpartition("://")
+    host, *ports = place.split(":")
+    shown = ":".join([host, *(port if SHOWN_PORT.fullmatch(port) else "…" for port in ports)])
+    return repr(f"{'***@' if before else ''}{scheme}{mark}{shown}")[:80]

@@ -23,7 +23,9 @@ class RedpandaSettings:
     `light` says that the broker is the embedded stand-in, which answers an empty fetch at once.
     """
 
-    brokers: tuple[str, ...] = field(converter=parse_brokers, metadata={"help": "['host:port', …], or 'embedded'"})
+    brokers: tuple[str, ...] = field(
+        converter=parse_brokers, metadata={"help": "['host:port', …], or 'embedded'", "may_hold_secret": True}
+    )
     security_protocol: str = field(default="PLAINTEXT", validator=[validators.in_(PROTOCOLS), check_protocol])
     sasl_mechanism: str | None = field(
         default=None, validator=[validators.optional(validators.in_(MECHANISMS)), check_credential]
