@@ -2,35 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TypeVar
 
 import msgspec
 from attrs import field, frozen
 
+from dataplatform.base.mending import REPLACEMENT, Mended, mended
 from dataplatform.base.misfit import misfit, require_json
 from dataplatform.base.net.pages import not_json
 from dataplatform.errors import Permanent
+from dataplatform.result import Success
 from dataplatform.sources.coingecko.endpoints import Endpoint
 
-__all__ = ["ATTRIBUTION", "Answer", "decode", "source_named"]
+__all__ = ["ATTRIBUTION", "Answer", "decode", "id_of", "source_named", "with_replacements"]
 
 T = TypeVar("T")
 ATTRIBUTION = {"coingecko": "Data provided by CoinGecko (https://www.coingecko.com)", "simulator": "Simulated data"}
+
+
+def _mended(body: bytes | Mended) -> Mended:
+    return body if isinstance(body, Mended) else mended(body)
 
 
 @frozen
 class Answer:
     """One answer: its JSON text, `source` (`coingecko`, or `simulator`), where it came from, to be shown, and when.
 
-    `endpoint` is the one that answered, which may be another than was asked first.
+    `endpoint` is the one that answered, which may be another than was asked first. Characters of the body that are no
+    text are replaced, so that they cost nothing but themselves.
     """
 
-    body: bytes = field(repr=False)
+    text: Mended = field(converter=_mended, alias="body")
     source: str
     where: str
     received_at: datetime
     endpoint: Endpoint
+
+    @property
+    def body(self) -> bytes:
+        return self.text.raw
 
 
 def source_named(*, simulated: bool) -> str:
@@ -57,3 +69,23 @@ def decode(answer: Answer, type_: type[T]) -> T:
         ) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise not_json(answer.where, answer.body, error) from error
+
+
+def id_of(text: str) -> str:
+    """Return an id; raises `ValueError` for what cannot be one: nothing, or what is not printable or was replaced."""
+    if not text or not text.isprintable() or REPLACEMENT in text:
+        raise ValueError(f"expected an id, got {text!r:.80}")
+    return text
+
+
+def with_replacements(made: T | Success[T], answers: Sequence[Answer | None]) -> T | Success[T]:
+    """Add notes of the characters that were replaced in the answers that something was made of."""
+    notes = tuple(
+        f"characters of the answer of {answer.endpoint.path} that are not valid text were replaced by {REPLACEMENT}: "
+        f"{answer.text.replaced}"
+        for answer in answers
+        if answer is not None and answer.text.replaced
+    )
+    if not notes:
+        return made
+    return Success(made.data, (*made.notes, *notes)) if isinstance(made, Success) else Success(made, notes)

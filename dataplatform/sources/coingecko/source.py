@@ -27,7 +27,7 @@ from dataplatform.dsl.types import (
 from dataplatform.errors import PlatformError
 from dataplatform.result import Failure, Result, Success
 from dataplatform.sources.coingecko import candles, endpoints, history, symbols, tickers, transforms
-from dataplatform.sources.coingecko.answers import Answer
+from dataplatform.sources.coingecko.answers import Answer, with_replacements
 from dataplatform.sources.coingecko.credits import Credits
 from dataplatform.sources.coingecko.endpoints import Ask
 from dataplatform.sources.coingecko.options import CoinGeckoOptions
@@ -103,7 +103,8 @@ class CoinGeckoSource(BaseReader):
 
         def read(answers: list[Any]) -> T | Success[T]:
             asked = zip(asks, answers, strict=True)
-            return transform([None if answer is None else transport.read(ask, answer) for ask, answer in asked])
+            came = [None if answer is None else transport.read(ask, answer) for ask, answer in asked]
+            return with_replacements(transform(came), came)
 
         return Plan(
             self.client,
@@ -127,6 +128,10 @@ class CoinGeckoSource(BaseReader):
             came = [answer for answer in answers if answer is not None]
             return [transport.read(page(number), answer) for number, answer in enumerate(came, 1)]
 
+        def made(answers: list[Any]) -> T | Success[T]:
+            pages = read(answers)
+            return with_replacements(transform(pages), pages)
+
         def next_page(answers: list[Any]) -> Request[Any] | None:
             if answers[-1] is None or not wants_another(read(answers)):
                 return None
@@ -135,7 +140,7 @@ class CoinGeckoSource(BaseReader):
         return Plan(
             self.client,
             [transport.put(page(1))],
-            lambda answers: transform(read(answers)),
+            made,
             timeout=transport.timeout,
             patience=self.options.patience,
             absent=frozenset({"not_found"}),

@@ -15,7 +15,7 @@ from dataplatform.dsl.rows import joined, read_rows
 from dataplatform.errors import Permanent
 from dataplatform.result import Success
 from dataplatform.sources.coingecko import transforms
-from dataplatform.sources.coingecko.answers import Answer, decode
+from dataplatform.sources.coingecko.answers import Answer, decode, id_of
 
 __all__ = ["ids_of", "is_symbol"]
 
@@ -45,8 +45,7 @@ def ids_of(coins: Sequence[str], of_symbols: Sequence[Answer], of_ids: Sequence[
     what fits several coins.
     """
     rows = joined(
-        read_rows(decode(answer, list[msgspec.Raw]), answer.endpoint.path, SymbolRow, lambda row: row)
-        for answer in of_symbols
+        read_rows(decode(answer, list[msgspec.Raw]), answer.endpoint.path, SymbolRow, _named) for answer in of_symbols
     )
     known = transforms.coin_ids(of_ids)
     fitting: dict[str, dict[str, None]] = {coin_id: {coin_id: None} for coin_id in known.data}
@@ -55,6 +54,11 @@ def ids_of(coins: Sequence[str], of_symbols: Sequence[Answer], of_ids: Sequence[
     taken = {coin: _id_of(coin, list(fitting.get(coin.lower(), ()))) for coin in coins}
     found = {coin: taken[coin] for coin in coins if is_symbol(coin) and coin.lower() in fitting}
     return rows.success(list(dict.fromkeys(taken.values())), *_told(found), *known.notes)
+
+
+def _named(row: SymbolRow) -> SymbolRow:
+    id_of(row.id)
+    return row
 
 
 def _id_of(coin: str, fitting: Sequence[str]) -> str:

@@ -18,7 +18,7 @@ from dataplatform.dsl.types import Level1Data
 from dataplatform.dsl.validators import market_time, printable
 from dataplatform.errors import Permanent
 from dataplatform.result import Success
-from dataplatform.sources.coingecko.answers import ATTRIBUTION, Answer, decode
+from dataplatform.sources.coingecko.answers import ATTRIBUTION, Answer, decode, id_of
 from dataplatform.sources.coingecko.endpoints import COIN, EXCHANGE_TICKERS, TICKERS, Ask, Parameters
 
 __all__ = ["level1", "tickers", "wants_another_page"]
@@ -154,7 +154,7 @@ def _quote(ticker: Ticker, query: Level1Query, answer: Answer) -> Quote | None:
         best_ask=ticker.last + half,
         spread=2 * half,
         spread_percent=ticker.bid_ask_spread_percentage,
-        exchange=ticker.market.identifier,
+        exchange=id_of(ticker.market.identifier),
         market=ticker.pair,
         estimated=True,
         source=answer.source,

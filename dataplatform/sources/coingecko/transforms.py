@@ -18,7 +18,7 @@ from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoPriceData
 from dataplatform.dsl.validators import LONGEST_IDENTIFIER, market_time, printable, whole
 from dataplatform.errors import Permanent
 from dataplatform.result import Success
-from dataplatform.sources.coingecko.answers import ATTRIBUTION, Answer, decode
+from dataplatform.sources.coingecko.answers import ATTRIBUTION, Answer, decode, id_of
 from dataplatform.sources.coingecko.endpoints import COINS_MARKETS
 
 __all__ = ["Coin", "Markets", "analytics", "coin_ids", "markets", "price_of", "with_other_currencies"]
@@ -151,11 +151,12 @@ def price_of(row: PolledRow) -> CryptoPriceData:
 
 
 def _coin(answer: Answer, row: MarketRow) -> Coin:
-    symbol, name = printable(row.symbol, LONGEST_IDENTIFIER) or row.id, printable(row.name)
+    coin_id = id_of(row.id)
+    symbol, name = printable(row.symbol, LONGEST_IDENTIFIER) or coin_id, printable(row.name)
     if row.current_price is None or row.last_updated is None:
-        return Coin(row.id, symbol, name)
+        return Coin(coin_id, symbol, name)
     price = CryptoPriceData(
-        coin_id=row.id,
+        coin_id=coin_id,
         symbol=symbol,
         name=name,
         usd_price=row.current_price,
@@ -167,7 +168,7 @@ def _coin(answer: Answer, row: MarketRow) -> Coin:
         source=answer.source,
         attribution=ATTRIBUTION[answer.source],
     )
-    return Coin(row.id, symbol, name, price)
+    return Coin(coin_id, symbol, name, price)
 
 
 def _no_price(coins: Sequence[str]) -> str:
@@ -200,15 +201,10 @@ def _priced(price: CryptoPriceData, other: OtherPrices) -> CryptoPriceData:
 def coin_ids(answers: Sequence[Answer], limit: int | None = None) -> Success[list[str]]:
     """Turn answers of `/coins/list` or `/coins/markets` into coin ids, each once, in their order."""
     rows = joined(
-        read_rows(decode(answer, list[msgspec.Raw]), answer.endpoint.path, CoinRow, _coin_id) for answer in answers
+        read_rows(decode(answer, list[msgspec.Raw]), answer.endpoint.path, CoinRow, lambda row: id_of(row.id))
+        for answer in answers
     )
     return rows.success(list(dict.fromkeys(rows.found))[:limit])
-
-
-def _coin_id(row: CoinRow) -> str:
-    if not row.id or not row.id.isprintable():
-        raise ValueError(f"expected the id of a coin, got {row.id!r:.80}")
-    return row.id
 
 
 def analytics(answer: Answer) -> CryptoMarketAnalytics:

@@ -11,12 +11,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import msgspec
-from attrs import frozen
+from attrs import evolve, frozen
 
 from dataplatform.base.agent import Request
 from dataplatform.base.http import Get, HttpSettings, Response
 from dataplatform.base.mcp import CallAnyOf, CallTool, McpSettings, ToolAnswer
 from dataplatform.base.mcp.texts import of_answer, server_of
+from dataplatform.base.mending import mended
 from dataplatform.errors import Permanent
 from dataplatform.sources.coingecko.answers import Answer, source_named
 from dataplatform.sources.coingecko.endpoints import Ask
@@ -101,7 +102,8 @@ class Mcp:
         return CallAnyOf((*tools, code), _untold(ask, self.settings))
 
     def read(self, ask: Ask, answer: ToolAnswer) -> Answer:
-        body = answer.text.encode(errors="replace")
+        text = mended(answer.text.encode(errors="replace"))
+        body = text.raw
         if answer.tool == CODE_TOOL and (wrapped := _wrapped(body)):
             body = bytes(wrapped.result)
             if body == NULL and wrapped.err_lines:
@@ -109,7 +111,7 @@ class Mcp:
         answered = next((one for one in ask.instead if one.endpoint.tool == answer.tool), ask)
         source = source_named(simulated=answer.server_name == SIMULATOR)
         where = f"{answer.tool} ({answered.path}) of {server_of(self.settings)}"
-        return Answer(_unquoted(body), source, where, answer.received_at, answered.endpoint)
+        return Answer(evolve(text, raw=_unquoted(body)), source, where, answer.received_at, answered.endpoint)
 
 
 TRANSPORTS: Mapping[str, Callable[[Any], Transport]] = {"http": Rest, "mcp": Mcp}

@@ -13,9 +13,11 @@ from dataplatform.errors import PlatformError
 from dataplatform.sources.coingecko.answers import Answer
 from dataplatform.sources.coingecko.endpoints import COINS_MARKETS, Endpoint
 
-__all__ = ["NOW", "answer", "refusal", "row", "ticker"]
+__all__ = ["BAD_TEXTS", "NOW", "answer", "refusal", "row", "spoilt", "ticker"]
 
 NOW = datetime(2026, 5, 27, 12, tzinfo=UTC)
+BAD_TEXTS = (rb"\ud800", rb"\udc00", b"\xff", b"\xc3")
+"""What JSON can hold in the place of a character, and is no text."""
 
 
 def answer(body: object, endpoint: Endpoint = COINS_MARKETS) -> Answer:
@@ -59,3 +61,8 @@ def ticker(base: str = "USDT", target: str = "USD", usd: float | None = 1e6, **c
         "coin_id": "tether",
         "target_coin_id": None,
     } | changes
+
+
+def spoilt(body: object, bad: bytes) -> bytes:
+    """Return JSON with these bytes where its text has a `#`."""
+    return json.dumps(body).encode().replace(b"#", bad)

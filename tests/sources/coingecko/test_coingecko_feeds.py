@@ -20,7 +20,7 @@ from dataplatform.sources.coingecko import CoinGeckoOptions, CoinGeckoSource, Fe
 from tests.base.http.scripted_server import ScriptedServer, answer
 from tests.dsl.flows import INPUT, SOURCE, Flow
 from tests.dsl.records import NOON
-from tests.sources.coingecko.answers import row
+from tests.sources.coingecko.answers import BAD_TEXTS, row, spoilt
 from tests.sources.coingecko.conftest import Moment
 from tests.sources.coingecko.test_coingecko_operations import FAULTS
 from tests.support.waiting import DEADLINE, SHORT
@@ -166,6 +166,36 @@ def test_a_coin_that_has_no_symbol_to_show_is_stored_by_its_id(flow: Flow, begin
     server.close()
     assert [(price.coin_id, price.symbol) for price in prices(flow)] == [("bitcoin", "bit"), ("tulip", "tulip")]
     assert flow.store("table").letters == []
+
+
+@pytest.mark.parametrize("bad", BAD_TEXTS)
+def test_a_name_that_is_no_text_costs_no_other_coin(flow: Flow, begin: Begin, bad: bytes) -> None:
+    rows = [row("bitcoin"), row("tulip", name="bad#", symbol="t#"), row("solana", current_price=2.5)]
+    server = ScriptedServer(answer(200, spoilt(rows, bad)))
+    begin(url=server.url)
+    flow.until(lambda: flow.account("table").written == 3)
+    server.close()
+    assert [(price.coin_id, price.symbol, price.name, price.usd_price) for price in prices(flow)] == [
+        ("bitcoin", "bit", "Bitcoin", 1.5),
+        ("tulip", "t\ufffd", "bad\ufffd", 1.5),
+        ("solana", "sol", "Solana", 2.5),
+    ]
+    assert flow.store("table").letters == []
+    assert flow.reason(SOURCE) is None
+    assert flow.status(SOURCE).counters["notes"] == 1
+
+
+@pytest.mark.parametrize("bad", BAD_TEXTS)
+def test_a_coin_whose_id_is_no_text_is_a_dead_letter(flow: Flow, begin: Begin, bad: bytes) -> None:
+    server = ScriptedServer(answer(200, spoilt([row("bitcoin"), row("tu#lip"), row("solana")], bad)))
+    begin(url=server.url)
+    flow.until(lambda: flow.account("table").written == 2 and flow.account("table").dead_lettered == 1)
+    server.close()
+    assert coins(flow) == ["bitcoin", "solana"]
+    (letter,) = flow.store("table").letters
+    assert "expected an id, got 'tu\ufffdlip'" in letter.error
+    with pytest.raises(Permanent, match="expected an id"):
+        CoinGeckoSource.decode_row(PolledRow.of(letter))
 
 
 def test_a_coin_that_the_feed_does_not_name_is_not_sent_and_counted(flow: Flow, begin: Begin) -> None:

@@ -13,7 +13,7 @@ from dataplatform.errors import Permanent, PlatformError, Transient
 from dataplatform.result import Failure, Result, Success, get_data
 from dataplatform.simulator import Fault, Simulator
 from tests.base.http.scripted_server import ScriptedServer, answer
-from tests.sources.coingecko.answers import ticker
+from tests.sources.coingecko.answers import BAD_TEXTS, row, spoilt, ticker
 from tests.sources.coingecko.conftest import Moment, Start
 from tests.support.agents import DEADLINE, Stage
 
@@ -21,6 +21,11 @@ from tests.support.agents import DEADLINE, Stage
 def error(result: Result[Any]) -> PlatformError:
     assert isinstance(result, Failure), result
     return result.error
+
+
+def notes(result: Result[Any]) -> tuple[str, ...]:
+    assert isinstance(result, Success), result
+    return result.notes
 
 
 def asked(market: Simulator) -> list[tuple[str, str]]:
@@ -133,6 +138,53 @@ def test_analytics_are_the_state_of_the_whole_market(coingecko: Start, market: S
     assert state.eth_dominance is not None
     assert 0 < state.eth_dominance < state.btc_dominance < 100
     assert (state.source, state.exchange_id) == ("simulator", "aggregate")
+
+
+# Text that is none
+
+
+@pytest.mark.parametrize("bad", BAD_TEXTS)
+def test_a_name_that_is_no_text_costs_no_other_price_and_is_told(coingecko: Start, bad: bytes) -> None:
+    rows = [row("bitcoin"), row("tulip", name="bad#"), row("solana", current_price=2.5)]
+    server = ScriptedServer(answer(200, spoilt(rows, bad)))
+    source = coingecko(url=server.url)
+    answered = source.get_current_prices(["bitcoin", "tulip", "solana"]).get(timeout=DEADLINE)
+    server.close()
+    assert [(price.coin_id, price.name, price.usd_price) for price in get_data(answered)] == [
+        ("bitcoin", "Bitcoin", 1.5),
+        ("tulip", "bad\ufffd", 1.5),
+        ("solana", "Solana", 2.5),
+    ]
+    assert notes(answered) == (
+        "characters of the answer of /coins/markets that are not valid text were replaced by \ufffd: 1",
+    )
+
+
+@pytest.mark.parametrize("bad", BAD_TEXTS)
+def test_an_id_that_is_no_text_is_left_out_of_the_tickers(coingecko: Start, bad: bytes) -> None:
+    server = ScriptedServer(answer(200, spoilt([row("bitcoin"), row("tu#lip"), row("solana")], bad)))
+    answered = coingecko(url=server.url).get_available_tickers().get(timeout=DEADLINE)
+    server.close()
+    assert get_data(answered) == ["bitcoin", "solana"]
+    assert any("expected an id, got 'tu\ufffdlip'" in note for note in notes(answered))
+
+
+@pytest.mark.parametrize("bad", BAD_TEXTS)
+def test_a_ticker_whose_symbol_is_no_text_costs_no_other(coingecko: Start, bad: bytes) -> None:
+    body = {"tickers": [ticker("B#D", usd=1e9, coin_id="bad"), ticker(last_traded_at="2025-12-31T12:00:00Z")]}
+    server = ScriptedServer(answer(200, spoilt(body, bad)))
+    answered = coingecko(url=server.url).get_level1_data(Level1Query("tether")).get(timeout=DEADLINE)
+    server.close()
+    assert get_data(answered).market == "USDT/USD"
+    assert "replaced by \ufffd: 1" in notes(answered)[-1]
+
+
+def test_an_answer_may_begin_with_a_byte_order_mark(coingecko: Start) -> None:
+    server = ScriptedServer(answer(200, b"\xef\xbb\xbf" + spoilt([row("bitcoin")], b"")))
+    answered = coingecko(url=server.url).get_current_price("bitcoin").get(timeout=DEADLINE)
+    server.close()
+    assert get_data(answered).usd_price == 1.5
+    assert notes(answered) == ()
 
 
 # Failures

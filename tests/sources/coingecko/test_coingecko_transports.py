@@ -259,6 +259,13 @@ def test_only_the_code_tool_wraps() -> None:
     assert json.loads(MCP.read(GLOBAL, came(wrapped(1), "get_global")).body)["result"] == 1
 
 
+@pytest.mark.parametrize("text", [wrapped(["bad\ud800"]), '["bad\\ud800"]'])
+def test_what_is_no_text_is_replaced_however_it_is_wrapped(text: str) -> None:
+    read = MCP.read(GLOBAL, came(text))
+    assert json.loads(read.body) == ["bad\ufffd"]
+    assert read.text.replaced == 1
+
+
 @pytest.mark.parametrize("text", ['"<!DOCTYPE html>"', wrapped("<!DOCTYPE html>"), "<!DOCTYPE html>"])
 def test_a_page_is_a_page_however_it_is_wrapped(text: str) -> None:
     assert MCP.read(GLOBAL, came(text)).body == b"<!DOCTYPE html>"
