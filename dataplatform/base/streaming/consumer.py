@@ -250,14 +250,21 @@ class RedpandaConsumer(Agent):
         """Have a partition wait behind a batch that cannot be read, unless that is given up."""
         stuck = self._stuck.add(batch, self.clock.now(), self.clock.monotonic())
         let_go(consumer, [batch.partition])
+        consumer.pause(batch.partition)
         if not stuck.skipped:
-            consumer.pause(batch.partition)
             return []
+        end = self._end_of(consumer, batch)  # where that cannot be told now, the partition waits on
+        consumer.resume(batch.partition)
         self.count("skipped_batches")
         self.log.warning("batch given up", batch=str(batch))
-        position = self._positions.skip(consumer, batch.partition, batch.next, self._group, self._member)
+        position = self._positions.skip(consumer, batch.partition, end, self._group, self._member)
         self._stuck.passed(self._positions.next)
         return [Slice(position, [], [], batch)]
+
+    def _end_of(self, consumer: KafkaConsumer, batch: UnreadableBatch) -> int:
+        """Return where to read on behind a batch: never beyond the log, whatever the batch says of itself."""
+        ends = consumer.end_offsets([batch.partition], timeout_ms=self._settings.milliseconds)
+        return max(batch.first + 1, min(batch.next, int(ends[batch.partition])))
 
     def _try_stuck(self, consumer: KafkaConsumer) -> None:
         for stuck in self._stuck.due(self.clock.monotonic()):

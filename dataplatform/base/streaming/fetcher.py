@@ -14,7 +14,7 @@ from typing import Any
 from attrs import frozen
 from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import Fetcher
-from kafka.errors import KafkaError, UnsupportedCodecError
+from kafka.errors import CorruptRecordError, KafkaError, UnsupportedCodecError
 from kafka.record.default_records import DefaultRecordBatch
 
 __all__ = ["BrokenBatchError", "UnreadableBatch", "has_more", "let_go", "name_broken_batches", "place_of", "stay"]
@@ -142,11 +142,17 @@ def stay(consumer: KafkaConsumer, timeout_ms: int) -> None:
 def _unreadable(
     partition: TopicPartition, reached: int, raw: bytes, following: int | None, error: Exception
 ) -> UnreadableBatch:
-    """Describe a batch by its head, as far as it has one: nothing else of it can be relied on."""
+    """Describe a batch by its head, as far as it has one: nothing else of it can be relied on.
+
+    Where the checksum does not fit, the head may be as wrong as the rest: then the batch ends where the more modest of
+    its two accounts of its length says, and what is left of it is met again.
+    """
     codec, after = "broken", reached + 1
     if len(raw) >= HEAD.size and raw[MAGIC_AT] == MAGIC:
-        base, _, _, _, _, attributes, delta, *_ = HEAD.unpack_from(raw)
+        base, _, _, _, _, attributes, delta, *_, count = HEAD.unpack_from(raw)
         codec, after = CODECS.get(attributes & CODEC_MASK, f"codec {attributes & CODEC_MASK}"), base + delta + 1
+        if isinstance(error, CorruptRecordError):
+            after, following = min(after, base + count), None
     if following is not None:
         after = following
     why, remedy = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}", ""
