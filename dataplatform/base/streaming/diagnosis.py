@@ -2,6 +2,7 @@
 
 kafka-python says "unable to bootstrap" whatever the reason. So after it has failed, each broker is visited once: its
 name is looked up, a connection opened, TLS spoken, the broker asked for its versions, and for the login that it wants.
+All of that takes a few seconds at most, whatever is silent: it is done while the client's agent waits.
 Formats are those of the protocol guide (https://kafka.apache.org/protocol).
 """
 
@@ -18,14 +19,15 @@ from typing import Any
 from attrs import frozen
 from kafka.net.sasl import get_sasl_mechanism
 
+from dataplatform.base.net.deadline import Deadline, SlowNameError, open_connection
 from dataplatform.base.streaming.security import tls_context, uses_sasl, uses_tls
 from dataplatform.base.streaming.settings import RedpandaSettings
 from dataplatform.errors import Permanent, PlatformError, Transient
 
 __all__ = ["diagnose"]
 
-LONGEST_STEP = 3.0  # seconds for each answer; no longer than the client itself waits for one
-VISITED = 3  # brokers of a cluster
+LONGEST, LONGEST_STEP = 5.0, 3.0  # seconds for all, and for each answer: no longer than the client waits for one
+VISITED = 3  # brokers of a cluster, and places to which one sends its clients on
 LARGEST = 1_000_000  # bytes of an answer; each has a few hundred
 METADATA, SASL_HANDSHAKE, API_VERSIONS, SASL_AUTHENTICATE = 3, 17, 18, 36
 NO_TOPICS = struct.pack(">i", 0)
@@ -33,19 +35,22 @@ UNSUPPORTED_MECHANISM, ILLEGAL_STATE = 33, 34
 CLIENT = b"dataplatform"
 CORRELATION = struct.Struct(">i")  # of answer and request, at the beginning
 NO_TLS = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNEXPECTED_EOF_WHILE_READING"}  # as OpenSSL calls it
+CHECK = "check that it runs, and what is between"
 WANTS_CERTIFICATE = ("CERTIFICATE", "HANDSHAKE_FAILURE", "UNKNOWN_CA")
 
 
 def diagnose(settings: RedpandaSettings) -> PlatformError | None:
     """Return why no broker can be used, None where nothing wrong is to be seen.
 
-    It is what somebody has to mend, where that is so at any of the brokers; else what is out of order at each.
+    It is what somebody has to mend, where that is so at any of the brokers; else what is out of order at each. The
+    answer comes within 5 seconds.
     """
     try:
         context = tls_context(settings) if uses_tls(settings) else None
     except ValueError as error:
         return Permanent("broker", str(error), remedy="give the files that the broker's administrator has issued")
-    visits = [_Visit(settings, address, context) for address in settings.brokers[:VISITED]]
+    deadline = Deadline.after(LONGEST, min(LONGEST_STEP, settings.request_timeout))
+    visits = [_Visit(settings, address, context, deadline) for address in settings.brokers[:VISITED]]
     with ThreadPoolExecutor(VISITED) as pool:
         found = list(pool.map(_Visit.result, visits))
     errors = [error for error in found if error is not None]
@@ -65,15 +70,12 @@ class _Visit:
     settings: RedpandaSettings
     address: str
     context: ssl.SSLContext | None
+    deadline: Deadline
 
     @property
     def place(self) -> tuple[str, int]:
         host, _, port = self.address.rpartition(":")
         return host.strip("[]"), int(port)
-
-    @property
-    def step(self) -> float:
-        return min(LONGEST_STEP, self.settings.request_timeout)
 
     def result(self) -> PlatformError | None:
         """Return what is wrong with the broker, or with how the client is set up for it."""
@@ -86,19 +88,26 @@ class _Visit:
             return self._outage("nothing listens there", "check brokers, and that they run")
         except ssl.SSLError as error:
             return self._without_tls(error)
+        except SlowNameError:
+            return self._outage("its name is not resolved in time", "check the DNS of this machine")
         except TimeoutError:
-            return self._outage(f"it gave no answer in {self.step:g} s", "check that it runs, and what is between")
+            late = f"it was not done answering in {LONGEST:g} s"
+            silent = f"it gave no answer in {self.deadline.step:g} s"
+            return self._outage(late if self.deadline.has_passed else silent, CHECK)
         except (OSError, struct.error) as error:
             return self._broken_off(error)
 
     @contextmanager
     def _connected(self) -> Iterator[_Line]:
-        with socket.create_connection(self.place, timeout=self.step) as plain:
+        with self._opened() as plain:
             if self.context is None:
-                yield _Line(plain)
+                yield _Line(plain, self.deadline)
                 return
             with self.context.wrap_socket(plain, server_hostname=self.place[0]) as line:
-                yield _Line(line)
+                yield _Line(line, self.deadline)
+
+    def _opened(self) -> socket.socket:
+        return open_connection(*self.place, self.deadline)
 
     def _without_login(self) -> PlatformError | None:
         """Ask what a client without a login asks; a broker that wants one then closes the connection."""
@@ -126,9 +135,11 @@ class _Visit:
     def _sent_on(self, places: list[tuple[str, int]]) -> PlatformError | None:
         """Look at where the broker sends its clients on to: often a name that is known in its own network alone."""
         reasons = []
-        for host, port in places:
+        for host, port in places[:VISITED]:
+            if self.deadline.has_passed:
+                break
             try:
-                socket.create_connection((host, port), timeout=self.step).close()
+                open_connection(host, port, self.deadline).close()
             except OSError as error:
                 reasons.append(
                     f"it sends clients on to {host}:{port}, which cannot be reached ({error.strerror or error})"
@@ -160,8 +171,8 @@ class _Visit:
         return self._outage(f"it closed the connection without an answer ({error})", "check that it is a broker")
 
     def _speaks_plainly(self) -> bool:
-        with suppress(OSError), socket.create_connection(self.place, timeout=self.step) as plain:
-            return _Line(plain).answers(API_VERSIONS, 0)
+        with suppress(OSError), self._opened() as plain:
+            return _Line(plain, self.deadline).answers(API_VERSIONS, 0)
         return False
 
     def _speaks_tls(self) -> bool:
@@ -169,7 +180,7 @@ class _Visit:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         try:
-            with socket.create_connection(self.place, timeout=self.step) as plain, context.wrap_socket(plain):
+            with self._opened() as plain, context.wrap_socket(plain):
                 return True
         except ssl.SSLError as error:
             return (getattr(error, "reason", None) or "") not in {"", *NO_TLS}
@@ -196,6 +207,7 @@ class _Line:
     """A connection over which the broker is asked one thing after the other."""
 
     socket: socket.socket
+    deadline: Deadline
 
     def ask(self, api: int, version: int, body: bytes = b"") -> bytes:
         """Return the body of the answer; raises `OSError` where the connection ends before it."""
@@ -259,6 +271,7 @@ class _Line:
     def _read(self, size: int) -> bytes:
         read = b""
         while len(read) < size:
+            self.socket.settimeout(self.deadline.left())
             part = self.socket.recv(size - len(read))
             if not part:
                 raise ConnectionResetError("it was closed")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import socket
 import ssl
+import struct
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +17,13 @@ from attrs import evolve
 from click.testing import CliRunner
 
 from dataplatform.base.streaming import CountRecords, RedpandaSettings
-from dataplatform.base.streaming.diagnosis import diagnose
+from dataplatform.base.streaming.diagnosis import API_VERSIONS, METADATA, diagnose
 from dataplatform.errors import Permanent, PlatformError, Transient
 from dataplatform.system.__main__ import main
 from tests.base.streaming.broker import Broker
 from tests.base.streaming.clients import Clients
 from tests.support.secure_kafka import USER, Certificate, SecureKafka, certificate, secure_kafka
+from tests.support.waiting import DEADLINE
 
 TOPOLOGY = """
 [clients.kafka]
@@ -67,7 +70,7 @@ def listening(serve: Serve) -> Iterator[str]:
             with suppress(OSError):  # it is shut down in the end
                 while True:
                     connection, _ = listener.accept()
-                    with connection, suppress(OSError):
+                    with connection, suppress(OSError, struct.error):
                         serve(connection)
 
         thread = threading.Thread(target=accept, daemon=True)
@@ -289,6 +292,77 @@ def test_one_that_says_nothing_is_an_outage() -> None:
         done.set()
     assert isinstance(error, Transient)
     assert "it gave no answer" in error.message
+
+
+def diagnosed(settings: RedpandaSettings) -> PlatformError:
+    """Return what is found, which has to come although the other side would take hours."""
+    answer: Future[PlatformError] = Future()
+    threading.Thread(target=lambda: answer.set_result(found(settings)), daemon=True).start()
+    return answer.result(DEADLINE)
+
+
+def test_one_that_answers_byte_by_byte_holds_nobody_up() -> None:
+    done = threading.Event()
+
+    def drip(connection: socket.socket) -> None:
+        connection.sendall(struct.pack(">i", 1_000_000))
+        while not done.wait(0.05):
+            connection.sendall(b"\0")
+
+    with listening(drip) as address:
+        error = diagnosed(RedpandaSettings(address))
+        done.set()
+    assert error == Transient(
+        "broker", f"{address}: it was not done answering in 5 s", remedy="check that it runs, and what is between"
+    )
+
+
+@contextmanager
+def full() -> Iterator[tuple[str, int]]:
+    """Yield the place of a listener that takes no more connections: who opens one waits."""
+    with socket.socket() as listener, ExitStack() as waiting:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        place = listener.getsockname()
+        for _ in range(4):  # more than the system lets wait there
+            one = waiting.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex(place)
+        yield place
+
+
+def sending_on(places: Sequence[tuple[str, int]]) -> Serve:
+    """Answer as a broker of a cluster, the others of which are at these places."""
+    brokers = b"".join(
+        struct.pack(">ih", 1, len(host)) + host.encode() + struct.pack(">ih", port, -1) for host, port in places
+    )
+    answers = {API_VERSIONS: b"", METADATA: struct.pack(">i", len(places)) + brokers}
+
+    def serve(connection: socket.socket) -> None:
+        while True:
+            (size,) = struct.unpack(">i", connection.recv(4, socket.MSG_WAITALL))
+            api, _, correlation = struct.unpack_from(">hhi", connection.recv(size, socket.MSG_WAITALL))
+            answer = struct.pack(">i", correlation) + answers[api]
+            connection.sendall(struct.pack(">i", len(answer)) + answer)
+
+    return serve
+
+
+def test_one_that_sends_clients_on_to_many_silent_places_holds_nobody_up() -> None:
+    with full() as place, listening(sending_on([place] * 1_000)) as address:
+        error = diagnosed(RedpandaSettings(address))
+    assert isinstance(error, Transient)
+    assert error.message.startswith(f"{address}: it sends clients on to {place[0]}:{place[1]}, which cannot be reached")
+
+
+def test_at_most_three_of_the_places_are_visited() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        refusing = free.getsockname()
+    with socket.create_server(("127.0.0.1", 0)) as fourth:
+        with listening(sending_on([refusing] * 3 + [fourth.getsockname()])) as address:
+            assert "cannot be reached" in found(RedpandaSettings(address)).message
+        with listening(sending_on([refusing] * 2 + [fourth.getsockname()])) as address:
+            assert diagnose(RedpandaSettings(address)) is None
 
 
 def test_a_certificate_of_another_host_is_told(made: Certificate, tmp_path: Path) -> None:
