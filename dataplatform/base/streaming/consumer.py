@@ -262,9 +262,8 @@ class RedpandaConsumer(Agent):
         return [Slice(position, [], [], batch)]
 
     def _end_of(self, consumer: KafkaConsumer, batch: UnreadableBatch) -> int:
-        """Return where to read on behind a batch: never beyond the log, whatever the batch says of itself."""
         ends = consumer.end_offsets([batch.partition], timeout_ms=self._settings.milliseconds)
-        return max(batch.first + 1, min(batch.next, int(ends[batch.partition])))
+        return batch.after(int(ends[batch.partition]))
 
     def _try_stuck(self, consumer: KafkaConsumer) -> None:
         for stuck in self._stuck.due(self.clock.monotonic()):

@@ -42,6 +42,10 @@ class UnreadableBatch:
     remedy: str
     raw: bytes
 
+    def after(self, end: int) -> int:
+        """Return where to read on in a log that ends at `end`: never beyond it, whatever the batch says of itself."""
+        return max(self.first + 1, min(self.next, end))
+
     def __str__(self) -> str:
         where = f"{self.partition.topic}/{self.partition.partition}"
         return f"{where}: the {self.codec} batch at offsets {self.first} to {self.next - 1} cannot be read: {self.why}"

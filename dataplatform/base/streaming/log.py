@@ -8,7 +8,7 @@ from typing import Any, ClassVar, TypeAlias, TypeVar, assert_never
 
 from attrs import field, frozen
 from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import CommitFailedError, KafkaError
+from kafka.errors import CommitFailedError, KafkaError, OffsetOutOfRangeError
 from kafka.structs import OffsetAndMetadata
 
 from dataplatform.base.agent import Agent, Context, Request
@@ -76,7 +76,11 @@ class FindStretches(Request[list[Stretch]]):
 
 @frozen
 class ReadStretch(Request[LogPiece]):
-    """Answers the first messages of a stretch, at most `most`."""
+    """Answers the first messages of a stretch, at most `most`.
+
+    What has expired since the stretch was found is passed over. Fails with `Permanent("log_truncated")` where the log
+    ends before the stretch begins: it is another log by now.
+    """
 
     stretch: Stretch
     most: int = 5_000
@@ -198,7 +202,10 @@ class RedpandaLog(Agent):
             consumer.seek(partition, stretch.first)
         elif consumer.position(partition) != stretch.first:
             consumer.seek(partition, stretch.first)
-        found = consumer.poll(self._settings.milliseconds, max_records=most).get(partition, [])
+        try:
+            found = consumer.poll(self._settings.milliseconds, max_records=most).get(partition, [])
+        except OffsetOutOfRangeError:
+            return self._pass_over(consumer, partition, stretch)
         position = consumer.position(partition)
         if position <= stretch.first < stretch.end:
             where = f"{stretch.topic}/{stretch.partition}"
@@ -210,6 +217,19 @@ class RedpandaLog(Agent):
         ]
         self.count("messages", len(messages))
         return LogPiece(messages, min(position, stretch.end))
+
+    def _pass_over(self, consumer: KafkaConsumer, partition: TopicPartition, stretch: Stretch) -> LogPiece:
+        """Return where a log begins that no longer holds the first offsets of a stretch."""
+        limit = self._settings.milliseconds
+        first = consumer.beginning_offsets([partition], timeout_ms=limit)[partition]
+        end = consumer.end_offsets([partition], timeout_ms=limit)[partition]
+        where = f"{stretch.topic}/{stretch.partition}"
+        if stretch.first > end:
+            text = f"{where} ends at offset {end}, before {stretch.first}, which was there a moment ago"
+            raise Permanent("log_truncated", text, remedy="the topic was made anew: give the command again")
+        following = min(max(first, stretch.first), stretch.end)
+        self.log.warning("offsets have expired", partition=where, first=stretch.first, after=following)
+        return LogPiece([], following)
 
     def _group_offsets(self, consumer: KafkaConsumer, topic: str, *, idle: bool) -> GroupOffsets:
         """Find the offsets; what is committed once more the broker refuses while there are members."""

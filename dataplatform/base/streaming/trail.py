@@ -125,7 +125,7 @@ class LogReader:
                 messages = consumer.poll(self._settings.milliseconds, max_records=AT_ONCE).get(partition, [])
             except BrokenBatchError as error:
                 let_go(consumer, [partition])
-                consumer.seek(partition, error.batch.next)
+                consumer.seek(partition, error.batch.after(end))
                 continue
             if not messages and consumer.position(partition) < end:
                 raise Transient("broker", f"{partition.topic}/{partition.partition} could not be read back in time")

@@ -9,13 +9,21 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from attrs import evolve
-from kafka import KafkaConsumer, KafkaProducer
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from dataplatform.base.streaming import RedpandaSettings
-from dataplatform.base.streaming.log import FindStretches, LogMessage, NoteRead, ReadStretch, RedpandaLog, Stretch
+from dataplatform.base.streaming.log import (
+    FindStretches,
+    LogMessage,
+    LogPiece,
+    NoteRead,
+    ReadStretch,
+    RedpandaLog,
+    Stretch,
+)
 from dataplatform.base.streaming.times import timestamp_of
 from dataplatform.errors import Permanent, Transient
-from tests.base.streaming.broker import Broker
+from tests.base.streaming.broker import ApacheKafka, Broker, Contents
 from tests.base.streaming.clients import PATIENCE, Client, Clients
 
 BEGIN = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
@@ -33,7 +41,7 @@ def start(clients: Clients) -> Start:
     return start
 
 
-def fill(broker: Broker, topic: str, count: int, partitions: int = 1) -> None:
+def fill(broker: Contents, topic: str, count: int, partitions: int = 1) -> None:
     """Put a message a second into a topic, into its partitions in turn."""
     broker.create(topic, partitions)
     with closing(KafkaProducer(bootstrap_servers=broker.address)) as producer:
@@ -101,6 +109,28 @@ def test_what_was_aborted_is_passed_over(broker: Broker, topic: str, start: Star
     (stretch,) = log.get(FindStretches(topic))
 
     assert [message.value for message in read(log, stretch)] == [b"kept"]
+
+
+def test_what_has_expired_since_it_was_found_is_passed_over(apache: ApacheKafka, topic: str, start: Start) -> None:
+    fill(apache, topic, 10)
+    log = start(apache.settings)
+    (stretch,) = log.get(FindStretches(topic))
+    with closing(apache.admin()) as admin:
+        admin.delete_records({TopicPartition(topic, 0): 6})
+
+    assert log.get(ReadStretch(evolve(stretch, end=4))) == LogPiece([], 4)
+    assert [message.value for message in read(log, stretch)] == [b"6", b"7", b"8", b"9"]
+
+
+def test_a_log_that_ends_before_what_was_found_is_another_one(either: Contents, topic: str, start: Start) -> None:
+    """It would be tried again and again as an outage."""
+    fill(either, topic, 3)
+
+    error = start(either.settings).fail(ReadStretch(Stretch(topic, 0, 8, 10)))
+
+    assert isinstance(error, Permanent)
+    assert error.code == "log_truncated"
+    assert error.message.startswith(f"{topic}/0 ends at offset 3, before 8")
 
 
 def test_a_group_leaves_out_what_it_noted(broker: Broker, topic: str, start: Start) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import kafka.codec
 import kafka.record.default_records as batches
 import pytest
+from attrs import evolve
 from kafka import TopicPartition
 
 from dataplatform.base.streaming import (
@@ -19,9 +20,11 @@ from dataplatform.base.streaming import (
     TopicView,
     UnreadableBatch,
     ViewSpec,
+    fetcher,
     tail,
 )
 from dataplatform.base.streaming.log import ReadStretch, RedpandaLog, Stretch
+from dataplatform.base.streaming.trail import LogReader
 from dataplatform.errors import Permanent
 from dataplatform.result import Failure, Success
 from tests.base.streaming.broker import Contents
@@ -247,6 +250,19 @@ def test_whoever_else_reads_it_fails_saying_so_and_lives_on(
         assert isinstance(answer, Failure)
         assert "the lz4 batch at offsets 0 to 2 cannot be read" in answer.error.message
     assert isinstance(view.ask(Latest(topic)), Failure), "it lives"
+
+
+def test_a_log_is_read_back_around_a_batch_that_says_it_goes_on_for_ever(
+    held_up: Contents, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    partition = TopicPartition(topic, 0)
+    describe = fetcher._unreadable
+    monkeypatch.setattr(fetcher, "_unreadable", lambda *told: evolve(describe(*told), next=2**40))
+    with LogReader(held_up.settings) as reader:
+        assert sorted(reader.prints(partition, 0, 12)) == list(range(10))
+        assert reader._connected().position(partition) == 12
+        assert sorted(reader.prints(partition, 0, 10)) == list(range(10)), "it is read back again"
+        assert sorted(reader.prints(partition, 15, 20)) == list(range(15, 20))
 
 
 def test_a_log_is_known_again_although_some_of_it_cannot_be_read(
