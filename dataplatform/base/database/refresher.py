@@ -2,51 +2,101 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
+from functools import partial
 from typing import Any, ClassVar, TypeAlias, assert_never
 
 import psycopg2
-from attrs import frozen
+from attrs import define, field, frozen
 from psycopg2.extensions import connection
 
 from dataplatform.base.agent import Agent, Context
+from dataplatform.base.agent.backoff import Backoff, BackoffPolicy
+from dataplatform.base.database.background import BackgroundWork, Outcome, result_of
 from dataplatform.base.database.connecting import connect
 from dataplatform.base.database.errors import explain
 from dataplatform.base.database.hypertables import Storage
-from dataplatform.base.database.migrator import Errand
-from dataplatform.base.database.refreshing import NEXT_STALE_DAY, Refresh, StaleDay, refresh
+from dataplatform.base.database.refreshing import STALE_DAYS, Refresh, StaleDay, refresh
 from dataplatform.base.database.requests import Rows
 from dataplatform.base.database.settings import TimescaleSettings
+from dataplatform.errors import PlatformError, Transient
 from dataplatform.result import Failure, Result, Success
 
-__all__ = ["CandleRefresher"]
+__all__ = ["CandleRefresher", "FailingDays"]
 
 EVERY = 5.0  # seconds between two looks at what is noted
 TIMEOUT = 15.0  # seconds for a look
+PAUSES = BackoffPolicy(base=EVERY, cap=600.0, jitter=0.5)  # of one day that fails
 
 
 @frozen
-class LookDue:
+class RefreshDue:
     """It is time to look whether a day is noted."""
 
 
 @frozen
 class RefreshEnded:
-    """The refresh of a day has succeeded or failed; an exception is a bug."""
+    """The refresh of a day has succeeded or failed."""
 
     day: StaleDay
-    outcome: Result[Refresh] | Exception
+    outcome: Outcome[Refresh]
 
 
-Message: TypeAlias = LookDue | RefreshEnded
+Message: TypeAlias = RefreshDue | RefreshEnded
+
+
+@define(eq=False)
+class FailingDay:
+    """Why the refresh of a day failed, how often in a row, and when it is tried again."""
+
+    day: StaleDay
+    error: PlatformError
+    backoff: Backoff
+    due: float
+
+
+@define(eq=False)
+class FailingDays:
+    """The days whose refresh failed, each tried again after pauses of its own; `now` is the monotonic clock's time."""
+
+    _days: dict[tuple[str, object], FailingDay] = field(factory=dict)
+
+    def next(self, stale: Sequence[StaleDay], now: float) -> StaleDay | None:
+        """Return the first stale day that does not pause; a day that is no longer stale fails no more."""
+        noted = {_key(day) for day in stale}
+        self._days = {key: one for key, one in self._days.items() if key in noted}
+        return next((day for day in stale if (one := self._days.get(_key(day))) is None or one.due <= now), None)
+
+    def failed(self, day: StaleDay, error: PlatformError, now: float) -> None:
+        """Have a day pause, each time longer."""
+        before = self._days.get(_key(day))
+        backoff = before.backoff if before else Backoff(PAUSES)
+        self._days[_key(day)] = FailingDay(day, error, backoff, now + backoff.next())
+
+    def succeeded(self, day: StaleDay) -> None:
+        self._days.pop(_key(day), None)
+
+    def error(self) -> Transient | None:
+        """Return what to show: the oldest day that fails, why, and how many others do."""
+        if not self._days:
+            return None
+        first = min(self._days.values(), key=lambda one: one.day.day)
+        others = f", and those of {len(self._days) - 1} more," if len(self._days) > 1 else ""
+        text = f"the candles of {first.day.table} of {first.day.day:%Y-%m-%d}{others} are not refreshed"
+        return Transient("candles", f"{text}: {first.error.message}", remedy=first.error.remedy)
+
+    def next_try(self, now: float) -> float:
+        """Return the seconds until the first of them is due."""
+        return max(0.0, min(one.due for one in self._days.values()) - now)
 
 
 class CandleRefresher(Agent):
     """Looks every five seconds, through a client, for days whose candles are stale, and refreshes them, oldest first.
 
     A day is refreshed on a connection and a thread of its own, as long as it takes, and is forgotten only after that:
-    what a stop or an outage breaks off is done again.
+    what a stop or an outage breaks off is done again. A day that fails holds up no other: it is tried again after
+    pauses that grow to ten minutes, and the agent is degraded until it succeeds.
     """
 
     kind: ClassVar[str] = "service"
@@ -56,15 +106,16 @@ class CandleRefresher(Agent):
         self._client = self.address(client)
         self._settings = settings
         self._storage = storage
-        self._errand: Errand | None = None
+        self._failing = FailingDays()
+        self._work: BackgroundWork[Refresh] | None = None
 
     def _open(self) -> None:
-        self.after(EVERY, LookDue())
+        self.after(EVERY, RefreshDue())
 
     def receive(self, message: Message) -> Result[Any] | None:
         match message:
-            case LookDue():
-                self.call(self._client, NEXT_STALE_DAY, self._looked, timeout=TIMEOUT)
+            case RefreshDue():
+                self.call(self._client, STALE_DAYS, self._looked, timeout=TIMEOUT)
             case RefreshEnded(day, outcome):
                 self._ended(day, outcome)
             case _:
@@ -72,29 +123,23 @@ class CandleRefresher(Agent):
         return None
 
     def _close(self) -> None:
-        if self._errand is not None:
-            self._errand.give_up()
-        self._errand = None
+        if self._work is not None:
+            self._work.give_up()
+        self._work = None
 
     def _looked(self, answer: Result[Rows]) -> None:
-        if isinstance(answer, Failure) or not answer.data.rows:  # its client shows an outage
-            self.after(EVERY, LookDue())
+        day = None
+        if isinstance(answer, Success):  # else its client shows an outage
+            day = self._failing.next([StaleDay(*row) for row in answer.data.rows], self.clock.monotonic())
+            self._show()
+        if day is None:
+            self.after(EVERY, RefreshDue())
             return
-        day = StaleDay(*answer.data.rows[0])
-        self._errand = Errand(lambda opened: self._work(day, opened), f"{self.name}-refresh")
-        self._errand.start()
-
-    def _work(self, day: StaleDay, opened: Callable[[connection], None]) -> None:
-        """Refresh a day; runs in the errand's thread, and tells this agent how it ended."""
-        outcome: Result[Refresh] | Exception
-        try:
-            outcome = self._refreshed(day, opened)
-        except Exception as bug:  # noqa: BLE001  raised again in the agent's thread
-            outcome = bug
-        # by the scheduler, for which it is no error that the agent has stopped by now
-        self.context.runtime.scheduler.after(0.0, self.actor_ref, RefreshEnded(day, outcome))
+        self._work = BackgroundWork(self, partial(self._refreshed, day), partial(RefreshEnded, day))
+        self._work.start()
 
     def _refreshed(self, day: StaleDay, opened: Callable[[connection], None]) -> Result[Refresh]:
+        """Refresh a day; runs in a thread of its own."""
         try:
             with closing(connect(self._settings, self.name, unhurried=True)) as conn:
                 opened(conn)
@@ -103,15 +148,28 @@ class CandleRefresher(Agent):
         except psycopg2.Error as error:
             return Failure(explain(error, writing=True))
 
-    def _ended(self, day: StaleDay, outcome: Result[Refresh] | Exception) -> None:
-        self._errand = None
-        if isinstance(outcome, Exception):
-            raise outcome
-        if isinstance(outcome, Failure):
-            self.count("failed")
-            self.retry(outcome.error, LookDue())
-            return
-        self.recover()
-        self.count("days")
-        self.log.info("late prices", table=day.table, day=f"{day.day:%Y-%m-%d}", candles=str(outcome.data))
-        self.after(0.0, LookDue())
+    def _ended(self, day: StaleDay, outcome: Outcome[Refresh]) -> None:
+        self._work = None
+        match result_of(outcome):
+            case Failure(error):
+                self.count("failed")
+                self._failing.failed(day, error, self.clock.monotonic())
+                self.after(self.backoff.next(), RefreshDue())  # an outage would fail all of them
+            case Success(refreshed):
+                self.count("days")
+                self._failing.succeeded(day)
+                self.backoff.reset()
+                self.log.info("late prices", table=day.table, day=f"{day.day:%Y-%m-%d}", candles=str(refreshed))
+                self.after(0.0, RefreshDue())
+        self._show()
+
+    def _show(self) -> None:
+        """Be degraded while a day fails."""
+        if error := self._failing.error():
+            self.degrade(error, self._failing.next_try(self.clock.monotonic()))
+        elif self.is_degraded:
+            self.recover()
+
+
+def _key(day: StaleDay) -> tuple[str, object]:
+    return day.table, day.day

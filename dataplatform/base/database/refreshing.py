@@ -14,11 +14,11 @@ from dataplatform.base.database.requests import Query
 from dataplatform.base.database.stale_candles import DAY, LATE_AFTER, STALE_TABLE
 from dataplatform.base.database.tables import quoted
 
-__all__ = ["NEXT_STALE_DAY", "Refresh", "StaleDay", "refresh"]
+__all__ = ["STALE_DAYS", "Refresh", "StaleDay", "refresh"]
 
 # The oldest first: whatever is after it and was never materialized is made when it is looked at, until then.
-NEXT_STALE_DAY = Query(
-    f"SELECT table_name, day, version FROM {STALE_TABLE} WHERE NOT incomplete ORDER BY day LIMIT 1",  # noqa: S608
+STALE_DAYS = Query(
+    f"SELECT table_name, day, version FROM {STALE_TABLE} WHERE NOT incomplete ORDER BY day, table_name",  # noqa: S608
     instead=Query("SELECT NULL WHERE false"),
 )
 CONTINUOUS = """

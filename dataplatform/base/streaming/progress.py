@@ -37,7 +37,7 @@ class Stall:
 
 
 @define(eq=False)
-class Standing:
+class PartitionProgress:
     """Where a partition stands: since when, and how long the consumer has been asked for messages in that time."""
 
     offset: int
@@ -55,7 +55,7 @@ class Progress:
     """
 
     stall_after: float
-    _standing: dict[TopicPartition, Standing] = field(factory=dict)
+    _standing: dict[TopicPartition, PartitionProgress] = field(factory=dict)
     _stalls: dict[TopicPartition, Stall] = field(factory=dict)
     _asked: float = 0.0
 
@@ -77,7 +77,7 @@ class Progress:
         for tp, offset in positions.items():
             known = self._standing.get(tp)
             if known is None or offset != known.offset or offset >= ends.get(tp, 0):
-                self._standing[tp] = Standing(offset, now, self._asked)
+                self._standing[tp] = PartitionProgress(offset, now, self._asked)
                 self._stalls.pop(tp, None)
             elif self._asked - known.asked >= self._patience(known.attempts):
                 stall = Stall(tp, offset, ends[tp], known.since, known.attempts)

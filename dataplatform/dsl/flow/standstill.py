@@ -27,7 +27,7 @@ class Waiting:
 
 
 @define(eq=False)
-class Standing:
+class TargetProgress:
     """The latest settlement, as far as it was seen."""
 
     settled: int
@@ -40,7 +40,7 @@ class Standstill:
     """Watches the targets of one source; `at` are seconds of the monotonic clock."""
 
     stall_after: float
-    _standing: dict[str, Standing] = field(factory=dict)
+    _standing: dict[str, TargetProgress] = field(factory=dict)
 
     def look(self, waiting: Iterable[Waiting], at: float, now: datetime) -> list[tuple[Waiting, datetime]]:
         """Return what has been waited for in vain for `stall_after` seconds, and since when."""
@@ -49,7 +49,7 @@ class Standstill:
         for one in waiting:
             known = before.get(one.target)
             if known is None or known.settled != one.settled:
-                known = Standing(one.settled, at, now)
+                known = TargetProgress(one.settled, at, now)
             self._standing[one.target] = known
             if at - known.at >= self.stall_after:
                 found.append((one, known.since))
