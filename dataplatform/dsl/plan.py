@@ -7,6 +7,7 @@ and never waits in its agent.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, Generic, TypeVar
 
@@ -67,12 +68,13 @@ class PlanRun(Generic[T]):
 
     A run that a failure broke off keeps the answers it has, and goes on where it stopped when it is told to; one whose
     answers were refused by the plan's transform begins anew. `patience` is how many seconds of waiting for its turn are
-    left to it.
+    left to it. Each step is taken within a `shield`, which may keep what it raises from the agent.
     """
 
     agent: Agent
     plan: Plan[T]
     patience: float = 0.0
+    shield: Callable[[], AbstractContextManager[Any]] = nullcontext
     answers: list[Any] = field(factory=list, init=False)
     _now: Plan[T] = field(init=False)  # with the requests that have followed
 
@@ -81,6 +83,10 @@ class PlanRun(Generic[T]):
 
     def go_on(self, then: Callable[[Result[T]], None]) -> None:
         """Put the next request; run `then`, in the agent's thread, with what the plan brings or fails with."""
+        with self.shield():
+            self._go_on(then)
+
+    def _go_on(self, then: Callable[[Result[T]], None]) -> None:
         self._now = plan = self._now.followed(self.answers)
         if len(self.answers) == len(plan.requests):
             answers, self.answers, self._now = self.answers, [], self.plan
@@ -90,10 +96,13 @@ class PlanRun(Generic[T]):
         self.agent.call(plan.client, request, partial(self._answered, then), timeout=plan.timeout)
 
     def _answered(self, then: Callable[[Result[T]], None], answer: Result[Any]) -> None:
-        answer = self.plan.accepted(answer)
+        with self.shield():
+            self._take(then, self.plan.accepted(answer))
+
+    def _take(self, then: Callable[[Result[T]], None], answer: Result[Any]) -> None:
         if not isinstance(answer, Failure):
             self.answers.append(answer.data)
-            self.go_on(then)
+            self._go_on(then)
             return
         pause = _turn_in(answer.error)
         if pause is None or pause > self.patience:

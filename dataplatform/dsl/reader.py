@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar, TypeAlias, TypeVar
+from typing import Any, ClassVar, TypeAlias, TypeVar, assert_never
 
 from attrs import evolve
 
@@ -50,7 +50,7 @@ class BaseReader(FlowSource):
     An operation checks its arguments, asks the hook of the same name for a plan, has it carried out, matches what came
     to what was asked, and answers a `Result`, whose notes name what was left out; later, where the plan asks somebody.
     A hook that is not overridden makes its operation fail as `unsupported`. Beyond 256 operations in flight the next
-    fails as `busy`.
+    fails as `busy`. A bug in an operation fails that operation alone: what is asked from outside never costs the flow.
     """
 
     technology: ClassVar[str] = "this source"
@@ -237,7 +237,12 @@ class BaseReader(FlowSource):
     # Messages
 
     def receive(self, message: ReaderMessage) -> Answer[Any] | None:
-        match message:
+        if isinstance(message, ReadingOperation):
+            return self._operations.isolated(partial(self._operate, message))
+        return super().receive(message)
+
+    def _operate(self, operation: ReadingOperation) -> Answer[Any]:
+        match operation:
             case GetCurrentPrice(coin_id, vs_currency):
                 return self.get_current_price(coin_id, vs_currency)
             case GetCurrentPrices(coin_ids, options):
@@ -257,7 +262,7 @@ class BaseReader(FlowSource):
             case GetLevel1Data(query):
                 return self.get_level1_data(query)
             case _:
-                return super().receive(message)
+                assert_never(operation)
 
     # How it works
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from threading import Event
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import pytest
-from attrs import frozen
+from attrs import evolve, frozen
 
-from dataplatform.base.agent import Ready, Request
+from dataplatform.base.agent import Ready, Request, State
 from dataplatform.base.agent.supervisor import StartDue
 from dataplatform.dsl.in_flight import MOST
 from dataplatform.dsl.kinds import LEVEL1, OHLCV
@@ -334,6 +334,67 @@ def test_an_operation_over_a_restarting_source_or_client_is_transient(stage: Sta
     running(stage, "client", 2)
     running(stage, "shop", 2)
     assert shop.get_current_price("bitcoin").get(timeout=DEADLINE) == Success(price("bitcoin"))
+
+
+# Bugs
+
+
+def bug(*_: object) -> NoReturn:
+    raise RuntimeError("a bug")
+
+
+class BuggyShop(Shop):
+    """A source with a bug wherever an operation runs code of its own, each met by the coin that is asked for."""
+
+    technology: ClassVar[str] = "Buggy shop"
+
+    def _ids_meant(self, coins: Sequence[str]) -> Plan[list[str]] | None:
+        if "in-the-names" in coins:
+            return Plan(self.client, [Look(())], bug)
+        return bug() if "in-the-hook" in coins else None
+
+    def _current_prices(
+        self, coin_ids: Sequence[str], options: CurrentPricesOptions
+    ) -> Result[Plan[list[CryptoPriceData]]]:
+        plan = get_data(super()._current_prices(coin_ids, options))
+        match coin_ids[0]:
+            case "in-the-transform":
+                return Success(evolve(plan, transform=bug))
+            case "in-the-next-page":
+                return Success(evolve(plan, next_page=bug))
+            case "in-what-is-made-of-it":
+                return Success(evolve(plan, transform=lambda _: [COIN_THAT_IS_NONE]))
+            case _:
+                return Success(plan)
+
+
+COIN_THAT_IS_NONE: Any = None
+BUGS = ["in-the-names", "in-the-hook", "in-the-transform", "in-the-next-page", "in-what-is-made-of-it"]
+
+
+def test_a_bug_in_an_operation_fails_that_operation_and_costs_its_source_nothing(stage: Stage) -> None:
+    """More of them than a supervisor would take for restarts."""
+    stage.supervise(
+        Double.child("client", known_prices), BuggyShop.child("shop", SourceOptions(client="client"), "client", stage=1)
+    )
+    stage.parent.expect(Ready)
+    shop = ReaderProxy(stage.runtime.directory.address("shop"))
+    for coin in 3 * BUGS:
+        failure = error(shop.get_current_prices([coin]).get(timeout=DEADLINE))
+        assert (failure.code, failure.remedy) == ("bug", "see the log, and report it"), coin
+        assert failure.message.startswith("shop has a bug in this operation (")
+        assert "a bug" not in failure.message.partition("(")[2], "what an exception says may hold secrets"
+    status = get_data(shop.get_status().get(timeout=DEADLINE))
+    assert (status.state, status.restarts) == (State.RUNNING, 0)
+    assert status.counters["crashed_operations"] == 3 * len(BUGS)
+    assert get_data(shop.get_current_price("bitcoin").get(timeout=DEADLINE)).coin_id == "bitcoin"
+
+
+def test_those_that_crashed_are_no_longer_in_flight(reader: Start) -> None:
+    shop = reader(cls=BuggyShop)
+    for _ in range(MOST + 1):
+        assert error(shop.get_current_prices(["in-the-transform"]).get(timeout=DEADLINE)).code == "bug"
+    assert get_data(shop.get_current_price("bitcoin").get(timeout=DEADLINE)).coin_id == "bitcoin"
 
 
 # What nobody asked for

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import NoReturn
 
+import pytest
 from attrs import evolve
 
 from dataplatform.dsl.kinds import ANALYTICS, LEVEL1, OHLCV
@@ -12,6 +14,7 @@ from dataplatform.dsl.queries import CurrentPricesOptions, DateRangeOHLCVQuery, 
 from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoOHLCVData, Level1Data
 from dataplatform.errors import Permanent, Transient
 from dataplatform.result import Failure, Success, get_data, get_error
+from dataplatform.sources.redpanda import source
 from tests.dsl.records import NOON, price, record
 from tests.sources.redpanda.conftest import Topics
 from tests.support.solo import PATIENCE, failure
@@ -47,6 +50,22 @@ def test_nothing_is_looked_at_before_somebody_asks(own: Topics) -> None:
     assert own.reader.get_current_price("bitcoin").get(timeout=PATIENCE) == Success(price("bitcoin"))
     assert own.status("topics.view").counters["messages"] == 1
     assert "messages" not in own.status("topics.consumer").counters
+
+
+def bug(*_: object) -> NoReturn:
+    raise RuntimeError("a bug")
+
+
+def test_a_question_that_meets_a_bug_costs_the_stream_nothing(own: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
+    own.write(price("bitcoin"))
+    with monkeypatch.context() as patched:
+        patched.setattr(source, "prices", bug)
+        for _ in range(10):
+            assert failure(own.reader.get_current_price("bitcoin").get(timeout=PATIENCE)) == "bug"
+    assert own.reader.get_current_price("bitcoin").get(timeout=PATIENCE) == Success(price("bitcoin"))
+    for agent in ("topics", "topics.consumer", "topics.view"):
+        assert own.status(agent).restarts == 0
+    assert own.status("topics").counters["crashed_operations"] == 10
 
 
 def test_a_record_comes_back_as_it_was_published(topics: Topics) -> None:
