@@ -7,6 +7,7 @@ every byte and passes none on: then the socket is shut down from here, and the w
 from __future__ import annotations
 
 import os
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE, connection, cursor
 __all__ = ["BoundedConnection", "BoundedCursor"]
 
 IDLE = 0.5  # seconds
+CALL = re.compile(r"\s*CALL\b", re.IGNORECASE)  # of a procedure, which may commit, and so runs in no transaction
 
 
 @define(eq=False)
@@ -71,17 +73,17 @@ class BoundedConnection(connection):
     """A connection of psycopg2, on which the end of a transaction takes `limit` seconds at most.
 
     So does each statement of a `BoundedCursor`. Without a limit they are like any other. Where it is `pooled`, `first`
-    is what each transaction begins with.
+    is what each transaction begins with, also that of a single statement in autocommit mode: the server takes what
+    comes in one message for a transaction.
     """
 
     limit: float | None = None
     pooled: bool = False
     first: str = ""
 
-    def takes_first(self) -> str:
-        """Return what goes before a statement, which is nothing within a transaction, or without one."""
-        begins = self.first and not self.autocommit and self.info.transaction_status == TRANSACTION_STATUS_IDLE
-        return self.first if begins else ""
+    def begins(self) -> bool:
+        """Tell whether a statement would be the first of a transaction that is to begin with `first`."""
+        return bool(self.first) and self.info.transaction_status == TRANSACTION_STATUS_IDLE
 
     def commit(self) -> None:
         with self.bounded():
@@ -121,14 +123,26 @@ class BoundedCursor(cursor):
 
     def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002  psycopg2's name
         with self.connection.bounded():
-            if self.name is None:  # else psycopg2 puts its DECLARE before the query
-                query = self.connection.takes_first() + query
-            super().execute(query, vars)
+            super().execute(self._begun(query), vars)
 
-    def copy_expert(self, *args: Any, **kwargs: Any) -> None:
+    def executemany(self, query: Any, vars_list: Any) -> None:
+        for parameters in vars_list:
+            self.execute(query, parameters)
+
+    def copy_expert(self, sql: Any, *args: Any, **kwargs: Any) -> None:
         with self.connection.bounded():
-            super().copy_expert(*args, **kwargs)
+            super().copy_expert(self._begun(sql), *args, **kwargs)
 
     def fetchmany(self, *args: Any, **kwargs: Any) -> list[tuple[Any, ...]]:
         with self.connection.bounded():
             return super().fetchmany(*args, **kwargs)
+
+    def _begun(self, query: Any) -> Any:
+        """Return the statement with what its transaction begins with, where it is the first of one."""
+        if not self.connection.begins():
+            return query
+        if self.name is not None:  # psycopg2 puts its DECLARE before the query
+            with self.connection.cursor() as plain:
+                plain.execute("SELECT 1")
+            return query
+        return query if self.connection.autocommit and CALL.match(query) else self.connection.first + query

@@ -1,7 +1,8 @@
 """Connections that wait for nothing without bound, also through a proxy that pools transactions.
 
 Such a proxy (PgBouncer) refuses settings at start-up, and leads each transaction to another session. So nothing is left
-in a session there: settings are made anew in each transaction, in the message of its first statement.
+in a session there: settings are made anew in each transaction, in the message of its first statement. So they are for
+a single statement in autocommit mode, but for the CALL of a procedure: it may commit, and so takes nothing before it.
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from io import StringIO
+from typing import Any
 
 import psycopg2
 import pytest
@@ -71,6 +73,53 @@ def test_every_transaction_has_our_settings_and_leaves_none_to_others(
     for _ in range(8):
         assert pooled.query(SETTINGS) == direct.query(SETTINGS) == [("40s", "20s", "UTC", "80s")]
     assert server.run("SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in%%'") == [(0,)]
+
+
+@pytest.fixture
+def autocommit(proxy: PgBouncer) -> Iterator[Any]:
+    """A connection through the proxy, as a refresh or a migration has it: each statement is a transaction."""
+    settings = TimescaleSettings(proxy.dsn, statement_timeout=SHORT, lock_timeout=1.5)
+    with closing(connect(settings, "trial")) as opened:
+        opened.autocommit = True
+        yield opened
+
+
+def test_a_statement_without_a_transaction_has_our_settings_too(autocommit: Any, server: Cluster) -> None:
+    with autocommit.cursor() as cursor:
+        for _ in range(8):
+            cursor.execute(SETTINGS)
+            assert cursor.fetchall() == [("2s", "1500ms", "UTC", "4s")]
+        with pytest.raises(psycopg2.errors.QueryCanceled):
+            cursor.execute("SELECT pg_sleep(60)")
+        cursor.execute("SELECT 1")
+    assert server.run("SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in%%'") == [(0,)]
+
+
+def test_so_have_copies_and_each_of_many(autocommit: Any, server: Cluster, name: str) -> None:
+    server.run(f"CREATE TABLE {name} (number int, waits text DEFAULT current_setting('lock_timeout'))")
+    with autocommit.cursor() as cursor:
+        cursor.copy_expert(f"COPY {name} (number) FROM STDIN", StringIO("1\n2\n"))
+        cursor.executemany(f"INSERT INTO {name} (number) VALUES (%s)", [(3,), (4,)])
+    autocommit.autocommit = False
+    with autocommit, autocommit.cursor() as cursor:
+        cursor.copy_expert(f"COPY {name} (number) FROM STDIN", StringIO("5\n"))
+    assert server.run(f"SELECT number, waits FROM {name} ORDER BY 1") == [(n, "1500ms") for n in range(1, 6)]
+
+
+def test_so_has_a_cursor_on_the_server_that_begins_a_transaction(autocommit: Any) -> None:
+    autocommit.autocommit = False
+    with autocommit, autocommit.cursor("trial") as cursor:
+        cursor.execute(SETTINGS)
+        assert cursor.fetchall() == [("2s", "1500ms", "UTC", "4s")]
+
+
+def test_a_procedure_may_commit(autocommit: Any, server: Cluster, name: str) -> None:
+    server.run(f"CREATE TABLE {name} (number int)")
+    body = f"BEGIN INSERT INTO {name} VALUES (1); COMMIT; INSERT INTO {name} VALUES (2); END"
+    server.run(f"CREATE PROCEDURE {name}_twice() LANGUAGE plpgsql AS $$ {body} $$")
+    with autocommit.cursor() as cursor:
+        cursor.execute(f"CALL {name}_twice()")
+    assert server.run(f"SELECT number FROM {name} ORDER BY 1") == [(1,), (2,)]
 
 
 def test_a_statement_that_takes_too_long_is_cut_off(clients: Clients, proxy: PgBouncer) -> None:
