@@ -64,6 +64,11 @@ class BaseReader(FlowSource):
         self._operations = InFlight(self)
 
     @classmethod
+    def client_kinds(cls) -> tuple[str, ...]:
+        """Return the kinds of client that such a source can have, the usual one first."""
+        return cls.client_kind, *cls.other_client_kinds
+
+    @classmethod
     def part(cls, name: str, options: Any, connection: Connection, outbox: Outbox | None) -> Part:
         """Return the agents of one source of this technology."""
         client = connection.agents[0]
@@ -74,6 +79,12 @@ class BaseReader(FlowSource):
         """Return where the client has the records of each kind that a route brings, for a stream; else nothing."""
         del options
         return {}
+
+    @classmethod
+    def group(cls, options: Any) -> str | None:
+        """Return the group in which the client notes how far it has read; None for what is no stream."""
+        del options
+        return None
 
     @classmethod
     def decode_row(cls, row: PolledRow) -> Record:

@@ -1,15 +1,16 @@
-"""What is installed: sources and targets by the kind that topologies know them by, and what each of them supports."""
+"""What is installed: clients, sources and targets by their kinds in topologies, and what each of them supports."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
 from attrs import field, frozen, has
 
 from dataplatform.base.agent import Request
+from dataplatform.base.technology import Technology
 from dataplatform.dsl.kinds import ANALYTICS, KINDS, LEVEL1, OHLCV, PRICES, Kind
 from dataplatform.dsl.operations import ReadingOperation, WritingOperation
 from dataplatform.dsl.parts import SourceOptions, TargetOptions
@@ -25,22 +26,51 @@ __all__ = [
     "Plugin",
     "PluginClass",
     "Side",
+    "ability",
+    "kind_of_settings",
+    "of_kinds",
     "plugins",
     "source_class",
     "supported",
     "supporters",
+    "technology",
     "unsupported",
     "untaken",
 ]
 
-Side: TypeAlias = Literal["sources", "targets"]
-PluginClass: TypeAlias = type[BaseReader] | type[BaseWriter]
+A = TypeVar("A")
+Side: TypeAlias = Literal["sources", "targets", "clients"]
+PluginClass: TypeAlias = type[BaseReader] | type[BaseWriter] | type[Technology]
 
 OWN = "dataplatform"
-SIDES: tuple[Side, ...] = ("sources", "targets")
-BASES: Mapping[Side, tuple[type[Any], type[Any]]] = {
-    "sources": (BaseReader, SourceOptions),
-    "targets": (BaseWriter, TargetOptions),
+AGAIN = "remove the folder dataplatform.egg-info beside its sources, and install it again: pip install -e ."
+SIDES: tuple[Side, ...] = ("sources", "targets", "clients")
+
+
+@frozen
+class Contract:
+    """What the class of a plugin has to be: its base, what its `Options` extend, and the texts that it says."""
+
+    base: type[Any]
+    options: type[Any]
+    texts: tuple[str, ...] = ("client_kind",)
+
+    def breach(self, found: Any) -> str | None:
+        """Return what is wrong with a class, None where nothing is."""
+        if not (isinstance(found, type) and issubclass(found, self.base)):
+            return f"is no {self.base.__name__}"
+        options = getattr(found, "Options", None)
+        if not (isinstance(options, type) and has(options) and issubclass(options, self.options)):
+            extending = "" if self.options is object else f" that extend {self.options.__name__}"
+            return f"has no Options{extending or ' that are an attrs class'}"
+        unsaid = [name for name in self.texts if not isinstance(getattr(found, name, None), str)]
+        return f"does not say its {' and '.join(unsaid)}" if unsaid else None
+
+
+CONTRACTS: Mapping[Side, Contract] = {
+    "sources": Contract(BaseReader, SourceOptions),
+    "targets": Contract(BaseWriter, TargetOptions),
+    "clients": Contract(Technology, object, ("title", "place", "remedy")),
 }
 
 # A reader supports an operation when it overrides the operation's hook,
@@ -78,7 +108,7 @@ MESSAGES: Mapping[str, type[Request[Any]]] = {
 
 @frozen
 class Plugin:
-    """A source or target that an installed package offers as a `kind`; whether it is any good shows in `load`.
+    """A client, source or target that a package offers as a `kind`; whether it is any good shows in `load`.
 
     `taken_by` is the package whose kind it is already, which makes this one useless.
     """
@@ -90,33 +120,39 @@ class Plugin:
     _point: EntryPoint = field(repr=False)
     taken_by: str | None = None
 
+    @property
+    def origin(self) -> str:
+        """Where it comes from, for an error."""
+        package = f"the package {self.package}" if self.package else "an unknown package"
+        return f"entry point {self._point.name} = {self._point.value} of {package}"
+
     def load(self) -> PluginClass:
         """Return the class.
 
-        Raises what its module raises when it is imported, and `TypeError` for what is no source or target, says too
+        Raises what its module raises when it is imported, and `TypeError` for what is of no use on its side, says too
         little about itself, or has a kind that is another package's already.
         """
         if self.taken_by is not None:
             raise TypeError(f"the kind {self.kind!r} is that of {self.taken_by} already")
-        cls, (base, options) = self._point.load(), BASES[self.side]
-        if not (isinstance(cls, type) and issubclass(cls, base)):
-            raise TypeError(f"{self._point.value} is no {base.__name__}")
-        made = getattr(cls, "Options", None)
-        if not (isinstance(made, type) and has(made) and issubclass(made, options)):
-            raise TypeError(f"{self._point.value} has no Options that extend {options.__name__}")
-        if not isinstance(getattr(cls, "client_kind", None), str):
-            raise TypeError(f"{self._point.value} does not say its client_kind")
+        cls: PluginClass = self._point.load()
+        if breach := CONTRACTS[self.side].breach(cls):
+            raise TypeError(f"{self._point.value} {breach}")
         return cls
 
 
 def plugins(side: Side) -> list[Plugin]:
-    """Return what is installed, none of it loaded, by kind; nobody can take a kind of the platform's own."""
+    """Return what is installed, none of it loaded, by kind; nobody can take a kind of the platform's own.
+
+    Raises `Permanent` where what is installed of the platform itself is older than its sources.
+    """
     found: list[Plugin] = []
     takers: dict[str, str] = {}
     for point in sorted(entry_points(group=f"dataplatform.{side}"), key=_precedence):
         package, version = (point.dist.name, point.dist.version) if point.dist else ("", "")
         found.append(Plugin(side, point.name, package, version, point, takers.get(point.name)))
         takers.setdefault(point.name, package or "another package")
+    if OWN not in takers.values():
+        raise Permanent("not_installed", f"the installed metadata of {OWN} name none of its {side}", remedy=AGAIN)
     return sorted(found, key=lambda plugin: plugin.kind)
 
 
@@ -124,7 +160,8 @@ def supported(cls: PluginClass) -> tuple[str, ...]:
     """Return the operations that a source or target supports."""
     if issubclass(cls, BaseReader):
         return tuple(name for name, hook in READING.items() if getattr(cls, hook) is not getattr(BaseReader, hook))
-    return tuple(name for name, kinds in WRITING.items() if not set(kinds).isdisjoint(cls.takes))
+    takes = cls.takes if issubclass(cls, BaseWriter) else ()
+    return tuple(name for name, kinds in WRITING.items() if not set(kinds).isdisjoint(takes))
 
 
 @cache
@@ -157,6 +194,39 @@ def source_class(kind: str) -> type[BaseReader] | None:
     """Return the class of a kind of source; None where none of that name is installed and can be loaded."""
     cls = _loaded("sources").get(kind)
     return cls if cls is not None and issubclass(cls, BaseReader) else None
+
+
+@cache
+def technology(kind: str) -> type[Technology] | None:
+    """Return the class of a kind of client; None where none of that name is installed and can be loaded."""
+    for plugin in plugins("clients"):
+        if plugin.kind == kind and plugin.taken_by is None:
+            try:
+                cls = plugin.load()
+            except (Exception, SystemExit):  # noqa: BLE001  somebody else's module; `plugins` shows what is wrong
+                return None
+            return cls if issubclass(cls, Technology) else None
+    return None
+
+
+def ability(kind: str, of: type[A]) -> A | None:
+    """Return what clients of a kind are able to do; None where they are not, or the kind cannot be used."""
+    found = technology(kind)
+    return None if found is None else found.ability(of)
+
+
+def of_kinds(able: type[Any]) -> str:
+    """Say, for an error, which kinds of client have an ability."""
+    kinds = [kind for kind in _loaded("clients") if ability(kind, able)]
+    return f"; it needs a client of kind {' or '.join(map(repr, kinds))}" if kinds else ""
+
+
+def kind_of_settings(settings: Any) -> str:
+    """Return the kind of client that has such settings; raises `TypeError` where there is none."""
+    for kind, cls in _loaded("clients").items():
+        if issubclass(cls, Technology) and isinstance(settings, cls.Options):
+            return kind
+    raise TypeError(f"{type(settings).__name__} are the settings of no kind of client that is installed")
 
 
 @cache

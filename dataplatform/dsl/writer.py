@@ -87,6 +87,11 @@ class BaseWriter(FlowTarget):
         self._operations = InFlight(self)
 
     @classmethod
+    def client_kinds(cls) -> tuple[str, ...]:
+        """Return the kinds of client that such a target can have."""
+        return (cls.client_kind,)
+
+    @classmethod
     def part(cls, name: str, options: Any, connection: Connection) -> Part:
         """Return the agents of one target of this technology."""
         client = connection.agents[0]
@@ -101,6 +106,12 @@ class BaseWriter(FlowTarget):
     @classmethod
     def places(cls, options: Any) -> Mapping[str, str]:
         """Return where the client has the records of each kind afterwards, for a stream; else nothing."""
+        del options
+        return {}
+
+    @classmethod
+    def tables(cls, options: Any) -> Mapping[str, str]:
+        """Return the table in which the client has the records of each kind afterwards; nothing without tables."""
         del options
         return {}
 

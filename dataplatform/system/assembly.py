@@ -9,17 +9,15 @@ from pathlib import Path
 from attrs import define, evolve, field, frozen
 
 from dataplatform.base.agent import Bulkhead, ChildSpec, Intensity, Link
-from dataplatform.base.database import CandleRefresher, Migrator, TimescaleClient
-from dataplatform.base.http import HttpClient
-from dataplatform.base.mcp import McpClient
-from dataplatform.base.streaming import RedpandaProducer
+from dataplatform.base.database.technology import Tables
+from dataplatform.base.streaming.technology import Topics
 from dataplatform.dsl.flow import Outbox
 from dataplatform.dsl.kinds import DEAD_LETTERS, KINDS
 from dataplatform.dsl.parts import Connection, Part
 from dataplatform.dsl.storage import STORAGE
 from dataplatform.redaction import REDACTOR
 from dataplatform.services.parts import SourceInPlace, Surroundings, TargetInPlace
-from dataplatform.system.bookkeeper import Bookkeeper, Books
+from dataplatform.system.bookkeeper import Bookkeeper, Books, Counting
 from dataplatform.system.secrets import secrets_of
 from dataplatform.system.servers import Servers
 from dataplatform.system.topology import ClientSpec, Topology
@@ -132,19 +130,16 @@ def _add_parts(topology: Topology, assembly: Assembly) -> dict[str, Connection]:
 
 def _connect(name: str, spec: ClientSpec, topology: Topology, assembly: Assembly) -> Connection:
     """Add the agents that hold a client's connections."""
-    agents: tuple[str, ...] = ()
-    if spec.kind in {"http", "mcp"}:
-        agents, client = (name,), HttpClient if spec.kind == "http" else McpClient
-        assembly.add([client.child(name, spec.settings)])
-    elif spec.kind == "timescale":
-        agents = tuple(f"{name}.{number}" for number in range(1, spec.settings.pool + 1))
-        assembly.add(TimescaleClient.child(agent, spec.settings) for agent in agents)
-    elif any(target.options.client == name for target in topology.targets.values()):
-        agents = (f"{name}.producer",)
-        assembly.add([RedpandaProducer.child(agents[0], spec.settings)])
-    for agent in agents:
-        assembly.link_to_server(name, agent)
-    return Connection(name, spec.kind, spec.settings, agents)
+    specs = spec.technology.agents(name, spec.settings, written=name in _written(topology))
+    assembly.add(specs)
+    for agent in specs:
+        assembly.link_to_server(name, agent.name)
+    return Connection(name, spec.kind, spec.settings, tuple(agent.name for agent in specs))
+
+
+def _written(topology: Topology) -> set[str]:
+    """Return the clients through which targets write."""
+    return {target.options.client for target in topology.targets.values()}
 
 
 def _add_targets(topology: Topology, connections: Mapping[str, Connection], assembly: Assembly) -> None:
@@ -208,28 +203,37 @@ def _add_bookkeeper(topology: Topology, connections: Mapping[str, Connection], a
     tables: dict[str, set[str]] = {}
     topics: dict[str, set[str]] = {}
     for name, spec in topology.targets.items():
-        agent = connections[spec.options.client].agents[-1]
-        if spec.cls.client_kind == "timescale":
-            kinds = [kind for kind in KINDS if kind is not DEAD_LETTERS or name == topology.dead_letters]
-            tables.setdefault(agent, set()).update(kind.table for kind in kinds)
-        elif spec.cls.client_kind == "redpanda" and hasattr(spec.options, "topic"):
-            topics.setdefault(agent, set()).update(spec.options.topic(kind).name for kind in KINDS)
-    databases, producers = (
-        {agent: tuple(sorted(names[agent])) for agent in sorted(names)} for names in (tables, topics)
+        kinds = [kind.name for kind in KINDS if kind is not DEAD_LETTERS or name == topology.dead_letters]
+        of_kinds = spec.cls.tables(spec.options)
+        tables.setdefault(spec.options.client, set()).update(of_kinds[kind] for kind in kinds if kind in of_kinds)
+        topics.setdefault(spec.options.client, set()).update(spec.cls.places(spec.options).values())
+    databases, streams = (
+        [
+            Counting(connections[name].agents[-1], able.count(tuple(sorted(names))))
+            for name, names in sorted(written.items())
+            if names and (able := _able(topology.clients[name], kind)) is not None
+        ]
+        for written, kind in ((tables, Tables), (topics, Topics))
     )
-    assembly.add_apart([Bookkeeper.child("bookkeeper", assembly.books, databases, producers)])
+    assembly.add_apart([Bookkeeper.child("bookkeeper", assembly.books, databases, streams)])
+
+
+def _able(spec: ClientSpec, kind: type[Tables | Topics]) -> Tables | Topics | None:
+    return spec.technology.ability(kind)
 
 
 def _add_keepers(topology: Topology, assembly: Assembly) -> None:
-    """Add who migrates, and who refreshes the candles of, each database that is written to.
+    """Add who migrates each client with tables that is written to, and who keeps up what is made of its rows.
 
     One that is only read from is its writers' to look after.
     """
-    written = {target.options.client for target in topology.targets.values()}
+    written = _written(topology)
     for name, spec in topology.clients.items():
-        if spec.kind != "timescale" or name not in written:
+        tables = spec.technology.ability(Tables)
+        if tables is None or name not in written:
             continue
         if topology.system.migrate:
-            assembly.add([Migrator.child(f"{name}.migrator", spec.settings, STORAGE)])
-            assembly.link_to_server(name, f"{name}.migrator")
-        assembly.add_apart([CandleRefresher.child(f"{name}.refresher", f"{name}.1", spec.settings, STORAGE)])
+            migrator = tables.migrator(name, spec.settings, STORAGE)
+            assembly.add([migrator])
+            assembly.link_to_server(name, migrator.name)
+        assembly.add_apart([tables.keeper(name, spec.settings, STORAGE)])

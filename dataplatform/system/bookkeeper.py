@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from functools import partial
 from math import inf
@@ -12,11 +12,10 @@ from attrs import define, field, frozen
 
 from dataplatform.base.agent import Agent, Context, Request
 from dataplatform.base.database import Query, Rows
-from dataplatform.base.streaming import CountRecords
 from dataplatform.dsl.kinds import PRICES
 from dataplatform.result import Failure, Result
 
-__all__ = ["Bookkeeper", "Books", "LatestPrice"]
+__all__ = ["Bookkeeper", "Books", "Counting", "LatestPrice"]
 
 EVERY = 2.0  # seconds
 TOPICS_EVERY = 30.0  # their counts are shown at the end only, and the producer that is asked has better things to do
@@ -24,11 +23,6 @@ SHARE = 20.0  # counting may take a twentieth of the time
 TIMEOUT = 5.0
 SHOWN = 25
 RECENT = 2_000  # rows among which the latest price of each coin is looked for
-MANY = 5_000_000  # rows that PostgreSQL knows of, from which on its estimate stands for a count
-EXISTING = """
-    SELECT relname, reltuples::bigint FROM pg_class
-    WHERE relname = ANY(%(names)s) AND relkind IN ('r', 'p') AND pg_table_is_visible(oid)
-"""
 LATEST = f"""
     SELECT * FROM (
         SELECT DISTINCT ON (coin_id) coin_id, usd_price, change_24h, last_updated, source, market_cap
@@ -63,6 +57,14 @@ class CountDue:
     """It is time to count again."""
 
 
+@frozen
+class Counting:
+    """Which agent is asked what, to learn how much its tables or topics hold."""
+
+    agent: str
+    request: Request[dict[str, int]]
+
+
 @define(eq=False)
 class Count:
     """One round of questions, and how many of them are open."""
@@ -78,24 +80,19 @@ Message: TypeAlias = CountDue
 class Bookkeeper(Agent):
     """Asks the clients how much there is; on a drain, when sources and targets are done, once more.
 
-    It is told the tables of each database client and the topics of each producer. Of a table with more than five
-    million rows it takes PostgreSQL's own estimate. What cannot be reached keeps its last count: its client shows the
-    outage.
+    What cannot be reached keeps its last count: its client shows the outage.
     """
 
     kind: ClassVar[str] = "service"
 
     def __init__(
-        self,
-        context: Context,
-        books: Books,
-        databases: Mapping[str, tuple[str, ...]],
-        producers: Mapping[str, tuple[str, ...]],
+        self, context: Context, books: Books, databases: Iterable[Counting], streams: Iterable[Counting]
     ) -> None:
         super().__init__(context)
         self._books = books
-        self._databases = databases
-        self._producers = producers
+        self._databases = tuple(databases)
+        self._streams = tuple(streams)
+        self._with_prices: set[str] = set()
         self._topics_counted = -inf
 
     def _open(self) -> None:
@@ -114,13 +111,14 @@ class Bookkeeper(Agent):
 
     def _count(self, *, final: bool) -> None:
         count = Count(self.clock.monotonic(), final, open=1)
-        for database, tables in self._databases.items():
-            existing = Query(EXISTING, {"names": list(tables)})
-            self._ask(count, database, existing, partial(self._count_tables, count, database))
+        for one in self._databases:
+            self._ask(count, one.agent, one.request, partial(self._counted, count, one))
+            if one.agent in self._with_prices:
+                self._ask(count, one.agent, Query(LATEST), self._read_prices)
         if final or count.begun - self._topics_counted >= TOPICS_EVERY:
             self._topics_counted = count.begun
-            for producer, topics in self._producers.items():
-                self._ask(count, producer, CountRecords(topics), self._note_topics)
+            for one in self._streams:
+                self._ask(count, one.agent, one.request, self._note_topics)
         self._close_one(count)
 
     def _ask(self, count: Count, agent: str, request: Request[Any], then: Callable[[Any], None]) -> None:
@@ -142,15 +140,13 @@ class Bookkeeper(Agent):
             taken = self.clock.monotonic() - count.begun
             self.after(max(EVERY, SHARE * taken), CountDue())
 
-    def _count_tables(self, count: Count, database: str, existing: Rows) -> None:
-        sizes: dict[str, int] = dict(existing.rows)
-        self._note_tables({name: rows for name, rows in sizes.items() if rows > MANY})
-        counts = [f"SELECT '{name}', count(*) FROM \"{name}\"" for name, rows in sizes.items() if rows <= MANY]  # noqa: S608  our own names
-        if counts:
-            question = Query(" UNION ALL ".join(counts))
-            self._ask(count, database, question, lambda counted: self._note_tables(dict(counted.rows)))
-        if PRICES.table in sizes:
-            self._ask(count, database, Query(LATEST), self._read_prices)
+    def _counted(self, count: Count, one: Counting, rows: dict[str, int]) -> None:
+        self._note_tables(rows)
+        if PRICES.table not in rows:
+            self._with_prices.discard(one.agent)
+        elif one.agent not in self._with_prices:
+            self._with_prices.add(one.agent)
+            self._ask(count, one.agent, Query(LATEST), self._read_prices)
 
     def _note_tables(self, rows: dict[str, int]) -> None:
         self._books.tables = self._books.tables | rows

@@ -1,4 +1,4 @@
-"""The catalogue of what is installed: each source and target with its operations and options, and what is broken."""
+"""The catalogue of what is installed: sources, targets and clients, what each can do, its options, what is broken."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import attrs
 import msgspec
 from attrs import field, frozen
 
+from dataplatform.base.technology import Technology
 from dataplatform.dsl.registry import READING, SIDES, WRITING, Plugin, PluginClass, plugins, supported
-from dataplatform.system.specs import client_kinds
 from dataplatform.system.structure import key_of
 
 __all__ = ["Entry", "Option", "catalogue", "markdown"]
@@ -34,7 +34,10 @@ class Option:
 
 @frozen
 class Entry:
-    """One source or target. With an `error` it cannot be used, and nothing else is known of it."""
+    """One source, target or client. With an `error` it cannot be used, and nothing else is known of it.
+
+    `clients` are the kinds of client that a source or target can have, `abilities` what a client can do for them.
+    """
 
     side: str
     kind: str
@@ -44,12 +47,13 @@ class Entry:
     clients: tuple[str, ...] = ()
     summary: str = ""
     operations: tuple[str, ...] = ()
+    abilities: tuple[str, ...] = ()
     options: tuple[Option, ...] = field(default=(), repr=False)
     error: str | None = None
 
 
 def catalogue() -> list[Entry]:
-    """Describe all that is installed, sources first; what is broken has an error and harms no other."""
+    """Describe all that is installed, sources first, clients last; what is broken has an error and harms no other."""
     return [_entry(plugin) for side in SIDES for plugin in plugins(side)]
 
 
@@ -80,7 +84,10 @@ def _entry(plugin: Plugin) -> Entry:
 def _described(cls: PluginClass, origin: tuple[str, str, str, str]) -> Entry:
     summary = (inspect.getdoc(cls) or "").partition("\n")[0]
     options = tuple(_options(cls.Options))
-    return Entry(*origin, cls.technology, client_kinds(cls), summary, supported(cls), options)
+    if issubclass(cls, Technology):
+        abilities = tuple(type(one).__name__.lower() for one in cls.abilities)
+        return Entry(*origin, cls.title, summary=summary, abilities=abilities, options=options)
+    return Entry(*origin, cls.technology, cls.client_kinds(), summary, supported(cls), options=options)
 
 
 def _options(cls: type[Any]) -> Iterator[Option]:

@@ -4,28 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
-from dataplatform.base.agent import Context, Entry, Request, Runtime
-from dataplatform.base.database import Probe, TimescaleClient
-from dataplatform.base.http import Get, HttpClient
-from dataplatform.base.mcp import McpClient, ServerInfo
-from dataplatform.base.streaming import CountRecords, RedpandaProducer
+from dataplatform.base.agent import Context, Entry, Runtime
 from dataplatform.errors import PlatformError
 from dataplatform.result import Failure
-from dataplatform.system.servers import is_embedded, simulated
+from dataplatform.system.servers import simulated
 from dataplatform.system.structure import Problem, Problems
 from dataplatform.system.topology import ClientSpec, Topology
 
 __all__ = ["unreachable", "wiring"]
 
 TIMEOUT = 8.0  # seconds; the clients' own time-outs are shorter unless a topology says otherwise
-PLACES = {
-    "http": ("base_url", "check base_url, and that this machine may reach it"),
-    "mcp": ("kind", "check url, or command and args, and that this machine may reach it"),
-    "timescale": ("dsn", "check dsn, and that the server runs"),
-    "redpanda": ("brokers", "check brokers, and that they run"),
-}
 ANSWERED = {"not_found", "rate_limited", "blocked", "throttled"}  # a server said so
 
 
@@ -33,7 +22,7 @@ def wiring(topology: Topology, *, demo: bool = False) -> Iterator[str]:
     """Yield the wiring, a line each."""
     in_demo = simulated(topology) if demo else set()
     for name, client in topology.clients.items():
-        where = " (simulator)" if name in in_demo else " (embedded)" if is_embedded(client) else ""
+        where = " (simulator)" if name in in_demo else " (embedded)" if client.embedded else ""
         yield f"client  {name:<20} {client.kind}{where}"
     for name, target in topology.targets.items():
         letters = ", takes dead letters" if name == topology.dead_letters else ""
@@ -56,7 +45,7 @@ def unreachable(topology: Topology, *, demo: bool = False) -> Problems:
     asked = {
         name: spec
         for name, spec in topology.clients.items()
-        if not (is_embedded(spec) or (demo and name in simulated(topology)))
+        if not (spec.embedded or (demo and name in simulated(topology)))
     }
     runtime = Runtime.start()
     try:
@@ -68,28 +57,20 @@ def unreachable(topology: Topology, *, demo: bool = False) -> Problems:
 
 
 def _problem(name: str, spec: ClientSpec, error: PlatformError) -> Problem:
-    key, remedy = PLACES[spec.kind]
     what = f"client {name!r} cannot be reached: {error}"
-    return Problem(("clients", name, key), what if error.remedy else f"{what}; {remedy}")
+    at = ("clients", name, spec.technology.place)
+    return Problem(at, what if error.remedy else f"{what}; {spec.technology.remedy}")
 
 
 def _probe(runtime: Runtime, name: str, spec: ClientSpec) -> PlatformError | None:
-    """Start the client's agent, ask it for a sign of life, and stop it."""
-    context = Context(name, runtime, _Nobody())
-    entry = Entry("client", 1, context.vitals)
-    runtime.directory.enter(name, entry)
-    request: Request[Any]
-    match spec.kind:
-        case "http":
-            entry.ref, request = HttpClient.start(context, spec.settings), Get("/ping")
-        case "mcp":
-            entry.ref, request = McpClient.start(context, spec.settings), ServerInfo()
-        case "timescale":
-            entry.ref, request = TimescaleClient.start(context, spec.settings), Probe()
-        case _:
-            entry.ref, request = RedpandaProducer.start(context, spec.settings), CountRecords(())
-    ref = entry.ref
-    answer = runtime.directory.address(name).ask(request, TIMEOUT)
+    """Start the first agent of the client, ask it for a sign of life, and stop it."""
+    technology = spec.technology
+    agent = technology.agents(name, spec.settings, written=True)[0]
+    context = Context(agent.name, runtime, _Nobody())
+    entry = Entry(agent.kind, 1, context.vitals)
+    runtime.directory.enter(agent.name, entry)
+    entry.ref = ref = agent.factory(context)
+    answer = runtime.directory.address(agent.name).ask(technology.sign_of_life(), TIMEOUT)
     context.stopping.set()
     ref.stop(block=False)
     return answer.error if isinstance(answer, Failure) and answer.error.code not in ANSWERED else None

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import NoReturn
 
 import click
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
-from dataplatform.base.agent import Context, Entry, Ready, Runtime
-from dataplatform.base.database import TimescaleSettings, migrate
-from dataplatform.base.embedded import DataDirectory, EmbeddedPostgres, postgres_dsn
+from dataplatform.base.agent import ChildSpec, Context, Entry, Ready, Runtime
+from dataplatform.base.database.technology import Tables
+from dataplatform.base.embedded import DataDirectory
+from dataplatform.base.technology import Embedded
 from dataplatform.dsl.storage import STORAGE
 from dataplatform.errors import Permanent, PlatformError, Transient
 from dataplatform.result import Failure
 from dataplatform.system.logs import configure_logs
 from dataplatform.system.platform import default_data_dir
-from dataplatform.system.servers import is_embedded, require_installed
-from dataplatform.system.topology import DEFAULT, ConfigurationError, Topology, load_topology
+from dataplatform.system.servers import at_embedded, require_installed
+from dataplatform.system.topology import DEFAULT, ClientSpec, ConfigurationError, Topology, load_topology
 
 __all__ = ["migrate_command"]
 
@@ -65,15 +66,17 @@ def migrate_command(topology: Path | None, *, data_dir: Path | None, demo: bool)
     configure_logs("console", "warning")
     try:
         with _databases(loaded, data_dir or default_data_dir(demo=demo), demo=demo) as databases:
-            failed = [name for name, settings in databases.items() if not _migrate(name, settings)]
+            failed = [name for name, spec in databases.items() if not _migrate(name, spec)]
     except PlatformError as error:
         _exit(NOT_MIGRATED if isinstance(error, Transient) else USAGE, str(error))
     sys.exit(NOT_MIGRATED if failed else 0)
 
 
-def _migrate(name: str, settings: TimescaleSettings) -> bool:
+def _migrate(name: str, spec: ClientSpec) -> bool:
     """Migrate one database, print how that went, and return whether it went well."""
-    answer = migrate(settings, STORAGE)
+    tables = spec.technology.ability(Tables)
+    assert tables is not None, "it is one of those with tables"
+    answer = tables.migrate(spec.settings, STORAGE)
     if isinstance(answer, Failure):
         click.echo(f"{name}: not migrated: {answer.error}", err=True)
         return False
@@ -85,25 +88,22 @@ def _migrate(name: str, settings: TimescaleSettings) -> bool:
 
 
 @contextmanager
-def _databases(topology: Topology, data_dir: Path, *, demo: bool) -> Iterator[dict[str, TimescaleSettings]]:
-    """Yield the settings of each database client, with the embedded PostgreSQL running where one is asked for."""
-    clients = {name: spec for name, spec in topology.clients.items() if spec.kind == "timescale"}
-    if not any(map(is_embedded, clients.values())):
-        yield {name: spec.settings for name, spec in clients.items()}
+def _databases(topology: Topology, data_dir: Path, *, demo: bool) -> Iterator[dict[str, ClientSpec]]:
+    """Yield each client with tables, with the embedded servers running that they ask for."""
+    clients = {name: spec for name, spec in topology.clients.items() if spec.technology.ability(Tables)}
+    servers = {able.server: able for spec in clients.values() if (able := spec.embedded)}
+    if not servers:
+        yield clients
         return
     data = DataDirectory(data_dir)
     data.require_kind(simulated=demo)
-    with _served(data):
-        dsn = postgres_dsn(data.path)
-        yield {
-            name: evolve(spec.settings, dsn=dsn) if is_embedded(spec) else spec.settings
-            for name, spec in clients.items()
-        }
+    with _served(data, servers.values()):
+        yield {name: at_embedded(spec, topology, data.path) for name, spec in clients.items()}
 
 
 @contextmanager
-def _served(data: DataDirectory) -> Iterator[None]:
-    """Run the embedded PostgreSQL of a data directory, unless a platform that works there does so."""
+def _served(data: DataDirectory, servers: Iterable[Embedded]) -> Iterator[None]:
+    """Run embedded servers in a data directory, unless a platform that works there does so."""
     try:
         data.open()
     except Permanent as error:
@@ -111,22 +111,24 @@ def _served(data: DataDirectory) -> Iterator[None]:
             raise
         yield
         return
-    with data, _postgres(data.path):
+    with data, ExitStack() as stack:
+        for server in servers:
+            stack.enter_context(_running(server.child(data.path, server.address(data.path, None))))
         yield
 
 
 @contextmanager
-def _postgres(data_dir: Path) -> Iterator[None]:
-    """Run the embedded PostgreSQL; raises `Transient` when it does not start."""
+def _running(server: ChildSpec) -> Iterator[None]:
+    """Run an embedded server; raises `Transient` when it does not start."""
     runtime, parent = Runtime.start(), _Parent()
-    context = Context("postgres", runtime, parent)
-    entry = Entry(EmbeddedPostgres.kind, 1, context.vitals)
+    context = Context(server.name, runtime, parent)
+    entry = Entry(server.kind, 1, context.vitals)
     runtime.directory.enter(context.name, entry)
-    ref = EmbeddedPostgres.start(context, data_dir)
+    ref = server.factory(context)
     try:
         if not parent.wait_ready() or context.vitals.degraded:
             reason = context.vitals.last_error or f"not ready within {START_TIMEOUT:g} s"
-            raise Transient("server_failed", f"the embedded PostgreSQL did not start: {reason}")
+            raise Transient("server_failed", f"the embedded server {server.name!r} did not start: {reason}")
         yield
     finally:
         context.stopping.set()

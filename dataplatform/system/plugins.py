@@ -21,13 +21,13 @@ Examples:
 @click.command(
     "plugins", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, epilog=EXAMPLE
 )
-@click.option("--json", "as_json", is_flag=True, help="Print a list of JSON objects, one per source or target.")
+@click.option("--json", "as_json", is_flag=True, help="Print a list of JSON objects, one per source, target or client.")
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print the tables of operations that the README has.")
 def plugins_command(*, as_json: bool, as_markdown: bool) -> None:
-    """List the sources and targets that are installed: their operations, and their options in a topology.
+    """List the sources, targets and kinds of client that are installed: what they can do, and their options.
 
-    They come from the entry points dataplatform.sources and dataplatform.targets of all installed packages. One that
-    cannot be used is listed with the reason, and harms no other.
+    They come from the entry points dataplatform.sources, dataplatform.targets and dataplatform.clients of all installed
+    packages. One that cannot be used is listed with the reason, and harms no other.
     """
     if as_json and as_markdown:
         raise click.UsageError("--json and --markdown exclude each other")
@@ -46,8 +46,10 @@ def _lines(entry: Entry) -> Iterator[str]:
     if entry.error is not None:
         yield f"  cannot be used: {entry.error}"
         return
-    yield f"  {entry.technology}, through a client of kind {' or '.join(entry.clients)}: {entry.summary}"
-    yield f"  operations: {', '.join(entry.operations) or 'none'}"
+    through = f", through a client of kind {' or '.join(entry.clients)}" if entry.clients else ""
+    yield f"  {entry.technology}{through}: {entry.summary}"
+    what, able = ("abilities", entry.abilities) if entry.side == "clients" else ("operations", entry.operations)
+    yield f"  {what}: {', '.join(able) or 'none'}"
     yield "  options:"
     yield from _table(entry.options, "    ")
 

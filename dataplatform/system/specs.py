@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any, Self, TypeAlias
+from typing import Any, Self
 
-from attrs import define, field, frozen, validators
+from attrs import AttrsInstance, define, field, frozen, validators
 
-from dataplatform.base.database import TimescaleSettings
-from dataplatform.base.http import HttpSettings
-from dataplatform.base.mcp import McpSettings
-from dataplatform.base.streaming import RedpandaSettings
+from dataplatform.base.database.technology import Tables
+from dataplatform.base.streaming.technology import Topics
+from dataplatform.base.technology import Embedded, Technology
 from dataplatform.dsl.kinds import DEAD_LETTERS
 from dataplatform.dsl.reader import BaseReader
+from dataplatform.dsl.registry import ability, kind_of_settings, plugins, technology
 from dataplatform.dsl.writer import BaseWriter
+from dataplatform.errors import Permanent
 from dataplatform.services.parts import Service, ServiceOptions
 from dataplatform.system.places import Path
 from dataplatform.system.structure import Problem, Problems, suggestion
 
 __all__ = [
-    "CLIENT_KINDS",
     "ClientSpec",
     "Route",
     "ServiceSpec",
@@ -27,16 +27,9 @@ __all__ = [
     "SystemOptions",
     "TargetSpec",
     "Topology",
-    "client_kinds",
 ]
 
-CLIENT_KINDS: dict[str, type[Any]] = {
-    "http": HttpSettings,
-    "mcp": McpSettings,
-    "redpanda": RedpandaSettings,
-    "timescale": TimescaleSettings,
-}
-Settings: TypeAlias = HttpSettings | McpSettings | RedpandaSettings | TimescaleSettings
+SEE_PLUGINS = "`python -m dataplatform.system plugins` lists the kinds, and says what is wrong with one"
 RESERVED = ("supervisor", "postgres", "broker", "simulator", "bookkeeper", "control")
 PORT = validators.optional(validators.in_(range(1, 65_536)))
 
@@ -66,22 +59,42 @@ class SystemOptions:
     )
     simulator_seed: int = field(default=1, metadata={"help": "which of the possible markets the simulator shows"})
 
+    @property
+    def ports(self) -> Mapping[str, int | None]:
+        """The ports that are asked for, by the embedded server."""
+        return {"broker": self.broker_port}
+
 
 @frozen
 class ClientSpec:
-    """A `[clients.NAME]` table: its kind, one of `CLIENT_KINDS`, and the kind's settings."""
+    """A `[clients.NAME]` table: its kind, the name of an entry point, and the kind's settings."""
 
     kind: str
     settings: Any
 
     @classmethod
-    def of(cls, settings: Settings) -> Self:
+    def of(cls, settings: AttrsInstance) -> Self:
         """Return the client that has such settings.
 
+        >>> from dataplatform.base.database import TimescaleSettings
         >>> ClientSpec.of(TimescaleSettings("embedded")).kind
         'timescale'
         """
-        return cls(next(kind for kind, known in CLIENT_KINDS.items() if isinstance(settings, known)), settings)
+        return cls(kind_of_settings(settings), settings)
+
+    @property
+    def technology(self) -> type[Technology]:
+        """What the kind brings along; raises `Permanent` for a kind that is not installed."""
+        found = technology(self.kind)
+        if found is None:
+            raise Permanent("unknown_kind", f"no kind of client {self.kind!r} can be used", remedy=SEE_PLUGINS)
+        return found
+
+    @property
+    def embedded(self) -> Embedded | None:
+        """The server that the platform is to start for this client; None where it has one of its own."""
+        able = self.technology.ability(Embedded)
+        return able if able is not None and able.wanted(self.settings) else None
 
 
 @frozen
@@ -116,7 +129,7 @@ class Route:
     targets: tuple[str, ...]
 
 
-def _client_specs(clients: Mapping[str, ClientSpec | Settings]) -> dict[str, ClientSpec]:
+def _client_specs(clients: Mapping[str, AttrsInstance]) -> dict[str, ClientSpec]:
     return {name: spec if isinstance(spec, ClientSpec) else ClientSpec.of(spec) for name, spec in clients.items()}
 
 
@@ -154,15 +167,9 @@ class Topology:
         if self.system.dead_letters is not None:
             return self.system.dead_letters
         able = [name for name, spec in self.targets.items() if _takes_letters(spec)]
-        streams = [name for name in able if self.targets[name].cls.client_kind == "redpanda"]
-        near = [name for name in able if self.targets[name].cls.client_kind != "mcp"]  # where our commands find them
-        return next(iter([*streams, *near, *able]), None)
-
-
-def client_kinds(cls: type[BaseReader | BaseWriter]) -> tuple[str, ...]:
-    """Return the kinds of client that a source or target can have, the usual one first."""
-    others = cls.other_client_kinds if issubclass(cls, BaseReader) else ()
-    return cls.client_kind, *others
+        streams = [name for name in able if ability(self.targets[name].cls.client_kind, Topics)]
+        tables = [name for name in able if ability(self.targets[name].cls.client_kind, Tables)]
+        return next(iter([*streams, *tables, *able]), None)  # elsewhere our commands do not find them
 
 
 def _takes_letters(spec: TargetSpec) -> bool:
@@ -179,6 +186,10 @@ class _Checker:
 
     def problems(self) -> Problems:
         topology = self.topology
+        for name, client in topology.clients.items():
+            if technology(client.kind) is None:
+                kinds = [plugin.kind for plugin in plugins("clients")]
+                self._add(("clients", name, "kind"), f"unknown kind {client.kind!r}{suggestion(client.kind, kinds)}")
         if not (topology.sources or self.broken):
             self._add(("sources",), "there is no source, so nothing would be read; add a table [sources.NAME]")
         self._clients("sources", topology.sources)
@@ -195,7 +206,7 @@ class _Checker:
 
     def _clients(self, section: str, parts: Mapping[str, SourceSpec] | Mapping[str, TargetSpec]) -> None:
         for name, spec in parts.items():
-            path, wanted, kinds = (section, name, "client"), spec.options.client, client_kinds(spec.cls)
+            path, wanted, kinds = (section, name, "client"), spec.options.client, spec.cls.client_kinds()
             client = self.topology.clients.get(wanted)
             if client is None:
                 self._known(path, "client", wanted, self.topology.clients)

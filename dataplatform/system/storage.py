@@ -11,10 +11,13 @@ from attrs import asdict
 from rich.console import Console
 from rich.table import Table
 
-from dataplatform.base.database import MeasureStorage, StorageSize, TableSize
+from dataplatform.base.agent import Request
+from dataplatform.base.database import StorageSize, TableSize
+from dataplatform.base.database.technology import Tables
+from dataplatform.dsl.registry import of_kinds
 from dataplatform.errors import Permanent, Transient
 from dataplatform.result import Failure
-from dataplatform.system.commands.bench import STORED, at_work, only, stored_source
+from dataplatform.system.commands.bench import at_work, idle_sources, only
 from dataplatform.system.commands.frame import SETTINGS, framed
 from dataplatform.system.platform import Platform
 
@@ -47,12 +50,11 @@ def storage_command(topology: Path | None, *, demo: bool, data_dir: Path | None,
     Exit status: 0 all were measured; 1 a database cannot be reached; 2 wrong usage or configuration.
     """
     with framed(topology) as loaded:
-        databases = [name for name, spec in loaded.clients.items() if spec.kind == "timescale"]
+        databases = {name: can for name, spec in loaded.clients.items() if (can := spec.technology.ability(Tables))}
         if not databases:
-            raise Permanent("no_database", "the topology has no client of kind 'timescale'")
-        readers = {f"{STORED}.{name}": stored_source(name, demo=demo)[STORED] for name in databases}
-        with at_work(only(loaded, (), readers), demo=demo, data_dir=data_dir) as platform:
-            sizes = {name: _measured(platform, name) for name in databases}
+            raise Permanent("no_database", f"the topology has no client with tables{of_kinds(Tables)}")
+        with at_work(only(loaded, (), idle_sources(databases)), demo=demo, data_dir=data_dir) as platform:
+            sizes = {name: _measured(platform, name, can.measure()) for name, can in databases.items()}
     if json_ or not sys.stdout.isatty():
         click.echo(json.dumps({name: _as_dict(size) for name, size in sizes.items()}, indent=2))
         return
@@ -60,9 +62,9 @@ def storage_command(topology: Path | None, *, demo: bool, data_dir: Path | None,
         Console().print(table_of(name, size))
 
 
-def _measured(platform: Platform, name: str) -> StorageSize:
+def _measured(platform: Platform, name: str, question: Request[StorageSize]) -> StorageSize:
     """Ask a database client; raises `PlatformError` with its name when it fails."""
-    answer = platform.address(platform.connections[name].agents[0]).ask(MeasureStorage(), TIMEOUT)
+    answer = platform.address(platform.connections[name].agents[0]).ask(question, TIMEOUT)
     if isinstance(answer, Failure):
         failure = Transient if isinstance(answer.error, Transient) else Permanent
         raise failure(answer.error.code, f"{name}: {answer.error.message}")

@@ -18,7 +18,6 @@ from dataplatform.redaction import REDACTOR, redacted
 from dataplatform.system.places import Path, line_of
 from dataplatform.system.secrets import secrets_of
 from dataplatform.system.specs import (
-    CLIENT_KINDS,
     ClientSpec,
     Route,
     ServiceSpec,
@@ -30,7 +29,6 @@ from dataplatform.system.specs import (
 from dataplatform.system.structure import Problem, Problems, structure, suggestion
 
 __all__ = [
-    "CLIENT_KINDS",
     "DEFAULT",
     "ClientSpec",
     "ConfigurationError",
@@ -133,21 +131,21 @@ class _Parser:
         system = self._structure(SystemOptions, document.get("system", {}), ("system",))
         return Topology(
             system=system or SystemOptions(),
-            clients=self._tables(document, "clients", CLIENT_KINDS, lambda cls: cls, ClientSpec),
-            sources=self._plugins(document, "sources", SourceSpec),
-            targets=self._plugins(document, "targets", TargetSpec),
+            clients=self._plugins(document, "clients", ClientSpec),
+            sources=self._parts(document, "sources", SourceSpec),
+            targets=self._parts(document, "targets", TargetSpec),
             services=self._services(document),
             routes=self._routes(document.get("routes", [])),
         )
 
-    def _plugins(
-        self, document: dict[str, Any], section: Side, make: Callable[[type[Any], Any], Any]
-    ) -> dict[str, Any]:
-        """Read the tables of sources or targets, whose kinds are those of the installed plugins."""
-        found = {plugin.kind: plugin for plugin in plugins(section) if plugin.taken_by is None}
-        return self._tables(
-            document, section, found, lambda plugin: plugin.load().Options, lambda kind, o: make(found[kind].load(), o)
-        )
+    def _parts(self, document: dict[str, Any], section: Side, make: Callable[[Any, Any], Any]) -> dict[str, Any]:
+        """Read the tables of sources or targets, made with the classes of their kinds."""
+        found = _installed(section)
+        return self._plugins(document, section, lambda kind, options: make(found[kind].load(), options))
+
+    def _plugins(self, document: dict[str, Any], section: Side, make: Callable[[str, Any], Any]) -> dict[str, Any]:
+        """Read the tables of a section whose kinds are those of the installed plugins."""
+        return self._tables(document, section, _installed(section), lambda plugin: plugin.load().Options, make)
 
     def _services(self, document: dict[str, Any]) -> dict[str, Any]:
         """Read the tables of services, whose kinds are entry points."""
@@ -164,7 +162,7 @@ class _Parser:
         self,
         document: dict[str, Any],
         section: str,
-        kinds: Mapping[str, type[Any] | Plugin | EntryPoint],
+        kinds: Mapping[str, Plugin | EntryPoint],
         options_of: Callable[[Any], type[Any]],
         make: Callable[[str, Any], Any],
     ) -> dict[str, Any]:
@@ -206,13 +204,12 @@ class _Parser:
             return kind
         return None
 
-    def _load(
-        self, kind: type[Any] | Plugin | EntryPoint, options_of: Callable[[Any], type[Any]], path: Path
-    ) -> type[Any] | None:
+    def _load(self, kind: Plugin | EntryPoint, options_of: Callable[[Any], type[Any]], path: Path) -> type[Any] | None:
         try:
             return options_of(kind)
         except (Exception, SystemExit) as error:  # noqa: BLE001  somebody else's module, which may fail in any way
-            self._add((*path, "kind"), f"cannot be loaded: {type(error).__name__}: {error}")
+            origin = kind.origin if isinstance(kind, Plugin) else f"entry point {kind.name} = {kind.value}"
+            self._add((*path, "kind"), f"cannot be loaded: {type(error).__name__}: {error} ({origin})")
             return None
 
     def _routes(self, tables: Any) -> tuple[Route, ...]:
@@ -236,6 +233,10 @@ def _kind_key(table: Any, kinds: Collection[str]) -> str:
     alike = [key for key in table if get_close_matches(key.lower(), [KIND, "type"])]
     meant = [key for key in alike if isinstance(table[key], str) and get_close_matches(table[key], kinds)]
     return next(iter(meant), KIND)
+
+
+def _installed(section: Side) -> dict[str, Plugin]:
+    return {plugin.kind: plugin for plugin in plugins(section) if plugin.taken_by is None}
 
 
 def _names(table: Any) -> Iterable[str]:

@@ -79,6 +79,10 @@ class TimescaleTarget(BaseWriter):
         super().__init__(context, options, client)
         self._specs = {kind.name: self.options.spec(kind) for kind in KINDS}
 
+    @classmethod
+    def tables(cls, options: Any) -> Mapping[str, str]:
+        return {kind.name: options.spec(kind).name for kind in KINDS}
+
     def _request(self, kind: Kind, records: list[Record]) -> WriteRows:
         spec = self._specs[kind.name]
         return WriteRows(spec, spec.copy_text(records), len(records), times=self._times(kind, records))

@@ -16,9 +16,9 @@ from dataplatform.dsl.operations import ReadingOperation
 from dataplatform.dsl.parts import SourceOptions
 from dataplatform.dsl.queries import DateRangeOHLCVQuery
 from dataplatform.dsl.reader import BaseReader
+from dataplatform.dsl.registry import technology
 from dataplatform.errors import Permanent, Transient
 from dataplatform.result import Failure, Result
-from dataplatform.system.topology import CLIENT_KINDS
 from tests.contract.questions import BAD
 from tests.contract.registry import READERS, READING, name_of
 from tests.dsl.doubles import Double
@@ -61,7 +61,7 @@ def test_a_source_is_a_reader_of_a_named_technology_and_a_known_kind_of_client(c
     assert issubclass(cls, BaseReader)
     assert cls.kind == "source"
     assert cls.technology != BaseReader.technology
-    assert cls.client_kind in CLIENT_KINDS
+    assert all(technology(kind) for kind in cls.client_kinds())
     assert inspect.getdoc(cls) != inspect.getdoc(BaseReader)
 
 

@@ -16,10 +16,10 @@ from dataplatform.dsl.kinds import KINDS
 from dataplatform.dsl.operations import WritingOperation
 from dataplatform.dsl.parts import TargetOptions
 from dataplatform.dsl.queries import BatchPublishResult
+from dataplatform.dsl.registry import technology
 from dataplatform.dsl.writer import BaseWriter
 from dataplatform.errors import Permanent, PlatformError, Transient
 from dataplatform.result import Failure, Result, Success
-from dataplatform.system.topology import CLIENT_KINDS
 from tests.contract.registry import WRITERS, WRITING, name_of
 from tests.dsl.doubles import Double
 from tests.dsl.records import price, record
@@ -62,7 +62,7 @@ def test_a_target_is_a_writer_of_a_named_technology_and_a_known_kind_of_client(c
     assert issubclass(cls, BaseWriter)
     assert cls.kind == "target"
     assert cls.technology != BaseWriter.technology
-    assert cls.client_kind in CLIENT_KINDS
+    assert all(technology(kind) for kind in cls.client_kinds())
     assert inspect.getdoc(cls) != inspect.getdoc(BaseWriter)
 
 

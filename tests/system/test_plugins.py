@@ -14,10 +14,12 @@ import pytest
 from attrs import field, frozen
 from click.testing import CliRunner
 
+from dataplatform.base.technology import Technology
 from dataplatform.dsl import registry
 from dataplatform.dsl.parts import SourceOptions
 from dataplatform.dsl.reader import BaseReader
 from dataplatform.dsl.registry import SIDES, plugins
+from dataplatform.errors import Permanent
 from dataplatform.system.__main__ import main
 from dataplatform.system.catalogue import Entry, Option, catalogue, markdown
 from dataplatform.system.structure import key_of
@@ -52,6 +54,13 @@ class Shop(BaseReader):
     technology = "Shop"
     client_kind = "http"
     Options = ShopOptions
+
+
+class Mute(Technology):
+    """A kind of client that does not say where its server is."""
+
+    title = "Mute"
+    Options = Inner
 
 
 def shown(*arguments: str) -> str:
@@ -123,11 +132,38 @@ def test_a_broken_plugin_is_listed_with_its_error_beside_the_others(
     assert entry("broken").error == error
 
 
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [
+        ("dataplatform.base.http:HttpClient", "TypeError: dataplatform.base.http:HttpClient is no Technology"),
+        (
+            "dataplatform.base.technology:Technology",
+            "TypeError: dataplatform.base.technology:Technology has no Options that are an attrs class",
+        ),
+        (f"{__name__}:Mute", f"TypeError: {__name__}:Mute does not say its place and remedy"),
+    ],
+)
+def test_a_kind_of_client_that_says_too_little_is_listed_with_its_error(
+    monkeypatch: pytest.MonkeyPatch, value: str, error: str
+) -> None:
+    add(monkeypatch, EntryPoint("broken", value, "dataplatform.clients"))
+    assert f"client broken (unknown package)\n  cannot be used: {error}" in shown()
+
+
+def test_a_platform_whose_metadata_are_older_than_its_sources_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "entry_points", lambda group: _of(group, []))
+    with pytest.raises(Permanent, match="name none of its clients") as refused:
+        plugins("clients")
+    assert "pip install -e ." in (refused.value.remedy or "")
+
+
 def test_the_text_shows_operations_and_options() -> None:
     text = shown()
 
     assert "TimescaleDB, through a client of kind timescale: " in text
     assert "operations: get_current_price, get_current_prices, " in text
+    assert "client redpanda (dataplatform " in text
+    assert "  Redpanda: A cluster of Redpanda or Apache Kafka.\n  abilities: topics, embedded\n" in text
     assert re.search(r"credit +whole number +batches each source may have in flight \(default 4\)", text)
 
 

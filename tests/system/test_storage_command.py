@@ -49,7 +49,7 @@ def test_a_topology_without_a_database_is_refused(tmp_path: Path) -> None:
     topology.write_text(NO_DATABASE)
     refused = run("storage", topology)
     assert refused.exit_code == 2
-    assert "no client of kind 'timescale'" in refused.stderr
+    assert "no client with tables; it needs a client of kind 'timescale'" in refused.stderr
 
 
 def test_a_person_sees_sizes_in_units_and_what_was_saved() -> None:

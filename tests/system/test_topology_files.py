@@ -395,6 +395,9 @@ def test_a_plugin_that_cannot_be_loaded_is_named_and_harms_no_other(monkeypatch:
 
     monkeypatch.setattr("dataplatform.dsl.registry.entry_points", points)
     assert parse_topology(GOOD, environ=ENVIRON)
-    assert changed('kind = "coingecko"', 'kind = "broken"') == [
-        "17: cannot be loaded: ModuleNotFoundError: No module named 'no'"
-    ]
+    why = (
+        "cannot be loaded: ModuleNotFoundError: No module named 'no'"
+        " (entry point broken = no.such.module:Source of an unknown package)"
+    )
+    assert changed('kind = "coingecko"', 'kind = "broken"') == [f"17: {why}"]
+    assert changed('kind = "http"', 'kind = "broken"') == [f"5: {why}"]

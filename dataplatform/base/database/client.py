@@ -14,6 +14,7 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE, connection
 from dataplatform.base.agent import Agent, Context, Timer
 from dataplatform.base.database import positions
 from dataplatform.base.database.connecting import connect
+from dataplatform.base.database.counting import CountRows, counted
 from dataplatform.base.database.errors import explain
 from dataplatform.base.database.making import ensure_positions, ensure_table
 from dataplatform.base.database.measuring import MeasureStorage, measured
@@ -33,7 +34,7 @@ class TryAgain:
     """It is time to see whether the outage is over: nobody else may ask for a while."""
 
 
-Message: TypeAlias = WriteRows | Query | MeasureStorage | ReadPositions | ForgetPositions | Probe
+Message: TypeAlias = WriteRows | Query | CountRows | MeasureStorage | ReadPositions | ForgetPositions | Probe
 CURSOR = "query"
 SEVERAL = Permanent(  # several statements could end the read-only transaction
     "rejected", "there is a ';' within the query", remedy="one statement at a time; in a text, write chr(59)"
@@ -99,6 +100,8 @@ class TimescaleClient(Agent):
                 return self._positions(conn, lambda cursor: positions.read(cursor, reader))
             case ForgetPositions():
                 return self._positions(conn, lambda cursor: positions.forget(cursor, message))
+            case CountRows(tables):
+                return counted(lambda query: self._query(conn, query.sql, query.parameters, query.most), tables)
             case MeasureStorage():
                 return measured(lambda query: self._read(conn, query))
             case Probe():

@@ -32,11 +32,19 @@ class TimescaleSettings:
         validator=_is_dsn,
         metadata={"help": "libpq connection string or URI, or 'embedded'", "secrets": secrets_in},
     )
-    pool: int = field(default=2, validator=[validators.ge(1), validators.le(32)])
-    connect_timeout: float = field(default=3.0, validator=positive)
-    statement_timeout: float = field(default=4.0, validator=positive)
-    lock_timeout: float = field(default=3.0, validator=positive)
-    application_name: str = field(default="dataplatform")
+    pool: int = field(
+        default=2,
+        validator=[validators.ge(1), validators.le(32)],
+        metadata={"help": "how many connections, and so agents, there are"},
+    )
+    connect_timeout: float = field(default=3.0, validator=positive, metadata={"help": "seconds for connecting"})
+    statement_timeout: float = field(default=4.0, validator=positive, metadata={"help": "seconds for one statement"})
+    lock_timeout: float = field(
+        default=3.0, validator=positive, metadata={"help": "seconds to wait for a lock that somebody else holds"}
+    )
+    application_name: str = field(
+        default="dataplatform", metadata={"help": "how the connections are called at the server"}
+    )
     write_strategy: str = field(
         default="copy",
         validator=validators.in_(["copy", "insert"]),

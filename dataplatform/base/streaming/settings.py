@@ -26,19 +26,41 @@ class RedpandaSettings:
     brokers: tuple[str, ...] = field(
         converter=parse_brokers, metadata={"help": "['host:port', …], or 'embedded'", "may_hold_secret": True}
     )
-    security_protocol: str = field(default="PLAINTEXT", validator=[validators.in_(PROTOCOLS), check_protocol])
-    sasl_mechanism: str | None = field(
-        default=None, validator=[validators.optional(validators.in_(MECHANISMS)), check_credential]
+    security_protocol: str = field(
+        default="PLAINTEXT",
+        validator=[validators.in_(PROTOCOLS), check_protocol],
+        metadata={"help": f"how the brokers are spoken to: {', '.join(PROTOCOLS)}"},
     )
-    username: str | None = field(default=None, validator=check_credential)
-    password: str | None = field(default=None, repr=False, validator=check_credential)
-    ca_file: str | None = field(default=None, validator=check_file)
-    cert_file: str | None = field(default=None, validator=check_file)
-    key_file: str | None = field(default=None, validator=check_file)
-    compression: str = field(default="lz4", validator=validators.in_(("lz4", "gzip", "none")))
-    request_timeout: float = field(default=3.0, validator=validators.gt(0.0))
-    delivery_timeout: float = field(default=4.0, validator=validators.gt(0.0))
-    light: bool = False
+    sasl_mechanism: str | None = field(
+        default=None,
+        validator=[validators.optional(validators.in_(MECHANISMS)), check_credential],
+        metadata={"help": f"how the user is authenticated: {', '.join(MECHANISMS)}"},
+    )
+    username: str | None = field(default=None, validator=check_credential, metadata={"help": "the user, with SASL"})
+    password: str | None = field(
+        default=None, repr=False, validator=check_credential, metadata={"help": "the user's password, with SASL"}
+    )
+    ca_file: str | None = field(
+        default=None, validator=check_file, metadata={"help": "certificates that vouch for the brokers, with TLS"}
+    )
+    cert_file: str | None = field(
+        default=None, validator=check_file, metadata={"help": "the client's own certificate, with TLS"}
+    )
+    key_file: str | None = field(
+        default=None, validator=check_file, metadata={"help": "the key of the client's own certificate"}
+    )
+    compression: str = field(
+        default="lz4",
+        validator=validators.in_(("lz4", "gzip", "none")),
+        metadata={"help": "how messages are compressed: lz4, gzip or none"},
+    )
+    request_timeout: float = field(
+        default=3.0, validator=validators.gt(0.0), metadata={"help": "seconds for one request to a broker"}
+    )
+    delivery_timeout: float = field(
+        default=4.0, validator=validators.gt(0.0), metadata={"help": "seconds for a message to be acknowledged"}
+    )
+    light: bool = field(default=False, metadata={"help": "the broker is the embedded stand-in"})
 
     @property
     def milliseconds(self) -> int:

@@ -103,6 +103,11 @@ class RedpandaSource(BaseReader):
         found: Mapping[str, str] = options.topics
         return found
 
+    @classmethod
+    def group(cls, options: Any) -> str | None:
+        group: str = options.group
+        return group
+
     # Operations
 
     def _current_prices(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,22 +10,23 @@ from typing import Any, ClassVar
 
 from attrs import evolve, field, frozen
 
-from dataplatform.base.embedded import DataDirectory, broker_address, broker_kind, postgres_dsn
-from dataplatform.base.streaming.log import RedpandaLog
+from dataplatform.base.embedded import DataDirectory
+from dataplatform.base.streaming.technology import Topics
 from dataplatform.dsl.flow import Outbox
 from dataplatform.dsl.parts import Connection, Part, SourceOptions
 from dataplatform.dsl.reader import BaseReader
+from dataplatform.dsl.registry import ability, plugins
 from dataplatform.errors import Permanent
 from dataplatform.sources.timescale import TimescaleSource, TimescaleSourceOptions
 from dataplatform.system.platform import Platform, default_data_dir
-from dataplatform.system.ports import HOST
-from dataplatform.system.servers import is_embedded
-from dataplatform.system.topology import ClientSpec, SourceSpec, Topology
+from dataplatform.system.servers import at_embedded
+from dataplatform.system.topology import SourceSpec, Topology
 
-__all__ = ["LOG", "STORED", "at_work", "log_source", "only", "stored_source"]
+__all__ = ["LOG", "STORED", "at_work", "idle_sources", "log_source", "only", "stored_source"]
 
 STORED = "command.stored"  # no name of a topology's own has a dot
 READER = "command.topic"
+ALONE = "command.client"
 LOG = f"{READER}.log"
 
 
@@ -37,19 +37,36 @@ class LogOptions(SourceOptions):
     group: str | None = field(default=None, metadata={"help": "the group that notes how far the log was read"})
 
 
-class LogSource(BaseReader):
-    """A cluster whose topics are read as logs: it brings the agent that does so, and reads nothing by itself."""
+class IdleSource(BaseReader):
+    """Reads nothing: by it a command has a client at work."""
+
+    technology: ClassVar[str] = "a client alone"
+    Options = SourceOptions
+
+    @classmethod
+    def client_kinds(cls) -> tuple[str, ...]:
+        return tuple(plugin.kind for plugin in plugins("clients"))
+
+
+class LogSource(IdleSource):
+    """A client whose topics are read as logs: it brings the agent that does so, and reads nothing by itself."""
 
     technology: ClassVar[str] = "a log"
-    client_kind: ClassVar[str] = "redpanda"
     Options = LogOptions
 
     @classmethod
     def part(cls, name: str, options: Any, connection: Connection, outbox: Outbox | None) -> Part:
         """Bring along the log's agent."""
+        topics = ability(connection.kind, Topics)
+        assert topics is not None, "the command has looked for a client with topics"
         log = f"{name}.log"
-        own = RedpandaLog.child(log, connection.settings, options.group)
+        own = topics.log(log, connection.settings, options.group)
         return Part((own, cls.child(name, options, log, outbox)), log)
+
+
+def idle_sources(clients: Iterable[str]) -> dict[str, SourceSpec]:
+    """Return sources that have these clients at work, and nothing else."""
+    return {f"{ALONE}.{client}": SourceSpec(IdleSource, SourceOptions(client=client)) for client in clients}
 
 
 def log_source(client: str, group: str | None = None) -> dict[str, SourceSpec]:
@@ -88,7 +105,7 @@ def at_work(topology: Topology, *, demo: bool, data_dir: Path | None, writing: b
 
 def _started(topology: Topology, data: DataDirectory, stack: ExitStack, *, demo: bool, writing: bool) -> Platform:
     home = data.path
-    if any(map(is_embedded, topology.clients.values())):
+    if any(spec.embedded for spec in topology.clients.values()):
         data.require_kind(simulated=demo)
         try:
             return Platform.start(topology, demo=demo, data_dir=home, writing=writing)
@@ -102,16 +119,5 @@ def _started(topology: Topology, data: DataDirectory, stack: ExitStack, *, demo:
 def _connected(topology: Topology, home: Path) -> Topology:
     """Tell clients where the embedded servers are that run already; a simulator is the command's own."""
     system = evolve(topology.system, simulator_port=None, broker_port=None)
-    port = topology.system.broker_port
-    clients = {name: _placed(spec, home, port) for name, spec in topology.clients.items()}
+    clients = {name: at_embedded(spec, topology, home) for name, spec in topology.clients.items()}
     return evolve(topology, system=system, clients=clients)
-
-
-def _placed(spec: ClientSpec, home: Path, port: int | None) -> ClientSpec:
-    if not is_embedded(spec):
-        return spec
-    if spec.kind == "timescale":
-        return evolve(spec, settings=evolve(spec.settings, dsn=postgres_dsn(home)))
-    address = f"{HOST}:{port}" if port else broker_address(home)
-    light = broker_kind(os.environ) == "light"
-    return evolve(spec, settings=evolve(spec.settings, brokers=(address,), light=light))
