@@ -1,24 +1,24 @@
-"""The one codec: records to JSON as it stands on the wire (camelCase), and back with every rule checked."""
+"""The codec of topics: records to the JSON that `dsl/schema` says, and back, a whole batch at once by its columns."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
-from typing import Any, get_type_hints
+from typing import Any
 
 import msgspec
-from attrs import fields, frozen
+from attrs import frozen
 from msgspec.structs import asdict
 
 from dataplatform.base.misfit import misfit
 from dataplatform.dsl.columns import Builder
 from dataplatform.dsl.kinds import KINDS, Kind
+from dataplatform.dsl.schema import struct_of
 from dataplatform.dsl.types import Record
 from dataplatform.errors import Permanent
 
-__all__ = ["Codec", "Undecodable", "codec", "wire_struct"]
+__all__ = ["Codec", "Undecodable", "codec"]
 
-VERSION = "schema_version"
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -33,9 +33,9 @@ class Undecodable:
 class Codec:
     """Encodes and decodes one kind of record.
 
-    The wire form is described by a msgspec struct made from the attrs class, so the type stays the only source of
-    truth. Times are RFC 3339, bytes are base64. What is written says its `schemaVersion`; what is read may be of an
-    older or a newer one: unknown fields are ignored, missing optional ones take their default.
+    It is the fast path of `to_json` and `from_json`, and reads and writes the same form. What is written says its
+    `schemaVersion` besides; what is read may be of an older or a newer one: unknown fields are ignored, missing
+    optional ones take their default.
 
     >>> from dataplatform.dsl.kinds import PRICES
     >>> codec(PRICES).decode(b'{"coinId": "bitcoin"}')
@@ -47,10 +47,10 @@ class Codec:
     def __init__(self, kind: Kind) -> None:
         self._type = kind.type
         self._builder = Builder(kind.type)
-        known = wire_struct(kind.type)
+        known = struct_of(kind.type)
         self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(known).decode
         self._values: Callable[[Any], Sequence[Any]] = attrgetter(*known.__struct_fields__)
-        self._written = wire_struct(kind.type, version=kind.version)
+        self._written = struct_of(kind.type, version=kind.version)
         self._encoder = msgspec.json.Encoder()
 
     def encode(self, records: Iterable[Record]) -> list[bytes]:
@@ -94,25 +94,6 @@ class Codec:
             except Permanent as error:
                 failures.append(Undecodable(index, error))
         return records, failures
-
-
-def wire_struct(cls: type[Any], version: int | None = None) -> type[msgspec.Struct]:
-    """Return the struct of a type as it stands on the wire, with its version where one is given."""
-    hints = get_type_hints(cls)
-    required, optional = [], []
-    for attribute in fields(cls):
-        if attribute.default is None or isinstance(attribute.default, (str, bool, int)):
-            optional.append((attribute.name, hints[attribute.name], attribute.default))
-        else:
-            required.append((attribute.name, hints[attribute.name]))
-    if version is not None:
-        optional.append((VERSION, int, version))
-    return msgspec.defstruct(cls.__name__, [*required, *optional], rename=_camel_case, frozen=True, gc=False)
-
-
-def _camel_case(name: str) -> str:
-    first, *rest = name.split("_")
-    return first + "".join(word.capitalize() for word in rest)
 
 
 _CODECS = {kind.name: Codec(kind) for kind in KINDS}

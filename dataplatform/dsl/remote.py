@@ -14,8 +14,8 @@ from dataplatform.dsl.operations import result_of
 from dataplatform.dsl.queries import BatchPublishResult, OHLCVSeries
 from dataplatform.dsl.registry import MESSAGES
 from dataplatform.dsl.rows import ParsedRows, read_rows
+from dataplatform.dsl.schema import Wire
 from dataplatform.dsl.types import CryptoOHLCVData
-from dataplatform.dsl.wire import Wire
 from dataplatform.errors import Permanent
 
 __all__ = ["call_of", "data_of", "notes_of", "operation_of", "record_in", "rows_of"]

@@ -23,6 +23,7 @@ from dataplatform.dsl.queries import CurrentPricesOptions, DateRangeOHLCVQuery, 
 from dataplatform.dsl.reader import BaseReader
 from dataplatform.dsl.remote import call_of, notes_of, operation_of, record_in, rows_of
 from dataplatform.dsl.rows import OddRow, ParsedRows, joined
+from dataplatform.dsl.schema import camel_case, to_json
 from dataplatform.dsl.types import (
     CryptoMarketAnalytics,
     CryptoOHLCVData,
@@ -31,7 +32,6 @@ from dataplatform.dsl.types import (
     Level1Data,
     Record,
 )
-from dataplatform.dsl.wire import camel_case, to_wire
 from dataplatform.result import Result, Success
 
 __all__ = ["McpSource", "McpSourceOptions"]
@@ -184,7 +184,7 @@ def _read(transform: Callable[[Rows], T | Success[T]], answers: list[Any]) -> Su
 
 
 def _on_wire(message: Request[Any]) -> dict[str, Any]:
-    return {camel_case(name): to_wire(value) for name, value in spread(message).items()}
+    return {camel_case(name): to_json(value) for name, value in spread(message).items()}
 
 
 def _joined(parts: Rows) -> Success[list[Any]]:

@@ -14,8 +14,8 @@ from dataplatform.dsl.kinds import Kind
 from dataplatform.dsl.parts import Connection, Part, TargetOptions
 from dataplatform.dsl.queries import BatchPublishResult
 from dataplatform.dsl.remote import call_of, data_of
+from dataplatform.dsl.schema import KIND, to_json
 from dataplatform.dsl.types import Record
-from dataplatform.dsl.wire import KIND, to_wire
 from dataplatform.dsl.writer import BaseWriter
 from dataplatform.errors import PlatformError
 
@@ -95,4 +95,4 @@ class McpTarget(BaseWriter):
 
 
 def _on_wire(kind: Kind, record: Record) -> dict[str, Any]:
-    return {KIND: kind.name, **to_wire(record)}
+    return {KIND: kind.name, **to_json(record)}

@@ -16,7 +16,7 @@ from dataplatform.base.http import Response
 from dataplatform.base.misfit import misfit
 from dataplatform.dsl.codec import codec
 from dataplatform.dsl.kinds import PRICES
-from dataplatform.dsl.wire import Wire
+from dataplatform.dsl.schema import Wire
 from dataplatform.errors import Permanent, PlatformError
 from dataplatform.sources.coingecko.answers import decode
 from tests.sources.coingecko.answers import answer

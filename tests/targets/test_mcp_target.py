@@ -15,8 +15,8 @@ from dataplatform.dsl.flow import Rejection
 from dataplatform.dsl.kinds import DEAD_LETTERS, KINDS, PRICES, Kind
 from dataplatform.dsl.operations import PublishBatch
 from dataplatform.dsl.queries import BatchPublishResult, Refused
+from dataplatform.dsl.schema import Wire, to_json
 from dataplatform.dsl.types import Record
-from dataplatform.dsl.wire import Wire, to_wire
 from dataplatform.errors import Permanent, Transient
 from dataplatform.targets.mcp import McpTarget, McpTargetOptions
 from tests.dsl.records import letter, prices, record
@@ -101,8 +101,8 @@ def test_no_records_are_one_call_of_none(make: Make) -> None:
 def test_what_the_other_platform_refused_is_rejected_by_its_index(make: Make) -> None:
     error = Permanent("rejected", "no row can hold that", remedy="leave it out")
     result = BatchPublishResult("database", 4, (Refused(3, error),))
-    assert make()._rejections(answer(to_wire(result))) == [Rejection(3, error)]
-    assert make()._rejections(answer(to_wire(BatchPublishResult("database", 5)))) == []
+    assert make()._rejections(answer(to_json(result))) == [Rejection(3, error)]
+    assert make()._rejections(answer(to_json(BatchPublishResult("database", 5)))) == []
 
 
 def test_an_answer_that_acknowledges_nothing_is_no_acknowledgement(make: Make) -> None:

@@ -6,14 +6,11 @@ The files beside this module are written by `scripts/schemas`, for people and pr
 from __future__ import annotations
 
 import json
-from datetime import datetime
 from pathlib import Path
 
-import msgspec
-
 from dataplatform.base.streaming import TopicSpec
-from dataplatform.dsl.codec import wire_struct
 from dataplatform.dsl.kinds import KINDS, Kind
+from dataplatform.dsl.schema import described, form_schema, struct_of
 from dataplatform.dsl.tables import TABLES
 
 __all__ = ["FOLDER", "schema_files", "write_schemas"]
@@ -47,17 +44,12 @@ def write_schemas(folder: Path = FOLDER) -> list[str]:
 
 
 def _json_schema(kind: Kind) -> dict[str, object]:
-    struct = wire_struct(kind.type, version=kind.version)
-    schema = msgspec.json.schema(struct)
-    (definition,) = schema["$defs"].values()
-    for wire, name in zip(struct.__struct_encode_fields__, struct.__struct_fields__, strict=True):
-        if struct.__annotations__[name] is datetime:
-            definition["properties"][wire]["format"] = "date-time"
+    schema = form_schema(struct_of(kind.type, version=kind.version))
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": kind.type.__name__,
-        "description": " ".join((kind.type.__doc__ or "").split(">>>", 1)[0].split()),
-        **{key: value for key, value in definition.items() if key != "title"},
+        "description": described(kind.type),
+        **{key: value for key, value in schema.items() if key not in {"title", "description"}},
     }
 
 

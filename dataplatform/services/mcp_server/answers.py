@@ -14,7 +14,7 @@ from attrs import frozen
 
 from dataplatform.dsl.kinds import OHLCV, PRICES, Kind
 from dataplatform.dsl.queries import OHLCVSeries
-from dataplatform.dsl.wire import to_wire
+from dataplatform.dsl.schema import to_json
 from dataplatform.services.mcp_server.meanings import POINTS
 from dataplatform.services.mcp_server.series import as_columns, one_per_interval, thinned
 
@@ -42,17 +42,17 @@ def shaped(sort: Sort, data: Any, shape: Shape, limit: int) -> dict[str, Any]:
     """Return what an operation has answered as members of an answer of at most `limit` bytes: `result` and others."""
     room = limit - BESIDES
     if shape.all or sort == "one":
-        return {"result": to_wire(data)}
+        return {"result": to_json(data)}
     match sort:
         case "candles":
             return _candles(data, shape, room)
         case "history":
             return _series(data, PRICES, shape, room)
         case "list":
-            rows, once = _attributed(to_wire(data))
+            rows, once = _attributed(to_json(data))
             return {**in_parts({"result": rows}, shape.offset, room), **once}
         case "batch":
-            return _batch(to_wire(data), room)
+            return _batch(to_json(data), room)
         case _:
             assert_never(sort)
 
@@ -109,7 +109,7 @@ def _series(rows: Sequence[Any], kind: Kind, shape: Shape, room: int) -> dict[st
 
 def _candles(data: OHLCVSeries, shape: Shape, room: int) -> dict[str, Any]:
     """Return candles as columns, and the gaps among them, the first ones where there are many."""
-    gaps = to_wire(data.gaps)
+    gaps = to_json(data.gaps)
     missing = {"gaps": gaps[:MOST_GAPS], "missing": sum(gap.missing for gap in data.gaps)}
     answer: dict[str, Any] = {"result": {"columns": {}}}
     if data.candles:

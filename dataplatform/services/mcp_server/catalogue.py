@@ -19,8 +19,8 @@ from dataplatform.dsl.arguments import Argument, arguments_of, gathered
 from dataplatform.dsl.operations import result_of
 from dataplatform.dsl.queries import BatchPublishResult, OHLCVSeries
 from dataplatform.dsl.registry import MESSAGES, READING, WRITING, supported
+from dataplatform.dsl.schema import Wire, described
 from dataplatform.dsl.timeframes import check_timeframe
-from dataplatform.dsl.wire import Wire, described
 from dataplatform.errors import Permanent
 from dataplatform.services.mcp_server.answers import Shape, Sort
 from dataplatform.services.mcp_server.forms import Form, Option, kind_of, output_schema, record_form, shaping

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import inspect
 
 from dataplatform.dsl.arguments import RENAMED
-from dataplatform.dsl.wire import camel_case
+from dataplatform.dsl.schema import camel_case
 from dataplatform.errors import Permanent
 
 __all__ = ["forgiven", "respelt"]

@@ -15,7 +15,7 @@ from dataplatform.dsl.arguments import Argument
 from dataplatform.dsl.kinds import KINDS, Kind
 from dataplatform.dsl.operations import result_of
 from dataplatform.dsl.registry import WRITING
-from dataplatform.dsl.wire import Wire, camel_case, schema
+from dataplatform.dsl.schema import Wire, camel_case, form_schema
 from dataplatform.errors import Permanent
 from dataplatform.services.mcp_server.forgiving import forgiven, respelt
 from dataplatform.services.mcp_server.meanings import MEANINGS, POINTS, Meaning, record_text, records_text, said
@@ -81,7 +81,7 @@ class Form:
         """Return the form of these options, for the tool of this name."""
         given = list(options)
         read, shown = [_struct(name, [one.member(shown=shown) for one in given]) for shown in (False, True)]
-        whole = {key: value for key, value in schema(shown).items() if key != "title" and value != []}
+        whole = {key: value for key, value in form_schema(shown).items() if key != "title" and value != []}
         return cls(read, whole, msgspec.inspect.type_info(read))
 
     def given(self, wire: Wire, arguments: Any) -> tuple[Any, list[str]]:

@@ -12,7 +12,7 @@ from attrs import field, frozen
 from dataplatform.dsl import checks
 from dataplatform.dsl.arguments import RENAMED
 from dataplatform.dsl.kinds import KINDS, Kind
-from dataplatform.dsl.wire import KIND, camel_case
+from dataplatform.dsl.schema import KIND, camel_case
 
 __all__ = ["MEANINGS", "MOST_POINTS", "POINTS", "Meaning", "record_text", "records_text", "said"]
 

@@ -23,8 +23,8 @@ from mcp.types import (
 
 from dataplatform.dsl import checks
 from dataplatform.dsl.kinds import KINDS
+from dataplatform.dsl.schema import to_json
 from dataplatform.dsl.schemas import schema_files
-from dataplatform.dsl.wire import to_wire
 from dataplatform.errors import PlatformError
 from dataplatform.result import Failure
 from dataplatform.services.mcp_server.failures import text_of
@@ -87,7 +87,7 @@ class Resources:
 
     async def _text(self, uri: str) -> str:
         if uri == TOPOLOGY:
-            return json.dumps(to_wire(self.overview.places()))
+            return json.dumps(to_json(self.overview.places()))
         if uri.startswith(SCHEMA) and (found := self._schemas.get(uri.removeprefix(SCHEMA))):
             return found
         if self.watcher is None or not uri.startswith(PRICE):
@@ -95,7 +95,7 @@ class Resources:
         answer = await self.watcher.price(coin_of(uri))
         if isinstance(answer, Failure):
             raise refused(answer.error)
-        return json.dumps(to_wire(answer.data))
+        return json.dumps(to_json(answer.data))
 
 
 def coin_of(uri: str) -> str:

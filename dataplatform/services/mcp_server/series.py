@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 import attrs
 
 from dataplatform.dsl.kinds import Kind
+from dataplatform.dsl.schema import camel_case, to_json
 from dataplatform.dsl.timeframes import floor
 from dataplatform.dsl.types import CryptoOHLCVData, CryptoPriceData
-from dataplatform.dsl.wire import camel_case, to_wire
 
 __all__ = ["as_columns", "one_per_interval", "thinned"]
 
@@ -56,6 +56,6 @@ def as_columns(rows: Sequence[OfCoin], kind: Kind) -> dict[str, Any]:
         if isinstance(values[0], str) and values.count(values[0]) == len(values):
             shared[name] = values[0]
         elif any(value is not None for value in values):
-            columns[name] = to_wire(values)
+            columns[name] = to_json(values)
     first = camel_case(kind.time)
     return {**shared, "columns": {first: columns.pop(first), **columns}}

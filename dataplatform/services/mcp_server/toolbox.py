@@ -11,7 +11,7 @@ from mcp.types import Tool as ToolOnWire
 from mcp.types import ToolAnnotations
 
 from dataplatform.dsl.queries import OHLCVSeries
-from dataplatform.dsl.wire import described, to_wire
+from dataplatform.dsl.schema import described, to_json
 from dataplatform.errors import Permanent, PlatformError
 from dataplatform.result import Failure, Result, Success
 from dataplatform.services.mcp_server.advice import Advice, argument_error
@@ -115,7 +115,7 @@ class Toolbox:
             answer = await self.pipes.run(tool, call.place, call.request, list(dict.fromkeys(given.targets)))
             if isinstance(answer, Failure):
                 return await self.advice.upon(answer.error, tool, call)
-            told = to_wire(answer.data)
+            told = to_json(answer.data)
             return Success(told | _notes([*notes, *call.notes, *told["notes"]]))
 
         said = (
@@ -133,7 +133,7 @@ class Toolbox:
             given, _ = _read(name, form, lambda: form.given(self.catalogue.wire, arguments))
             room = self.catalogue.options.max_answer_size - BESIDES
             offset = 0 if given.offset is msgspec.UNSET else given.offset
-            return Success(in_parts(to_wire(look()), offset, room))
+            return Success(in_parts(to_json(look()), offset, room))
 
         return Tool(name, right, f"{described(cls)} {when}".rstrip(), form.schema, output_of(cls), run)
 

@@ -13,7 +13,7 @@ import pytest
 from dataplatform.dsl.arguments import RENAMED, arguments_of
 from dataplatform.dsl.parts import Connection
 from dataplatform.dsl.registry import MESSAGES, READING
-from dataplatform.dsl.wire import camel_case
+from dataplatform.dsl.schema import camel_case
 from dataplatform.errors import Permanent
 from dataplatform.services.mcp_server.catalogue import Catalogue
 from dataplatform.services.mcp_server.options import McpServerOptions

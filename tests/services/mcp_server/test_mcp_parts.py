@@ -14,8 +14,8 @@ from dataplatform.base.http import HttpSettings
 from dataplatform.base.http.bucket import TokenBucket
 from dataplatform.dsl.operations import GetMarketAnalytics
 from dataplatform.dsl.parts import Connection
+from dataplatform.dsl.schema import Wire, to_json
 from dataplatform.dsl.types import CryptoPriceData
-from dataplatform.dsl.wire import Wire, to_wire
 from dataplatform.errors import Permanent, Transient
 from dataplatform.services.mcp_server import McpServerOptions
 from dataplatform.services.mcp_server.failures import text_of
@@ -110,7 +110,7 @@ def test_the_command_refuses_a_public_address_without_tokens() -> None:
 def test_what_goes_out_comes_in_again() -> None:
     sent = {"coinId": "bitcoin", "symbol": "btc", "usdPrice": 1, "lastUpdated": "2026-01-01T00:00:00Z", "source": "x"}
     price = Wire().read(CryptoPriceData, sent)
-    assert Wire().read(CryptoPriceData, to_wire(price)) == price
+    assert Wire().read(CryptoPriceData, to_json(price)) == price
 
 
 @pytest.mark.parametrize(

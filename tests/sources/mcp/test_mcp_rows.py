@@ -16,8 +16,8 @@ from dataplatform.dsl.kinds import OHLCV
 from dataplatform.dsl.polling import FeedOptions
 from dataplatform.dsl.proxy import ReaderProxy
 from dataplatform.dsl.queries import DateRangeOHLCVQuery
+from dataplatform.dsl.schema import to_json
 from dataplatform.dsl.types import CryptoOHLCVData, CryptoPriceData
-from dataplatform.dsl.wire import to_wire
 from dataplatform.errors import Permanent
 from dataplatform.result import Failure, Success
 from dataplatform.sources.mcp import McpSource, McpSourceOptions
@@ -60,7 +60,7 @@ def reader(server: ScriptedMcp) -> Iterator[ReaderProxy]:
 
 
 def row(coin_id: str, **changes: Any) -> dict[str, Any]:
-    return {**to_wire(price(coin_id)), **changes}
+    return {**to_json(price(coin_id)), **changes}
 
 
 def answers(server: ScriptedMcp, *results: object, notes: tuple[str, ...] = ()) -> None:
@@ -112,8 +112,8 @@ def test_an_answer_without_rows_is_of_another_shape(server: ScriptedMcp, reader:
 def test_an_odd_candle_of_a_series_costs_no_other(server: ScriptedMcp, reader: ReaderProxy) -> None:
     whole = record(OHLCV)
     assert isinstance(whole, CryptoOHLCVData)
-    odd = {**to_wire(whole), "high": None}
-    answers(server, {"candles": [odd, to_wire(whole)], "gaps": []})
+    odd = {**to_json(whole), "high": None}
+    answers(server, {"candles": [odd, to_json(whole)], "gaps": []})
     query = DateRangeOHLCVQuery(whole.coin_id, whole.timestamp, whole.timestamp + timedelta(hours=4), whole.timeframe)
     answer = reader.get_ohlcv_by_date_range(query).get(timeout=PATIENCE)
     assert isinstance(answer, Success), answer

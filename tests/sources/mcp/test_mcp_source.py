@@ -22,7 +22,7 @@ from dataplatform.base.mcp.told import ERROR, as_meta, told_failure
 from dataplatform.dsl import operations as ops
 from dataplatform.dsl.proxy import ReaderProxy, WriterProxy
 from dataplatform.dsl.remote import data_of, notes_of
-from dataplatform.dsl.wire import to_wire
+from dataplatform.dsl.schema import to_json
 from dataplatform.errors import Permanent, PlatformError, Transient
 from dataplatform.result import Failure, get_data, is_failure
 from tests.dsl.records import price
@@ -184,7 +184,7 @@ def test_all_tickers_come_whole(far: Far, reader: MarketDataReader) -> None:
 
 
 def test_a_newer_platform_may_say_more_of_a_record() -> None:
-    assert data_of(answer_of([{**to_wire(price()), "mood": "greedy"}])) == [price()]
+    assert data_of(answer_of([{**to_json(price()), "mood": "greedy"}])) == [price()]
 
 
 @pytest.mark.parametrize(
@@ -193,9 +193,9 @@ def test_a_newer_platform_may_say_more_of_a_record() -> None:
         None,
         {},
         [{"coinId": "bitcoin"}],
-        [{**to_wire(price()), "usdPrice": "a lot"}],
-        [{**to_wire(price()), "usdPrice": -1.0}],
-        [{**to_wire(price()), "lastUpdated": "2026-01-01T12:00:00"}],
+        [{**to_json(price()), "usdPrice": "a lot"}],
+        [{**to_json(price()), "usdPrice": -1.0}],
+        [{**to_json(price()), "lastUpdated": "2026-01-01T12:00:00"}],
     ],
 )
 def test_an_answer_that_is_not_of_the_operation_s_type_is_refused(result: Any) -> None:
