@@ -14,12 +14,14 @@ from typing import Any
 from attrs import Attribute
 
 __all__ = [
+    "EARLIEST",
     "LONGEST_IDENTIFIER",
     "change",
     "content",
     "count",
     "flag",
     "identifier",
+    "latest_market_time",
     "market_time",
     "money",
     "number",
@@ -96,6 +98,11 @@ def texts(values: Iterable[str]) -> tuple[str, ...]:
 # What others send
 
 
+def latest_market_time(now: datetime) -> datetime:
+    """Return the latest time that market data can be of: a day after `now`, as clocks differ."""
+    return now + AHEAD
+
+
 def market_time(name: str, value: datetime | float, now: datetime) -> datetime:
     """Return a time of market data in UTC, given as a time or in seconds since 1970; `name` is the field's.
 
@@ -110,7 +117,7 @@ def market_time(name: str, value: datetime | float, now: datetime) -> datetime:
         raise ValueError(f"{name}: expected a time, got {shown(value)}") from error
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
-    if not EARLIEST <= moment <= now + AHEAD:
+    if not EARLIEST <= moment <= latest_market_time(now):
         raise ValueError(f"{name}: expected a time from 2008 to a day from now, got {moment.isoformat()}")
     return moment
 

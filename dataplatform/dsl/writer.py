@@ -30,6 +30,7 @@ from dataplatform.dsl.operations import (
     WritingOperation,
 )
 from dataplatform.dsl.parts import Connection, Part, TargetOptions
+from dataplatform.dsl.plausible import implausible
 from dataplatform.dsl.queries import BatchPublishResult, PublishResult, Refused
 from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoOHLCVData, CryptoPriceData, Level1Data, Record
 from dataplatform.errors import Permanent, Transient
@@ -118,7 +119,11 @@ class BaseWriter(FlowTarget):
     # Operations
 
     def publish_price(self, price: CryptoPriceData) -> Answer[PublishResult]:
-        """Write one price. Fails with `rejected` when it can never be written, `Transient` in an outage."""
+        """Write one price.
+
+        Fails with `rejected` when it can never be written, `invalid` when it is of a time before 2008 or more than a
+        day ahead, `Transient` in an outage.
+        """
         return self._publish_one(PRICES, price)
 
     def publish_prices(self, prices: Sequence[CryptoPriceData]) -> Answer[BatchPublishResult]:
@@ -213,11 +218,23 @@ class BaseWriter(FlowTarget):
                 return Failure(untaken(kind, self.technology))
         if refusal := self._operations.refusal():
             return refusal
-        publishing = Publishing(deque(self._parts(indexes, records)), len(records))
+        plausible, refused = self._plausible(indexes, records)
+        publishing = Publishing(deque(self._parts(plausible, records)), len(records), refused)
         self._operations.add(publishing.answer)
         publishing.answer.then(lambda _: self._drained_when_idle())
         self._put_next(publishing)
         return publishing.answer
+
+    def _plausible(
+        self, indexes: Mapping[Kind, Sequence[int]], records: Sequence[Record]
+    ) -> tuple[dict[Kind, Sequence[int]], list[Refused]]:
+        """Return the indexes of records that can be of the time that they say, and refuse the others."""
+        left, refused, now = dict(indexes), list[Refused](), self.clock.now()
+        for kind, ours in indexes.items():
+            if errors := implausible(kind, [records[index] for index in ours], now):
+                refused += [Refused(ours[at], error) for at, error in errors.items()]
+                left[kind] = [index for at, index in enumerate(ours) if at not in errors]
+        return left, refused
 
     def _parts(self, indexes: Mapping[Kind, Sequence[int]], records: Sequence[Record]) -> Iterator[PublishingPart]:
         for kind, ours in indexes.items():

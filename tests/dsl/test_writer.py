@@ -23,7 +23,7 @@ from dataplatform.errors import Permanent, PlatformError, Transient
 from dataplatform.result import Failure, Result, Success, get_data
 from tests.dsl.doubles import Double, Write
 from tests.dsl.flows import running
-from tests.dsl.records import price, prices, record
+from tests.dsl.records import NOON, letter, price, prices, record
 from tests.dsl.scripts import Stall, Store, failing, rejected
 from tests.support.agents import DEADLINE, Stage
 
@@ -97,6 +97,32 @@ def error(answer: Result[Any]) -> PlatformError:
 def test_a_price_that_was_published_is_written(writer: Start, store: Store) -> None:
     assert writer().publish_price(price()).get(timeout=DEADLINE) == Success(PublishResult("shelf", "prices"))
     assert store.rows == [price()]
+
+
+@pytest.mark.parametrize("year", [1, 2007, 2027, 9999])
+def test_a_record_of_an_impossible_time_is_refused_as_invalid_and_harms_no_other(
+    writer: Start, store: Store, year: int
+) -> None:
+    """The latest wins: one of the year 9999 would hide all later prices of its coin."""
+    shelf = writer()
+    wrong = price("wrong", last_updated=NOON.replace(year=year))
+    refusal = error(shelf.publish_price(wrong).get(timeout=DEADLINE))
+    assert (refusal.code, refusal.message.partition(",")[0]) == (
+        "invalid",
+        "last_updated: expected a time from 2008 to a day from now",
+    )
+    state = record(ANALYTICS, timestamp=NOON.replace(year=year))
+    mixed: list[Record] = [price("a"), wrong, analytics(), state, price("b")]
+    answer = get_data(shelf.publish_batch(mixed).get(timeout=DEADLINE))
+    assert answer.published == 3
+    assert [(one.index, one.error.code) for one in answer.refused] == [(1, "invalid"), (3, "invalid")]
+    assert store.rows == [price("a"), price("b"), analytics()]
+
+
+def test_a_dead_letter_is_of_whatever_time_it_says(writer: Start, store: Store) -> None:
+    odd = letter("1", time=NOON.replace(year=9999))
+    assert get_data(writer().publish_batch([odd]).get(timeout=DEADLINE)).refused == ()
+    assert store.rows == [odd]
 
 
 def test_prices_that_were_published_are_written_in_one_piece(writer: Start, store: Store) -> None:

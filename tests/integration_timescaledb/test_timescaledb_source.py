@@ -125,8 +125,8 @@ def test_queries_of_a_coin_and_a_range_use_indexes(timescaledb: str) -> None:
     end = FIRST + HOURS * HOUR
     kept = statements.in_order(statements.kept_candles(["coin-2"], "1m", FIRST, end, simulated=True))
     assert "crypto_prices_1m_coin_id_idx" in plan(timescaledb, kept)
-    assert "crypto_prices_pkey" in plan(timescaledb, statements.history("coin-2", FIRST, simulated=True))
-    latest = statements.latest_prices(["coin-2"], simulated=True)
+    assert "crypto_prices_pkey" in plan(timescaledb, statements.history("coin-2", FIRST, end, simulated=True))
+    latest = statements.latest_prices(["coin-2"], end, simulated=True)
     assert "crypto_prices_last_updated_idx" in plan(timescaledb, latest)
 
 

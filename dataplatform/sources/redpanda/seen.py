@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Any, TypeVar
 
 from dataplatform.base.streaming import Digest, Item, Seen
-from dataplatform.dsl.codec import codec
 from dataplatform.dsl.kinds import OHLCV, Kind
+from dataplatform.dsl.plausible import decode_plausible
 from dataplatform.dsl.queries import DateRangeOHLCVQuery, Level1Query
 from dataplatform.dsl.reader import UNKNOWN, no_candles
 from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoOHLCVData, CryptoPriceData, Level1Data
@@ -25,14 +25,15 @@ OfCoin = TypeVar("OfCoin", CryptoPriceData, CryptoOHLCVData)
 def digest(kind: Kind) -> Digest:
     """Return how messages of a kind become items: by coin or ticker, the latest for each exchange, market and source.
 
-    Of candles all are kept, each in the place of its open, so that ranges of them can be answered.
+    Of candles all are kept, each in the place of its open, so that ranges of them can be answered. Which times can be
+    is told by the machine's clock, as those are that wrote the messages.
     """
     group, *rest = kind.key
     keys = [name for name in rest if kind is OHLCV or name != kind.time]
     group_of, key_of, time_of = attrgetter(group), attrgetter(*keys), attrgetter(kind.time)
 
     def items(values: Sequence[bytes | None]) -> tuple[list[Item], int]:
-        records, failures = codec(kind).decode_all(values)
+        records, failures = decode_plausible(kind, values, datetime.now(UTC))
         return [Item(group_of(one), key_of(one), time_of(one), one) for one in records], len(failures)
 
     return items

@@ -23,12 +23,13 @@ from dataplatform.base.streaming import (
     as_start,
     unreadable,
 )
-from dataplatform.dsl.codec import Undecodable, codec
+from dataplatform.dsl.codec import Undecodable
 from dataplatform.dsl.feeds import Crop, Feed
 from dataplatform.dsl.flow import Outbox, Position, letter_for_input
 from dataplatform.dsl.kinds import ANALYTICS, LEVEL1, OHLCV, PRICES, Kind, kind_named
 from dataplatform.dsl.parts import Connection, Part
 from dataplatform.dsl.plan import Plan
+from dataplatform.dsl.plausible import decode_plausible
 from dataplatform.dsl.queries import CurrentPricesOptions, DateRangeOHLCVQuery, Level1Query
 from dataplatform.dsl.reader import BaseReader, ReaderMessage
 from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoOHLCVData, CryptoPriceData, DeadLetter, Level1Data
@@ -173,8 +174,8 @@ class RedpandaSource(BaseReader):
     def _decoded(self, kind: Kind, part: Slice) -> Crop:
         if part.unreadable:
             return Crop(kind, [], (part.position,), [self._letter_of_batch(part.unreadable)])
-        records, failures = codec(kind).decode_all(part.values)
         now = self.clock.now()
+        records, failures = decode_plausible(kind, part.values, now)
         letters = [
             letter_for_input(
                 part.values[failure.index] or b"",

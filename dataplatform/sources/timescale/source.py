@@ -20,6 +20,7 @@ from dataplatform.dsl.rows import OddRow, ParsedRows, joined
 from dataplatform.dsl.tables import TABLES
 from dataplatform.dsl.timeframes import floor, length
 from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoOHLCVData, CryptoPriceData, Level1Data
+from dataplatform.dsl.validators import latest_market_time
 from dataplatform.errors import Permanent
 from dataplatform.result import Result, Success
 from dataplatform.sources.timescale import statements
@@ -60,10 +61,12 @@ class TimescaleSource(BaseReader):
         self, coin_ids: Sequence[str], options: CurrentPricesOptions
     ) -> Result[Plan[list[CryptoPriceData]]]:
         del options  # a row holds all that was stored
-        return self._select_prices(coin_ids, statements.latest_prices(coin_ids, simulated=self.options.simulated))
+        return self._select_prices(
+            coin_ids, statements.latest_prices(coin_ids, self._until, simulated=self.options.simulated)
+        )
 
     def _available_tickers(self, limit: int | None) -> Result[Plan[list[str]]]:
-        asked = statements.coins_by_market_cap(limit, simulated=self.options.simulated)
+        asked = statements.coins_by_market_cap(limit, self._until, simulated=self.options.simulated)
 
         def transform(answers: list[Any]) -> list[str] | Success[list[str]]:
             if not answers[0].rows and answers[1].rows:
@@ -73,12 +76,14 @@ class TimescaleSource(BaseReader):
         return Success(self._or_hidden(PRICES, None, asked, transform))
 
     def _market_analytics(self) -> Result[Plan[CryptoMarketAnalytics]]:
-        asked = statements.latest_analytics(simulated=self.options.simulated)
+        asked = statements.latest_analytics(self._until, simulated=self.options.simulated)
         return Success(self._or_hidden(ANALYTICS, None, asked, partial(self._only, ANALYTICS, "analytics")))
 
     def _price_history(self, coin_id: str, days: int) -> Result[Plan[list[CryptoPriceData]]]:
         since = self.clock.now() - timedelta(days=days)
-        return self._select_prices([coin_id], statements.history(coin_id, since, simulated=self.options.simulated))
+        return self._select_prices(
+            [coin_id], statements.history(coin_id, since, self._until, simulated=self.options.simulated)
+        )
 
     def _latest_ohlcv(self, coin_ids: Sequence[str], timeframe: str) -> Result[Plan[list[CryptoOHLCVData]]]:
         now, step = self.clock.now(), length(timeframe)
@@ -119,8 +124,13 @@ class TimescaleSource(BaseReader):
         return _query(chosen(kept), instead=_query(chosen(prices)))
 
     def _level1(self, query: Level1Query) -> Result[Plan[Level1Data]]:
-        asked = statements.latest_level1(query, simulated=self.options.simulated)
+        asked = statements.latest_level1(query, self._until, simulated=self.options.simulated)
         return Success(self._or_hidden(LEVEL1, query.ticker, asked, partial(self._only, LEVEL1, repr(query.ticker))))
+
+    @property
+    def _until(self) -> datetime:
+        """The latest time that a row can be of; those of later ones, stored before that was refused, hide no other."""
+        return latest_market_time(self.clock.now())
 
     # What is answered where there is nothing
 

@@ -33,31 +33,39 @@ STALE = sa.table(
 Select: TypeAlias = sa.Select[Any]
 
 
-def latest_prices(coin_ids: Sequence[str], *, simulated: bool) -> Select:
-    """Select the latest row of each coin."""
+def latest_prices(coin_ids: Sequence[str], until: datetime, *, simulated: bool) -> Select:
+    """Select the latest row of each coin until a time, beyond which none can be right."""
     table = _table(PRICES)
-    return _latest_of_each(_those(coin_ids), table, table.c.last_updated, _made(table, simulated=simulated))
+    conditions = (table.c.last_updated <= until, _made(table, simulated=simulated))
+    return _latest_of_each(_those(coin_ids), table, table.c.last_updated, *conditions)
 
 
-def coins_by_market_cap(limit: int | None, *, simulated: bool) -> Select:
+def coins_by_market_cap(limit: int | None, until: datetime, *, simulated: bool) -> Select:
     """Select the ids of all coins with a price, however old, the largest market cap of their latest prices first."""
     table = _table(PRICES)
-    latest = _latest_of_each(_coins(table), table, table.c.last_updated, _made(table, simulated=simulated)).subquery()
+    conditions = (table.c.last_updated <= until, _made(table, simulated=simulated))
+    latest = _latest_of_each(_coins(table), table, table.c.last_updated, *conditions).subquery()
     return sa.select(latest.c.coin_id).order_by(latest.c.market_cap.desc().nulls_last(), latest.c.coin_id).limit(limit)
 
 
-def latest_analytics(*, simulated: bool) -> Select:
-    """Select the latest state of the market."""
+def latest_analytics(until: datetime, *, simulated: bool) -> Select:
+    """Select the latest state of the market until a time, beyond which none can be right."""
     table = _table(ANALYTICS)
-    return sa.select(*table.c).where(_made(table, simulated=simulated)).order_by(table.c.timestamp.desc()).limit(1)
+    found = sa.select(*table.c).where(table.c.timestamp <= until, _made(table, simulated=simulated))
+    return found.order_by(table.c.timestamp.desc()).limit(1)
 
 
-def history(coin_id: str, since: datetime, *, simulated: bool) -> Select:
-    """Select the prices of a coin since a time, oldest first."""
+def history(coin_id: str, since: datetime, until: datetime, *, simulated: bool) -> Select:
+    """Select the prices of a coin in (since, until], oldest first."""
     table = _table(PRICES)
     return (
         sa.select(*table.c)
-        .where(table.c.coin_id == coin_id, table.c.last_updated > since, _made(table, simulated=simulated))
+        .where(
+            table.c.coin_id == coin_id,
+            table.c.last_updated > since,
+            table.c.last_updated <= until,
+            _made(table, simulated=simulated),
+        )
         .order_by(table.c.last_updated)
     )
 
@@ -189,10 +197,12 @@ def latest(candles: Select) -> Select:
     return sa.select(*found.c).ext(distinct_on(found.c.coin_id)).order_by(*order)
 
 
-def latest_level1(query: Level1Query, *, simulated: bool) -> Select:
+def latest_level1(query: Level1Query, until: datetime, *, simulated: bool) -> Select:
     """Select the latest bid and ask of a coin, on the exchange and market where they are named."""
     table = _table(LEVEL1)
-    found = sa.select(*table.c).where(table.c.ticker == query.ticker, _made(table, simulated=simulated))
+    found = sa.select(*table.c).where(
+        table.c.ticker == query.ticker, table.c.timestamp <= until, _made(table, simulated=simulated)
+    )
     if query.exchange:
         found = found.where(table.c.exchange == query.exchange)
     if query.market:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import partial
 
 from attrs import define, field, frozen
@@ -18,6 +18,7 @@ from dataplatform.dsl.kinds import Kind
 from dataplatform.dsl.operations import PublishBatch
 from dataplatform.dsl.proxy import WriterProxy
 from dataplatform.dsl.types import DeadLetter, Record
+from dataplatform.dsl.validators import EARLIEST, latest_market_time
 from dataplatform.errors import Permanent
 from dataplatform.result import get_data
 from dataplatform.system.commands.patience import Patience
@@ -27,7 +28,6 @@ from dataplatform.system.commands.reading import Read, read_merged
 __all__ = ["Pace", "Reread", "Rereading", "Topic"]
 
 AT_ONCE = 2_000  # messages in one batch
-OLDEST, AHEAD = datetime(2008, 1, 1, tzinfo=UTC), timedelta(days=1)  # no record is older, or made later than now
 TICK = 0.05  # seconds; what is due so soon is due
 TIMEOUT = 30.0  # seconds
 
@@ -53,7 +53,9 @@ class Pace:
     def wait(self, timestamp: int) -> float:
         """Return in how many seconds a message is due; at once where its timestamp is not of when it was made."""
         moment = moment_of(timestamp)
-        if self.speed is None or moment is None or not OLDEST <= moment <= self.clock.now() + AHEAD:
+        if self.speed is None or moment is None:
+            return 0.0
+        if not EARLIEST <= moment <= latest_market_time(self.clock.now()):
             return 0.0
         if self._first is None:
             self._first, self._begun = moment, self.clock.monotonic()

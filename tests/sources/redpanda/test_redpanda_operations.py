@@ -9,7 +9,8 @@ from typing import NoReturn
 import pytest
 from attrs import evolve
 
-from dataplatform.dsl.kinds import ANALYTICS, LEVEL1, OHLCV
+from dataplatform.dsl.codec import codec
+from dataplatform.dsl.kinds import ANALYTICS, LEVEL1, OHLCV, PRICES
 from dataplatform.dsl.queries import CurrentPricesOptions, DateRangeOHLCVQuery, Gap, Level1Query
 from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoOHLCVData, Level1Data
 from dataplatform.errors import Permanent, Transient
@@ -81,6 +82,15 @@ def test_a_newer_record_changes_the_answer_at_once_and_an_older_one_never(topics
         topics.write(written)
         answer = get_data(topics.reader.get_current_price("moving").get(timeout=PATIENCE))
         assert answer.usd_price == (3.0 if minute == 2 else minute)
+
+
+def test_a_record_of_an_impossible_time_hides_none_and_is_noted(own: Topics) -> None:
+    """Other programs write to topics what a target of ours refuses."""
+    own.write(price("bitcoin"))
+    ahead = price("bitcoin", last_updated=NOON.replace(year=9999))
+    own.broker.put("crypto-prices", codec(PRICES).encode([ahead]))
+    answer = own.reader.get_current_price("bitcoin").get(timeout=PATIENCE)
+    assert answer == Success(price("bitcoin"), ("left out: 1 message of topic crypto-prices that is no record",))
 
 
 def test_of_several_exchanges_the_one_that_was_updated_last_is_answered(topics: Topics) -> None:

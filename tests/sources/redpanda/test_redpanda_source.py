@@ -23,7 +23,7 @@ from dataplatform.sources.redpanda import RedpandaSource, RedpandaSourceOptions
 from dataplatform.system.structure import Problems, structure
 from tests.dsl.doubles import Double
 from tests.dsl.flows import INPUT, SOURCE, Flow
-from tests.dsl.records import letter, price, record
+from tests.dsl.records import NOON, letter, price, record
 from tests.support.agents import Parent, Stage
 
 Make = Callable[..., RedpandaSource]
@@ -111,6 +111,20 @@ def test_a_message_that_is_no_record_becomes_a_letter_with_its_place_and_bytes(m
     ]
     assert [one.error.partition(":")[0] for one in crop.letters] == ["malformed", "malformed", "invalid"]
     assert {(one.origin, one.target, one.time) for one in crop.letters} == {("topics", "", stage.clock.now())}
+
+
+def test_a_record_of_an_impossible_time_becomes_a_letter_with_its_place(make: Make) -> None:
+    odd = [price("past", last_updated=NOON.replace(year=1970)), price("ahead", last_updated=NOON.replace(year=9999))]
+    values = [b"{", *wire(odd[0], price("a"), odd[1], price("b"))]
+    (crop,) = crops(make(), slice_("crypto-prices", values, partition=2, first=10))
+    assert crop.records == [price("a"), price("b")]
+    assert crop.positions == (position("crypto-prices", 2, 10, 15, of=[12, 14]),)
+    assert [(one.offset, one.raw, one.error.partition(":")[0]) for one in crop.letters] == [
+        (10, values[0], "malformed"),
+        (11, values[1], "invalid"),
+        (13, values[3], "invalid"),
+    ]
+    assert "last_updated: expected a time from 2008 to a day from now, got 9999-" in crop.letters[2].error
 
 
 def test_a_slice_of_nothing_but_bad_messages_keeps_its_position(make: Make) -> None:

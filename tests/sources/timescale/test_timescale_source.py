@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from attrs import evolve, frozen
 from dataplatform.base.agent import Ready, SystemClock
 from dataplatform.base.database import TimescaleClient, TimescaleSettings
 from dataplatform.base.embedded import EmbeddedPostgres, postgres_dsn
+from dataplatform.dsl.kinds import ANALYTICS, LEVEL1, PRICES
 from dataplatform.dsl.operations import (
     GetAvailableTickers,
     GetCurrentOHLCV,
@@ -95,6 +97,30 @@ def test_the_latest_price_is_the_one_with_the_latest_time_not_the_last_written(d
     database.write(latest, price("late", NOW - timedelta(hours=1), 9.0))
 
     assert database.reader.get_current_price("late").get(timeout=PATIENCE) == Success(latest)
+
+
+def test_rows_of_an_impossible_time_that_stand_there_already_hide_no_other() -> None:
+    """An earlier release took them, and so does a table that others write to."""
+    quote = Level1Data(
+        ticker="ahead", timestamp=NOW, best_bid=1, best_ask=2, spread=1, spread_percent=66, exchange="x", market="A/B",
+        source="coingecko",
+    )  # fmt: skip
+    state = CryptoMarketAnalytics(
+        timestamp=NOW, total_market_cap=1, total_volume=1, btc_dominance=1, active_cryptocurrencies=1, markets=1,
+        market_cap_change_24h=1, source="coingecko",
+    )  # fmt: skip
+    usual = price("ahead", NOW)
+    with new_database() as database:
+        database.write(usual, quote, state)
+        for kind in (PRICES, LEVEL1, ANALYTICS):
+            odd = f"INSERT INTO {kind.table} SELECT (jsonb_populate_record(row, %(time)s)).* FROM {kind.table} row"
+            run(database.dsn, odd, time=json.dumps({kind.time: "9999-12-31T00:00:00Z"}))
+        reader = database.reader
+        assert reader.get_current_price("ahead").get(timeout=PATIENCE) == Success(usual)
+        assert reader.get_price_history("ahead", 1).get(timeout=PATIENCE) == Success([usual])
+        assert reader.get_level1_data(Level1Query("ahead")).get(timeout=PATIENCE) == Success(quote)
+        assert reader.get_market_analytics().get(timeout=PATIENCE) == Success(state)
+        assert reader.get_available_tickers().get(timeout=PATIENCE) == Success(["ahead"])
 
 
 def test_a_record_comes_back_as_it_was_written(database: Database) -> None:
