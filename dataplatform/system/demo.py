@@ -69,4 +69,4 @@ def _topology() -> Topology:
     """Return the clients of the main job, that of CoinGecko for MCP."""
     main = default_topology()
     (coingecko,) = simulated(main)
-    return evolve(main, clients={**main.clients, coingecko: ClientSpec("mcp", HOSTED)})
+    return evolve(main, clients={**main.clients, coingecko: ClientSpec.of(HOSTED)})

@@ -13,7 +13,7 @@ from attrs import field, frozen
 
 from dataplatform.base.database import TimescaleSettings
 from dataplatform.base.http import HttpSettings
-from dataplatform.base.mcp import McpSettings, ServerInfo
+from dataplatform.base.mcp import McpSettings
 from dataplatform.base.streaming import RedpandaSettings
 from dataplatform.dsl.proxy import ReaderProxy, WriterProxy
 from dataplatform.errors import Permanent
@@ -108,8 +108,7 @@ def create_coingecko_market_data_reader(
     """
     if client is None:
         client = REST if transport == "rest" else HOSTED if use_remote_server else LOCAL
-    spec = ClientSpec("http" if isinstance(client, HttpSettings) else "mcp", client)
-    return _reader(name, spec, CoinGeckoSource, CoinGeckoOptions(client=_client(name)))
+    return _reader(name, ClientSpec.of(client), CoinGeckoSource, CoinGeckoOptions(client=_client(name)))
 
 
 def create_mcp_market_data_reader(
@@ -121,7 +120,7 @@ def create_mcp_market_data_reader(
     `source` is the source to ask there, else the first that can answer. Raises as
     `create_coingecko_market_data_reader` does.
     """
-    return _reader(name, ClientSpec("mcp", client), McpSource, McpSourceOptions(client=_client(name), source=source))
+    return _reader(name, ClientSpec.of(client), McpSource, McpSourceOptions(client=_client(name), source=source))
 
 
 def create_mcp_market_data_writer(
@@ -132,7 +131,7 @@ def create_mcp_market_data_writer(
     `client` is that of `create_mcp_market_data_reader`; `target` is the target to write to there, where it has several.
     Raises as `create_coingecko_market_data_reader` does.
     """
-    return _writer(name, ClientSpec("mcp", client), McpTarget, McpTargetOptions(client=_client(name), target=target))
+    return _writer(name, ClientSpec.of(client), McpTarget, McpTargetOptions(client=_client(name), target=target))
 
 
 def create_redpanda_market_data_reader(
@@ -147,7 +146,7 @@ def create_redpanda_market_data_reader(
     own. Raises as `create_timescale_market_data_writer` does.
     """
     options: dict[str, Any] = {"topics": dict(topics)} if topics else {}
-    client = ClientSpec("redpanda", _redpanda(brokers))
+    client = ClientSpec.of(_redpanda(brokers))
     return _reader(name, client, RedpandaSource, RedpandaSourceOptions(client=_client(name), **options))
 
 
@@ -167,7 +166,7 @@ def create_timescale_market_data_reader(
     'bad_argument'
     """
     options = TimescaleSourceOptions(client=_client(name), simulated=simulated)
-    return _reader(name, ClientSpec("timescale", _timescale(connection_string)), TimescaleSource, options)
+    return _reader(name, ClientSpec.of(_timescale(connection_string)), TimescaleSource, options)
 
 
 def create_timescale_market_data_writer(
@@ -179,7 +178,7 @@ def create_timescale_market_data_writer(
     answer `Transient` until it is there. Raises `Permanent` for a name that no agent can have, `ValueError` for
     settings that no client can have.
     """
-    client = ClientSpec("timescale", _timescale(connection_string))
+    client = ClientSpec.of(_timescale(connection_string))
     return _writer(name, client, TimescaleTarget, TimescaleOptions(client=_client(name)))
 
 
@@ -194,7 +193,7 @@ def create_redpanda_market_data_writer(
     `create_timescale_market_data_writer` does.
     """
     options = RedpandaTargetOptions(client=_client(name), topics=dict(topics))
-    return _writer(name, ClientSpec("redpanda", _redpanda(brokers)), RedpandaTarget, options)
+    return _writer(name, ClientSpec.of(_redpanda(brokers)), RedpandaTarget, options)
 
 
 def _reader(name: str, client: ClientSpec, cls: type[Any], options: Any) -> MarketDataReader:
@@ -224,8 +223,9 @@ def _started(name: str, topology: Topology) -> Root:
 
 def _require_program(root: Root, client: str, spec: ClientSpec) -> None:
     """Start a client's server where that is a program here: one that cannot start is nothing to wait for."""
-    if isinstance(spec.settings, McpSettings) and spec.settings.command is not None:
-        connected = root.address(client).ask(ServerInfo(), timeout=spec.settings.longest)
+    timeout = spec.technology.program_timeout(spec.settings)
+    if timeout is not None:
+        connected = root.address(client).ask(spec.technology.sign_of_life(), timeout)
         if is_failure(connected):
             raise connected.error
 

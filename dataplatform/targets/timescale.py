@@ -12,15 +12,16 @@ from dataplatform.base.agent import Context, Deferred
 from dataplatform.base.database import RowsWritten, TableSpec, TimesOfRows, WriteRows, table_spec
 from dataplatform.base.position import Position, ReadPositions
 from dataplatform.dsl.flow import Batch, LeftOut, Rejection
+from dataplatform.dsl.flow.target import reader_of
 from dataplatform.dsl.kinds import DEAD_LETTERS, KINDS, Kind, kind_named
 from dataplatform.dsl.parts import TargetOptions
 from dataplatform.dsl.storage import STORAGE
-from dataplatform.dsl.tables import TABLES
+from dataplatform.dsl.tables import named_table
 from dataplatform.dsl.types import Record
 from dataplatform.dsl.validators import shown
 from dataplatform.dsl.writer import BaseWriter
 
-__all__ = ["TimescaleOptions", "TimescaleTarget", "reader_of"]
+__all__ = ["TimescaleOptions", "TimescaleTarget"]
 
 POSITIONS_TIMEOUT = 4.0  # seconds; a consumer waits for the answer, and its group for the consumer
 WITH_CANDLES = {view.of.table for view in STORAGE.candles}
@@ -57,14 +58,7 @@ class TimescaleOptions(TargetOptions):
         """Return the table of a kind. Dead letters have a key always, as one may come twice."""
         append = self.append and kind is not DEAD_LETTERS
         name = self.tables.get(kind.name, f"{kind.table}_log" if append else kind.table)
-        if name == kind.table and not append:
-            return TABLES[kind.name]
-        return table_spec(kind.type, name, () if append else kind.key, kind.time)
-
-
-def reader_of(reader: str, target: str) -> str:
-    """Name a reader for one target: others may write to the same database."""
-    return f"{reader} > {target}"
+        return table_spec(kind.type, name, (), kind.time) if append else named_table(kind, name)
 
 
 class TimescaleTarget(BaseWriter):
@@ -72,6 +66,7 @@ class TimescaleTarget(BaseWriter):
 
     technology: ClassVar[str] = "TimescaleDB"
     client_kind: ClassVar[str] = "timescale"
+    keeps_positions: ClassVar[bool] = True
     Options = TimescaleOptions
     options: TimescaleOptions
 

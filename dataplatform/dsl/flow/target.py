@@ -29,7 +29,7 @@ from dataplatform.dsl.types import Record
 from dataplatform.errors import Permanent, PlatformError
 from dataplatform.result import Failure, Result, Success
 
-__all__ = ["FlowTarget", "LeftOut"]
+__all__ = ["FlowTarget", "LeftOut", "reader_of"]
 
 GRACE = 5.0  # seconds after which what was to come counts as lost
 REMEDY = (  # to be formatted with the range
@@ -64,6 +64,11 @@ class PendingBatch:
 TargetMessage: TypeAlias = Deliver | WriteDue | ReadPositions | Recount
 
 
+def reader_of(reader: str, target: str) -> str:
+    """Name a reader for one target that keeps its positions: others may do so in the same place."""
+    return f"{reader} > {target}"
+
+
 class FlowTarget(Agent):
     """Grants credit, writes one batch at a time in the order they came, and has the next one encoded by then.
 
@@ -73,6 +78,7 @@ class FlowTarget(Agent):
 
     kind: ClassVar[str] = "target"
     commits: ClassVar[bool] = False  # the positions of a source with the same client, together with its records
+    keeps_positions: ClassVar[bool] = False  # in the client, by the name that `reader_of` gives
 
     def __init__(self, context: Context, client: str, *, credit: int = 4, timeout: float = 15.0) -> None:
         super().__init__(context)

@@ -13,8 +13,7 @@ from itertools import cycle
 from attrs import define, evolve, field
 
 from dataplatform.base.agent import ChildSpec, Request
-from dataplatform.base.http import HttpClient, HttpSettings
-from dataplatform.dsl.registry import READING, supported
+from dataplatform.dsl.registry import READING, supported, technology
 from dataplatform.errors import PlatformError, Transient
 from dataplatform.result import Result
 from dataplatform.services.parts import SourceInPlace
@@ -85,20 +84,19 @@ def readers_of(service: str, name: str, source: SourceInPlace, count: int) -> li
 def reader_specs(service: str, name: str, source: SourceInPlace, count: int) -> list[ChildSpec]:
     """Return the agents to start for a source, and the clients they bring along.
 
-    A database's connections are shared out among them. An HTTP client answers one request after the other, so each has
-    its own, unless the client may ask only so often: a rate is one, and its requests take turns. A reader and its
-    client stop together: the client then breaks off the request that the reader waits for.
+    The client's connections are shared out among them, unless its technology has another agent for each. A reader and
+    its client stop together: the client then breaks off the request that the reader waits for.
     """
     connection = source.connection
     specs: list[ChildSpec] = []
     clients = cycle(connection.agents)
-    own = isinstance(connection.settings, HttpSettings) and connection.settings.rate_per_minute is None
+    kind = technology(connection.kind)
     for reader in readers_of(service, name, source, count):
         if reader == name:
             continue
-        client = f"{reader}.http" if own else next(clients)
-        if own:
-            specs.append(HttpClient.child(client, connection.settings))
+        own = kind.another(f"{reader}.{connection.kind}", connection.settings) if kind else None
+        client = own.name if own else next(clients)
+        specs += [own] if own else []
         part = source.cls.part(reader, source.options, evolve(connection, agents=(client,)), None)
         specs += part.specs
     return [evolve(spec, drain_timeout=DRAIN, shutdown_timeout=STOP) for spec in specs]

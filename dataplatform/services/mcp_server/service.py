@@ -11,9 +11,9 @@ from typing import Any, ClassVar, TypeAlias, assert_never
 from attrs import frozen
 
 from dataplatform.base.agent import Agent, Bulkhead, ChildSpec, Context, State
-from dataplatform.base.http import HttpSettings
 from dataplatform.base.mcp.loop import LoopThread
-from dataplatform.dsl.registry import supported
+from dataplatform.dsl.parts import Connection
+from dataplatform.dsl.registry import supported, technology
 from dataplatform.errors import Transient
 from dataplatform.result import Failure, Result
 from dataplatform.services.mcp_server.bridge import Bridge
@@ -208,12 +208,13 @@ class McpService(Agent):
         source = next(able, None)
         if source is None:
             return None
-        every = self.options.watch_every or _pause(self._surroundings.sources[source].connection.settings)
+        every = self.options.watch_every or _pause(self._surroundings.sources[source].connection)
         limits = self.options.notifications_per_second, self.options.max_items
         return Watcher(bridge, source, every, self.clock, *limits)
 
 
-def _pause(settings: Any) -> float:
+def _pause(connection: Connection) -> float:
     """Return the seconds between two looks at prices, by what the source's client may ask."""
-    rate = settings.rate_per_minute if isinstance(settings, HttpSettings) else None
+    found = technology(connection.kind)
+    rate = found.rate_per_minute(connection.settings) if found else None
     return EVERY if rate is None else max(EVERY, SHARE * 60 / rate)

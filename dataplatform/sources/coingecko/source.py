@@ -63,7 +63,7 @@ class CoinGeckoSource(BaseReader):
     @classmethod
     def part(cls, name: str, options: Any, connection: Connection, outbox: Outbox | None) -> Part:
         """Speak the language of the client."""
-        client, transport = connection.agents[0], TRANSPORTS[connection.kind](connection.settings)
+        client, transport = connection.agents[0], TRANSPORTS[type(connection.settings)](connection.settings)
         return Part((cls.child(name, options, client, outbox, transport),), client)
 
     @classmethod

@@ -114,8 +114,8 @@ class Mcp:
         return Answer(evolve(text, raw=_unquoted(body)), source, where, answer.received_at, answered.endpoint)
 
 
-TRANSPORTS: Mapping[str, Callable[[Any], Transport]] = {"http": Rest, "mcp": Mcp}
-"""The transports by the kind of client that they go through, each made from the client's settings."""
+TRANSPORTS: Mapping[type[Any], Callable[[Any], Transport]] = {HttpSettings: Rest, McpSettings: Mcp}
+"""The transports by the settings of the client that they go through, and are made from."""
 
 
 def _text(value: str | int | bool) -> str:  # noqa: FBT001  one of the types of a parameter

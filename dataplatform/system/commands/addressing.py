@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from attrs import frozen
 
@@ -44,9 +43,8 @@ def addressee(letter: DeadLetter, topology: Topology, to: str | None = None) -> 
 def kinds_of_topics(topology: Topology) -> Mapping[str, Kind]:
     """Return the kind of record in each topic that the topology reads or writes, or that is a kind's own."""
     kinds = {kind.topic: kind for kind in KINDS}
-    options: list[Any] = [spec.options for spec in topology.targets.values()]
-    options += [spec.options for spec in topology.sources.values()]
-    for one in options:
-        topics: Mapping[str, str] = getattr(one, "topics", {})
+    places = [target.cls.places(target.options) for target in topology.targets.values()]
+    places += [source.cls.places(source.options) for source in topology.sources.values()]
+    for topics in places:
         kinds |= {topic: kind for name, topic in topics.items() if (kind := kind_named(name)) is not None}
     return kinds

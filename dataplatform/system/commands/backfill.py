@@ -16,6 +16,8 @@ from dataplatform.dsl import checks
 from dataplatform.errors import Permanent, PlatformError
 from dataplatform.sources.coingecko import CoinGeckoSource
 from dataplatform.sources.coingecko.candles import DAYS
+from dataplatform.sources.coingecko.plans import is_paid
+from dataplatform.sources.timescale import TimescaleSource
 from dataplatform.system.commands.bench import STORED, at_work, only, stored_source
 from dataplatform.system.commands.filling import Account, Backfill
 from dataplatform.system.commands.frame import LEFT_OVER, SETTINGS, Moment, common_options, framed
@@ -23,11 +25,10 @@ from dataplatform.system.commands.gaps import Span, candle_spans, price_spans
 from dataplatform.system.commands.patience import Patience
 from dataplatform.system.commands.progress import Progress, log_level, progress
 from dataplatform.system.running import Signals
-from dataplatform.system.topology import Topology
+from dataplatform.system.topology import TargetSpec, Topology
 
 __all__ = ["backfill_command"]
 
-PAID_KEY = "x-cg-pro-api-key"
 REASONS = 10
 EXAMPLES = """\b
 Examples:
@@ -89,7 +90,7 @@ def backfill_command(
             backfill = Backfill(
                 platform[reader],
                 platform[STORED],
-                platform[f"{loaded.targets[writer].options.client}.1"],
+                platform[platform.connections[loaded.targets[writer].options.client].agents[0]],
                 platform[writer],
                 patient,
                 platform.runtime.clock,
@@ -126,11 +127,16 @@ def _fill(backfill: Backfill, spans: Sequence[Span], shown: Progress) -> str:
 def _parts(topology: Topology) -> tuple[str, str]:
     """Return the names of the source and the target that history goes between."""
     reader = next((name for name, spec in topology.sources.items() if issubclass(spec.cls, CoinGeckoSource)), None)
-    writer = next((name for name, spec in topology.targets.items() if spec.cls.client_kind == "timescale"), None)
+    writer = next((name for name, spec in topology.targets.items() if _is_read_back(spec)), None)
     if reader is None or writer is None:
         lacks = "coingecko source" if reader is None else "timescale target"
         raise Permanent("nothing_to_fill", f"the topology has no {lacks}; a backfill reads CoinGecko into a database")
     return reader, writer
+
+
+def _is_read_back(spec: TargetSpec) -> bool:
+    """Tell whether the gaps of what a target has written can be found, by the source that reads such clients."""
+    return spec.cls.client_kind in TimescaleSource.client_kinds()
 
 
 def _topology(topology: Topology, reader: str, writer: str, *, demo: bool) -> Topology:
@@ -147,8 +153,7 @@ def _spans(
     if timeframe is not None:
         return candle_spans(coins, start, end, now, timeframe)
     settings = topology.clients[topology.sources[reader].options.client].settings
-    paid = bool(getattr(settings, "api_key", None)) and getattr(settings, "api_key_header", "") == PAID_KEY
-    return price_spans(coins, start, end, now, paid=paid)
+    return price_spans(coins, start, end, now, paid=is_paid(settings))
 
 
 def _tell(account: Account, stopped: str) -> None:

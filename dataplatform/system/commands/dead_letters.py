@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
@@ -19,17 +19,17 @@ from dataplatform.base.agent import Clock
 from dataplatform.dsl.types import DeadLetter
 from dataplatform.errors import Permanent
 from dataplatform.system.commands.addressing import addressee
-from dataplatform.system.commands.bench import at_work, log_source, only, stored_source
+from dataplatform.system.commands.bench import at_work, only
 from dataplatform.system.commands.dropping import Dropping
 from dataplatform.system.commands.frame import LEFT_OVER, SETTINGS, USAGE, Moment, common_options, framed, leave
-from dataplatform.system.commands.letters import LetterBox, Wanted, letter_box
+from dataplatform.system.commands.letters import LetterBox, Wanted, kept_letters
 from dataplatform.system.commands.patience import Patience
 from dataplatform.system.commands.replaying import Replayed, Replaying
 from dataplatform.system.commands.showing import Tally, as_json, as_line, as_page
 from dataplatform.system.platform import Platform
 from dataplatform.system.running import Signals
 from dataplatform.system.structure import suggestion
-from dataplatform.system.topology import SourceSpec, TargetSpec, Topology
+from dataplatform.system.topology import SourceSpec, Topology
 
 __all__ = ["dead_letters_command"]
 
@@ -223,33 +223,19 @@ def _open(
 ) -> Iterator[Desk]:
     """Yield the letters of a topology; with the targets to write to where it is for `writing`."""
     with framed(path) as topology, Signals.watch() as signals:
-        parts = _parts(topology, to, demo=demo, writing=writing)
+        kept = kept_letters(topology)
+        parts = _parts(topology, kept.sources, to, writing=writing)
         with at_work(parts, demo=demo, data_dir=data_dir, writing=writing) as platform:
             patient = Patience(patience, signals.came)
-            yield Desk(topology, platform, letter_box(platform, topology, patient), patient)
+            yield Desk(topology, platform, kept.open(platform, patient), patient)
 
 
-def _parts(topology: Topology, to: str | None, *, demo: bool, writing: bool) -> Topology:
+def _parts(topology: Topology, sources: Mapping[str, SourceSpec], to: str | None, *, writing: bool) -> Topology:
     """Return what is needed of the topology: the target of the dead letters, and for writing the others."""
-    letters = topology.dead_letters
-    if letters is None:
-        raise Permanent("no_dead_letters", "the topology has no target for dead letters")
     if to is not None and to not in topology.targets:
         raise Permanent("unknown_target", f"--to: no target is called {to!r}{suggestion(to, topology.targets)}")
-    sources = _reading(topology.targets[letters], demo=demo)
     others = ([to] if to else list(topology.targets)) if writing else []
-    return only(topology, {letters: None, **dict.fromkeys(others)}, sources)
-
-
-def _reading(spec: TargetSpec, *, demo: bool) -> dict[str, SourceSpec]:
-    """Return what reads dead letters back from where a target has put them."""
-    match spec.cls.client_kind:
-        case "redpanda":
-            return log_source(spec.options.client)
-        case "timescale":
-            return stored_source(spec.options.client, demo=demo)
-        case _:
-            raise Permanent("unsupported", f"{spec.cls.technology} does not give dead letters back")
+    return only(topology, dict.fromkeys([str(topology.dead_letters), *others]), sources)
 
 
 def _told_apart(words: tuple[str, ...], last: Path | None) -> tuple[tuple[str, ...], Path | None]:

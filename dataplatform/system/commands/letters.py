@@ -7,7 +7,7 @@ letter that is dropped gets a mark too, with no targets.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, Protocol
@@ -17,21 +17,25 @@ import sqlalchemy as sa
 from attrs import asdict, field, frozen
 
 from dataplatform.base.agent import Address
-from dataplatform.base.database import WriteRows, as_query, table_spec
+from dataplatform.base.database import TableSpec, WriteRows, as_query, table_spec
+from dataplatform.base.database.technology import Tables
 from dataplatform.base.streaming import Produce, TopicSpec
 from dataplatform.base.streaming.log import FindStretches
+from dataplatform.base.streaming.technology import Topics
 from dataplatform.dsl.codec import codec
 from dataplatform.dsl.kinds import DEAD_LETTERS
-from dataplatform.dsl.tables import TABLES
+from dataplatform.dsl.registry import ability
+from dataplatform.dsl.tables import named_table
 from dataplatform.dsl.types import DeadLetter
+from dataplatform.errors import Permanent
 from dataplatform.result import get_data
-from dataplatform.system.commands.bench import LOG
+from dataplatform.system.commands.bench import LOG, idle_sources, log_source
 from dataplatform.system.commands.patience import Patience
 from dataplatform.system.commands.reading import read_log
 from dataplatform.system.platform import Platform
-from dataplatform.system.topology import Topology
+from dataplatform.system.topology import SourceSpec, Topology
 
-__all__ = ["LetterBox", "Mark", "Wanted", "letter_box"]
+__all__ = ["Kept", "LetterBox", "Mark", "Wanted", "kept_letters"]
 
 PAGE = 200  # letters; each may hold megabytes
 TIMEOUT = 15.0  # seconds
@@ -80,21 +84,47 @@ class LetterBox(Protocol):
         """Note durably that letters were replayed or dropped."""
 
 
-def letter_box(platform: Platform, topology: Topology, patience: Patience) -> LetterBox:
-    """Return where a topology's dead letters are; its target and, for a topic, the agent `LOG` have to run."""
+@frozen
+class Kept:
+    """Where the dead letters of a topology are: the sources that reading them needs at work, and how to open them."""
+
+    sources: Mapping[str, SourceSpec]
+    open: Callable[[Platform, Patience], LetterBox]
+
+
+def kept_letters(topology: Topology) -> Kept:
+    """Return where a topology's dead letters are; raises `Permanent` where they go and do not come back from."""
     name = topology.dead_letters
-    assert name is not None, "checked before anything was started"
+    if name is None:
+        raise Permanent("no_dead_letters", "the topology has no target for dead letters")
     spec = topology.targets[name]
-    if spec.cls.client_kind == "timescale":
-        return LetterTable(platform.address(f"{spec.options.client}.1"), patience)
-    topic: TopicSpec = spec.options.topic(DEAD_LETTERS)
-    return LetterTopic(topic, platform.address(LOG), platform.address(f"{spec.options.client}.producer"), patience)
+    client, kind = spec.options.client, topology.clients[spec.options.client].kind
+    topic = spec.cls.places(spec.options).get(DEAD_LETTERS.name)
+    if topic is not None and ability(kind, Topics) is not None:
+        return Kept(log_source(client), partial(_topic, client, topic))
+    table = spec.cls.tables(spec.options).get(DEAD_LETTERS.name)
+    if table is not None and ability(kind, Tables) is not None:
+        return Kept(idle_sources([client]), partial(_table, client, table))
+    raise Permanent("unsupported", f"{spec.cls.technology} does not give dead letters back")
+
+
+def _topic(client: str, topic: str, platform: Platform, patience: Patience) -> LetterTopic:
+    return LetterTopic(topic, platform.address(LOG), _agent(platform, client), patience)
+
+
+def _table(client: str, table: str, platform: Platform, patience: Patience) -> LetterTable:
+    return LetterTable(named_table(DEAD_LETTERS, table), _agent(platform, client), patience)
+
+
+def _agent(platform: Platform, client: str) -> Address:
+    return platform.address(platform.connections[client].agents[0])
 
 
 @frozen
 class LetterTable:
-    """The table `dead_letters`, and beside it `dead_letters_replayed`."""
+    """A table of letters, and beside it `dead_letters_replayed`."""
 
+    spec: TableSpec
     client: Address
     patience: Patience
 
@@ -103,7 +133,7 @@ class LetterTable:
         after: DeadLetter | None = None
         while True:
             self.patience.go_on()
-            query = as_query(_page(wanted, after), most=PAGE, needs=(TABLES[DEAD_LETTERS.name], MARKS))
+            query = as_query(_page(self.spec.table, wanted, after), most=PAGE, needs=(self.spec, MARKS))
             rows = get_data(self.patience.ask(partial(self.client.ask, query, TIMEOUT)))
             found = [_letter(dict(zip(rows.columns, row, strict=True))) for row in rows.rows]
             yield from filter(wanted.fits, found)
@@ -121,7 +151,7 @@ class LetterTable:
 class LetterTopic:
     """A topic of letters, and beside it one of marks, whose name ends in `-replayed`."""
 
-    topic: TopicSpec
+    topic: str
     log: Address
     producer: Address
     patience: Patience
@@ -129,7 +159,7 @@ class LetterTopic:
     def letters(self, wanted: Wanted) -> Iterator[DeadLetter]:
         """Yield letters, the oldest first; what else is in the topic is passed over."""
         done = set() if wanted.replayed else self._marked()
-        for value in self._values(self.topic.name):
+        for value in self._values(self.topic):
             found, _ = codec(DEAD_LETTERS).decode_all([value])
             yield from (one for one in found if isinstance(one, DeadLetter) and one.id not in done and wanted.fits(one))
 
@@ -141,7 +171,7 @@ class LetterTopic:
 
     @property
     def _marks(self) -> TopicSpec:
-        return TopicSpec(f"{self.topic.name}-replayed", 1, retention=MARKS_KEPT)
+        return TopicSpec(f"{self.topic}-replayed", 1, retention=MARKS_KEPT)
 
     def _marked(self) -> set[str]:
         return {mark.id for value in self._values(self._marks.name) if (mark := _mark(value)) is not None}
@@ -153,9 +183,9 @@ class LetterTopic:
                 yield message.value
 
 
-def _page(wanted: Wanted, after: DeadLetter | None) -> sa.Select[Any]:
+def _page(table: sa.Table, wanted: Wanted, after: DeadLetter | None) -> sa.Select[Any]:
     """Select letters by time and id, those after a letter if one is given."""
-    table, marks = TABLES[DEAD_LETTERS.name].table, MARKS.table
+    marks = MARKS.table
     chosen = sa.select(*table.c).order_by(table.c.time, table.c.id)
     if not wanted.replayed:
         chosen = chosen.where(~sa.exists(sa.select(sa.literal(1)).where(marks.c.id == table.c.id)))

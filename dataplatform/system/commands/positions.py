@@ -15,9 +15,9 @@ from attrs import frozen
 from dataplatform.base.agent import Request
 from dataplatform.base.position import ForgetPositions, Position, ReadPositions
 from dataplatform.base.streaming.log import GroupOffsets, NoteRead, ReadGroupOffsets
+from dataplatform.dsl.flow.target import reader_of
 from dataplatform.errors import Permanent
 from dataplatform.result import Failure, Result, get_data
-from dataplatform.sources.redpanda import RedpandaSource
 from dataplatform.system.commands.bench import LOG, at_work, log_source, only
 from dataplatform.system.commands.frame import LEFT_OVER, SETTINGS, common_options, framed
 from dataplatform.system.commands.patience import Patience
@@ -25,7 +25,6 @@ from dataplatform.system.platform import Platform
 from dataplatform.system.running import Signals
 from dataplatform.system.structure import suggestion
 from dataplatform.system.topology import Topology
-from dataplatform.targets.timescale import TimescaleTarget, reader_of
 
 __all__ = ["positions_command"]
 
@@ -156,26 +155,26 @@ def _open(
         cluster, targets = _written_by(topology, group)
         parts = only(topology, targets, log_source(cluster, group))
         with at_work(parts, demo=demo, data_dir=data_dir) as platform:
-            clients = {name: f"{topology.targets[name].options.client}.1" for name in targets}
+            clients = {name: platform.connections[topology.targets[name].options.client].agents[0] for name in targets}
             yield StoredPositions(platform, clients, Patience(patience, signals.came))
 
 
 def _written_by(topology: Topology, group: str) -> tuple[str, list[str]]:
     """Return the client by which a group reads, and the targets that keep its positions."""
-    readers = {name: spec for name, spec in topology.sources.items() if issubclass(spec.cls, RedpandaSource)}
-    found = [name for name, spec in readers.items() if spec.options.group == group]
+    groups = {name: own for name, spec in topology.sources.items() if (own := spec.cls.group(spec.options)) is not None}
+    found = [name for name, own in groups.items() if own == group]
     if not found:
-        known = sorted({spec.options.group for spec in readers.values()})
+        known = sorted({*groups.values()})
         there = f"; there are {', '.join(known)}" if known else ""
         raise Permanent("unknown_group", f"no source reads as the group {group!r}{suggestion(group, known)}{there}")
     targets = [
         target
         for target in dict.fromkeys(target for name in found for target in topology.targets_of(name))
-        if issubclass(topology.targets[target].cls, TimescaleTarget)
+        if topology.targets[target].cls.keeps_positions
     ]
     if not targets:
         raise Permanent("no_positions", f"the group {group!r} writes to no database, so none keeps its positions")
-    return readers[found[0]].options.client, targets
+    return topology.sources[found[0]].options.client, targets
 
 
 def _end(found: Mapping[str, Sequence[Position]], otherwise: str) -> None:

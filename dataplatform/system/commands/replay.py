@@ -11,10 +11,11 @@ import click
 from attrs import frozen
 
 from dataplatform.base.streaming.log import FindStretches
+from dataplatform.base.streaming.technology import Topics
 from dataplatform.dsl.kinds import KINDS, Kind, kind_named
+from dataplatform.dsl.registry import of_kinds
 from dataplatform.errors import Permanent, PlatformError
 from dataplatform.result import get_data
-from dataplatform.sources.redpanda import RedpandaSource
 from dataplatform.system.commands.addressing import kinds_of_topics
 from dataplatform.system.commands.bench import LOG, at_work, log_source, only
 from dataplatform.system.commands.frame import LEFT_OVER, SETTINGS, Moment, common_options, framed
@@ -126,7 +127,7 @@ def _job(topology: Topology, name: str, kind: str | None, to: str | None, group:
     if found is None:
         raise Permanent("unknown_topic", f"what is in {name!r} is not known{suggestion(name, known)}; or give --kind")
     _refuse_live(topology, group)
-    origin = next((source for source, spec in _readers(topology).items() if name in spec.options.topics.values()), None)
+    origin = next((source for source, spec in topology.sources.items() if _reads(spec, name)), None)
     client = topology.sources[origin].options.client if origin else _first_cluster(topology)
     targets = (to,) if to else topology.targets_of(origin) if origin else ()
     if not targets or topology.dead_letters is None:
@@ -136,21 +137,20 @@ def _job(topology: Topology, name: str, kind: str | None, to: str | None, group:
     return Job(Topic(name, found, origin or "replay"), client, targets, topology.dead_letters)
 
 
-def _readers(topology: Topology) -> dict[str, SourceSpec]:
-    """Return the sources that read topics."""
-    return {name: spec for name, spec in topology.sources.items() if issubclass(spec.cls, RedpandaSource)}
+def _reads(spec: SourceSpec, topic: str) -> bool:
+    return topic in spec.cls.places(spec.options).values()
 
 
 def _first_cluster(topology: Topology) -> str:
-    names = [name for name, spec in topology.clients.items() if spec.kind == "redpanda"]
+    names = [name for name, spec in topology.clients.items() if spec.technology.ability(Topics)]
     if not names:
-        raise Permanent("no_topics", "the topology has no client of kind 'redpanda', so no topics")
+        raise Permanent("no_topics", f"the topology has no client with topics{of_kinds(Topics)}")
     return names[0]
 
 
 def _refuse_live(topology: Topology, group: str | None) -> None:
     """Keep away from the groups by which sources read: what is noted there they would not read any more."""
-    if group is not None and group in {spec.options.group for spec in _readers(topology).values()}:
+    if group is not None and group in {spec.cls.group(spec.options) for spec in topology.sources.values()}:
         raise Permanent("live_group", f"--group: a source of the topology reads as {group!r}", remedy="choose another")
 
 
@@ -159,8 +159,7 @@ def _refuse_circle(topology: Topology, target: str, name: str, kind: Kind, clien
     spec = topology.targets.get(target)
     if spec is None:
         raise Permanent("unknown_target", f"no target is called {target!r}{suggestion(target, topology.targets)}")
-    same = spec.cls.client_kind == "redpanda" and spec.options.client == client
-    if same and spec.options.topic(kind).name == name:
+    if spec.options.client == client and spec.cls.places(spec.options).get(kind.name) == name:
         raise Permanent("circle", f"{target!r} writes to {name!r} itself, which would have it all twice")
 
 

@@ -6,7 +6,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,11 +14,12 @@ from attrs import frozen
 
 from dataplatform.base.agent import GetStatus, Request, RestartChild, State
 from dataplatform.base.database import Query, Rows
-from dataplatform.base.streaming import SkipBatch, TopicMessage, tail
+from dataplatform.base.database.technology import Tables
+from dataplatform.base.streaming import SkipBatch, TopicMessage
+from dataplatform.base.streaming.technology import Topics
 from dataplatform.dsl.flow.source import Pause, Resume
-from dataplatform.dsl.kinds import KINDS
 from dataplatform.dsl.operations import SourceRequest, TargetRequest
-from dataplatform.dsl.parts import Connection
+from dataplatform.dsl.registry import ability
 from dataplatform.errors import Permanent, Transient
 from dataplatform.result import Failure, Result, Success
 from dataplatform.system.control.requests import (
@@ -112,10 +113,7 @@ class Desk:
     def _roster(self) -> Roster:
         platform, topology = self.platform, self.platform.topology
         written = {
-            target.options.topic(kind).name
-            for target in topology.targets.values()
-            if target.cls.client_kind == "redpanda" and hasattr(target.options, "topic")
-            for kind in KINDS
+            topic for target in topology.targets.values() for topic in target.cls.places(target.options).values()
         }
         return Roster(
             pid=os.getpid(),
@@ -152,9 +150,7 @@ class Desk:
         """Ask the sources that read the topic; the first that is held up there gives the batch up."""
         sources = self.platform.topology.sources
         readers = [
-            name
-            for name, source in sources.items()
-            if source.cls.client_kind == "redpanda" and request.topic in source.cls.places(source.options).values()
+            name for name, source in sources.items() if request.topic in source.cls.places(source.options).values()
         ]
         answer: Result[str] = Failure(Permanent("not_found", f"no source reads a topic {request.topic!r}"))
         for name in readers:
@@ -166,15 +162,18 @@ class Desk:
     def _tail(self, topic: str, most: int) -> Result[list[TopicMessage]]:
         """Read the topic where it is; a name that several brokers have is the first one's."""
         missing: Result[list[TopicMessage]] = Failure(Permanent("not_found", "the topology has no broker"))
-        for connection in self._clients("redpanda"):
-            missing = tail(connection.settings, topic, most)
+        for connection in self.platform.connections.values():
+            if (topics := ability(connection.kind, Topics)) is None:
+                continue
+            missing = topics.tail(connection.settings, topic, most)
             if not (isinstance(missing, Failure) and missing.error.code == "not_found"):
                 return missing
         return missing
 
     def _query(self, request: RunQuery, timeout: float) -> Result[Rows]:
         """Run one statement on the last connection of the client's pool, which waits for it."""
-        clients = {connection.name: connection for connection in self._clients("timescale")}
+        connections = self.platform.connections
+        clients = {name: one for name, one in connections.items() if ability(one.kind, Tables)}
         if not clients:
             return Failure(Permanent("not_found", "the topology has no database"))
         name = request.client or next(iter(clients))
@@ -188,9 +187,6 @@ class Desk:
         if isinstance(answer, Failure) and answer.error.code == "schema":
             return Failure(Permanent("not_found", answer.error.message, remedy=TABLES))
         return answer
-
-    def _clients(self, kind: str) -> Iterator[Connection]:
-        return (connection for connection in self.platform.connections.values() if connection.kind == kind)
 
 
 def _nobody(what: str, name: str, names: Sequence[str]) -> Permanent:

@@ -47,5 +47,5 @@ def over(agents: Solo, name: str, settings: HttpSettings | McpSettings, **option
     made = CoinGeckoOptions(client=client, **options)
     connection = Connection(client, kind, settings, (client,))
     assert CoinGeckoSource.part(name, made, connection, None).client == client
-    transport = TRANSPORTS[kind](settings)
+    transport = TRANSPORTS[type(settings)](settings)
     return ReaderProxy(agents.start(name, CoinGeckoSource, made, client, None, transport))
