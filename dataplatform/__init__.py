@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dataplatform.base.http import HttpSettings
     from dataplatform.base.mcp import McpSettings
     from dataplatform.base.streaming import RedpandaSettings
+    from dataplatform.base.technology import Technology
     from dataplatform.dsl.feeds import Feed
     from dataplatform.dsl.kinds import ANALYTICS, LEVEL1, OHLCV, PRICES
     from dataplatform.dsl.laws import Pipe, Piped, pipe
@@ -107,6 +108,7 @@ __all__ = [
     "Success",
     "TargetOptions",
     "TargetSpec",
+    "Technology",
     "TimescaleSettings",
     "Topology",
     "Transient",
@@ -144,6 +146,7 @@ _HOMES = (
     "dataplatform.base.http",
     "dataplatform.base.mcp",
     "dataplatform.base.streaming",
+    "dataplatform.base.technology",
     "dataplatform.services.parts",
     "dataplatform.system.topology",
     "dataplatform.system.platform",

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
-import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 
-from tests.support.waiting import DEADLINE
+from tests.thirdparty.conftest import Site
 
-PACKAGE = Path(__file__).parent / "spot"
-PATIENCE = DEADLINE
 TOPOLOGY = """
 [clients.market]
 kind = "http"
@@ -44,15 +38,8 @@ to = ["stream"]
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Install the package into a folder, from its sources and without a network."""
-    folder = tmp_path_factory.mktemp("third-party")
-    sources = shutil.copytree(PACKAGE, folder / "sources")
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index"]
-    options = ["--no-deps", "--no-build-isolation", "--target", str(folder / "site")]
-    done = subprocess.run([*pip, *options, str(sources)], capture_output=True, text=True, timeout=PATIENCE, check=False)
-    assert done.returncode == 0, done.stderr
-    return folder / "site"
+def installed(install: Callable[[str], Site]) -> Site:
+    return install("spot")
 
 
 @pytest.fixture
@@ -77,25 +64,14 @@ def market() -> Iterator[str]:
     server.server_close()
 
 
-def platform(site: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "dataplatform.system", *map(str, arguments)],
-        env=os.environ | {"PYTHONPATH": str(site)},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-
-
 def topology(folder: Path, url: str, text: str = TOPOLOGY) -> Path:
     file = folder / "topology.toml"
     file.write_text(text.format(url=url))
     return file
 
 
-def test_it_is_shown_with_its_package_operations_and_options(installed: Path) -> None:
-    shown = platform(installed, "plugins", "--json")
+def test_it_is_shown_with_its_package_operations_and_options(installed: Site) -> None:
+    shown = installed.platform("plugins", "--json")
 
     entries = {(entry["side"], entry["kind"]): entry for entry in json.loads(shown.stdout)}
     spot = entries["sources", "spot"]
@@ -111,21 +87,21 @@ def test_it_is_shown_with_its_package_operations_and_options(installed: Path) ->
 
 
 @pytest.mark.long
-def test_its_options_are_validated_with_file_and_line(installed: Path, tmp_path: Path) -> None:
+def test_its_options_are_validated_with_file_and_line(installed: Site, tmp_path: Path) -> None:
     file = topology(tmp_path, "http://127.0.0.1:9", TOPOLOGY.replace("every =", "evrey ="))
 
-    refused = platform(installed, file, "--check")
+    refused = installed.platform(file, "--check")
 
     assert refused.returncode == 2
     assert f"{file}:14: unknown key 'evrey'; did you mean 'every'?" in refused.stderr
 
 
 @pytest.mark.long
-def test_it_runs_and_its_records_are_written(installed: Path, market: str, tmp_path: Path) -> None:
+def test_it_runs_and_its_records_are_written(installed: Site, market: str, tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     options = ["--run-for", "1", "--data-dir", tmp_path / "data", "--report", report]
 
-    ran = platform(installed, topology(tmp_path, market), *options)
+    ran = installed.platform(topology(tmp_path, market), *options)
 
     assert ran.returncode == 0, ran.stderr
     (route,) = json.loads(report.read_text())["routes"]
