@@ -40,6 +40,24 @@ def test_every_kind_goes_to_its_own_table_a_line_a_record(target: TimescaleTarge
     assert set(columns(made)) == set(kind.columns)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        TimescaleOptions(client="db"),
+        TimescaleOptions(client="db", append=True),
+        TimescaleOptions(client="db", tables={"prices": "spot", "dead_letters": "spoiled"}),
+    ],
+    ids=["usual", "append", "named"],
+)
+def test_the_tables_that_are_counted_are_those_that_are_written(stage: Stage, options: TimescaleOptions) -> None:
+    target = TimescaleTarget(Context("table", stage.runtime, Parent()), options, "db.1")
+    written = {kind.name: request(target, kind, record(kind)).spec.name for kind in KINDS if kind is not DEAD_LETTERS}
+    assert TimescaleTarget.tables(options) == {
+        **written,
+        "dead_letters": request(target, DEAD_LETTERS, letter("a")).spec.name,
+    }
+
+
 def test_a_price_is_written_as_it_is(target: TimescaleTarget) -> None:
     when = datetime(2026, 1, 1, 12, 0, 0, 599_000, tzinfo=UTC)
     row = columns(request(target, PRICES, price(usd_price=0.1 + 0.2, volume_24h=0, last_updated=when)))

@@ -8,6 +8,7 @@ from random import Random
 import pytest
 
 from dataplatform.base.database import MeasureStorage, Probe, Query, TableSpec, TimescaleSettings
+from dataplatform.base.database.counting import CountRows
 from dataplatform.errors import Permanent, PlatformError, Transient
 from tests.base.database.clients import PATIENCE, Client, Clients, Reading, readings, rows
 from tests.base.database.cluster import Cluster
@@ -117,6 +118,18 @@ def test_a_plain_server_tells_the_rows_and_bytes_of_its_tables(client: Client, s
     assert told.timescaledb is None
     assert (table.rows, table.chunks, table.saved) == (1000, 0, None)
     assert 1000 * 40 < table.bytes < 1000 * 1000
+
+
+@pytest.mark.parametrize("called", ["Readings of 'us'; all", 'say "it"'])
+def test_rows_are_counted_of_the_tables_that_there_are_whatever_they_are_called(
+    client: Client, spec: TableSpec, called: str
+) -> None:
+    odd = readings(called)
+    client.write(spec, *[Reading(sensor=f"{place}") for place in range(7)])
+    client.write(odd, Reading(sensor="a"))
+    assert client.get(CountRows((spec.name, odd.name, "nowhere"))) == {spec.name: 7, odd.name: 1}
+    assert client.get(CountRows(("nowhere",))) == {}
+    assert client.status.degraded is None
 
 
 # Records

@@ -232,6 +232,21 @@ def test_what_is_dropped_is_not_replayed_and_not_listed(
     assert rows("SELECT count(*) FROM crypto_prices WHERE coin_id LIKE 'dropped-%%'") == [(0,)]
 
 
+def test_they_are_found_in_a_table_of_another_name(
+    running: Platform, letters: None, command: Command, tmp_path: Path
+) -> None:
+    copied = "SELECT * FROM dead_letters WHERE origin = 'topics' LIMIT 3"
+    run(postgres_dsn(running.data.path), "CREATE TABLE spoiled (LIKE dead_letters INCLUDING ALL)")
+    run(postgres_dsn(running.data.path), f"INSERT INTO spoiled {copied}")
+    file = tmp_path / "named.toml"
+    file.write_text(TABLES_ONLY.replace("[[routes]]", 'tables = { dead_letters = "spoiled" }\n\n[[routes]]'))
+
+    listed = command("dead-letters", "list", file, "--replayed", "--json")
+
+    assert listed.exit_code == 0, listed.output
+    assert json.loads(listed.stdout)["count"] == 3
+
+
 def test_where_no_platform_runs_the_servers_are_started_for_it(topology: Path) -> None:
     with TemporaryDirectory(prefix="dp-", dir="/tmp") as folder, no_thread_left_behind():
         listed = CliRunner().invoke(main, ["dead-letters", "list", str(topology), "--data-dir", folder])
