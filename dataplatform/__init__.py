@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from dataplatform.dsl.writer import BaseWriter
     from dataplatform.errors import Permanent, PlatformError, Transient
     from dataplatform.result import Failure, Result, Success, get_data, get_error, is_failure, is_success
-    from dataplatform.services.parts import BaseService, ServiceOptions
+    from dataplatform.services.service import BaseService, ServiceOptions
     from dataplatform.system.demo import DemoServers, demo_option, demo_servers
     from dataplatform.system.factories import (
         MarketDataReader,
@@ -147,7 +147,7 @@ _HOMES = (
     "dataplatform.base.mcp",
     "dataplatform.base.streaming",
     "dataplatform.base.technology",
-    "dataplatform.services.parts",
+    "dataplatform.services.service",
     "dataplatform.system.topology",
     "dataplatform.system.platform",
     "dataplatform.system.demo",

@@ -16,13 +16,13 @@ from dataplatform.dsl.kinds import DEAD_LETTERS, KINDS
 from dataplatform.dsl.parts import Connection, Part
 from dataplatform.dsl.storage import STORAGE
 from dataplatform.redaction import REDACTOR
-from dataplatform.services.parts import SourceInPlace, Surroundings, TargetInPlace
-from dataplatform.system.bookkeeper import Bookkeeper, Books, Counting
+from dataplatform.services.service import Books, SourceInPlace, Surroundings
+from dataplatform.system.bookkeeper import Bookkeeper, Counting
 from dataplatform.system.secrets import secrets_of
 from dataplatform.system.servers import Servers
 from dataplatform.system.topology import ClientSpec, Topology
 
-__all__ = ["Assembly", "assemble", "assemble_parts"]
+__all__ = ["Assembly", "add_services", "assemble", "assemble_parts"]
 
 
 @frozen
@@ -103,7 +103,6 @@ def assemble(topology: Topology, data_dir: Path, *, demo: bool) -> Assembly:
     assembly.add(assembly.servers.specs.values())
     connections = _add_parts(topology, assembly)
     _add_bookkeeper(topology, connections, assembly)
-    _add_services(topology, assembly)
     return assembly
 
 
@@ -175,16 +174,8 @@ def _is_exclusive(topology: Topology, source: str) -> bool:
     return len(names) == 1 and spec.cls.replayable and target.cls.commits and shared
 
 
-def _add_services(topology: Topology, assembly: Assembly) -> None:
-    """Add the services, which are told of everything else."""
-    surroundings = Surroundings(
-        sources=assembly.sources,
-        targets={name: TargetInPlace(spec.cls, spec.options) for name, spec in topology.targets.items()},
-        routes={name: topology.targets_of(name) for name in topology.sources},
-        outboxes=assembly.outboxes,
-        counts=assembly.books,
-        dead_letters=topology.dead_letters,
-    )
+def add_services(topology: Topology, surroundings: Surroundings, assembly: Assembly) -> None:
+    """Add the services, which see everything else."""
     for name, spec in topology.services.items():
         assembly.add_apart(spec.cls.part(name, spec.options, surroundings))
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import datetime
 from functools import partial
 from math import inf
 from typing import Any, ClassVar, TypeAlias, assert_never
 
-from attrs import define, field, frozen
+from attrs import define, frozen
 
 from dataplatform.base.agent import Agent, Context, Request
 from dataplatform.base.database import Query, Rows
 from dataplatform.dsl.kinds import PRICES
 from dataplatform.result import Failure, Result
+from dataplatform.services.service import Books, LatestPrice
 
-__all__ = ["Bookkeeper", "Books", "Counting", "LatestPrice"]
+__all__ = ["Bookkeeper", "Counting"]
 
 EVERY = 2.0  # seconds
 TOPICS_EVERY = 30.0  # their counts are shown at the end only, and the producer that is asked has better things to do
@@ -30,26 +30,6 @@ LATEST = f"""
         ORDER BY coin_id, last_updated DESC
     ) AS latest ORDER BY market_cap DESC NULLS LAST LIMIT {SHOWN}
 """  # noqa: S608  our own names
-
-
-@frozen
-class LatestPrice:
-    """The latest price of a coin in the price table, as the live view shows it."""
-
-    coin_id: str
-    usd_price: float
-    change_24h: float | None
-    last_updated: datetime
-    source: str
-
-
-@define(eq=False)
-class Books:
-    """What was counted last: rows per table, records per topic, the latest prices. Replaced whole, read by anybody."""
-
-    tables: dict[str, int] = field(factory=dict)
-    topics: dict[str, int] = field(factory=dict)
-    prices: list[LatestPrice] = field(factory=list)
 
 
 @frozen

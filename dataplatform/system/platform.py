@@ -20,13 +20,13 @@ from dataplatform.dsl.parts import Connection
 from dataplatform.dsl.proxy import AgentProxy, ReaderProxy, WriterProxy
 from dataplatform.errors import Permanent
 from dataplatform.result import Result
-from dataplatform.system.assembly import Assembly, assemble
+from dataplatform.services.service import Phase, PlatformStatus, Surroundings, TargetInPlace
+from dataplatform.system.assembly import Assembly, add_services, assemble
 from dataplatform.system.control.desk import Desk
 from dataplatform.system.control.requests import RunQuery
 from dataplatform.system.control.server import ControlServer
 from dataplatform.system.report import Outcome, make_report
 from dataplatform.system.root import Root
-from dataplatform.system.status import Phase, PlatformStatus
 from dataplatform.system.structure import suggestion
 from dataplatform.system.topology import Topology, default_topology, load_topology
 
@@ -88,6 +88,7 @@ class Platform:
             (data.keep_apart if writing else data.require_kind)(simulated=demo)
             assembly = assemble(topology, data.path, demo=demo)
             platform = cls(topology, data, assembly, demo)
+            add_services(topology, platform.surroundings, assembly)
             assembly.add_apart([ControlServer.child("control", platform)])
         except BaseException:
             data.close()
@@ -167,6 +168,18 @@ class Platform:
         """The clients as they are connected, with the addresses of embedded servers."""
         return self._assembly.connections
 
+    @property
+    def surroundings(self) -> Surroundings:
+        """The platform as its services see it."""
+        topology = self.topology
+        return Surroundings(
+            sources=self._assembly.sources,
+            targets={name: TargetInPlace(spec.cls, spec.options) for name, spec in topology.targets.items()},
+            routes={name: topology.targets_of(name) for name in topology.sources},
+            dead_letters=topology.dead_letters,
+            status=self.status,
+        )
+
     def address(self, name: str) -> Address:
         """Return the address of an agent."""
         return self.runtime.directory.address(name)
@@ -197,10 +210,7 @@ class Platform:
 
     def report(self, outcome: Outcome, reason: str | None = None) -> dict[str, Any]:
         """Return the account of the run so far, as the report file has it."""
-        status, books = self.status(), self._assembly.books
-        return make_report(
-            outcome, reason, status.uptime, status.agents, status.routes, books.tables, books.topics, status.incidents
-        )
+        return make_report(self.status(), outcome, reason)
 
     def require_ready(self, timeout: float) -> None:
         """Wait until every agent is ready; raise `Transient` when that takes longer, or the platform gave up."""

@@ -15,7 +15,7 @@ from dataplatform.dsl.reader import BaseReader
 from dataplatform.dsl.registry import ability, kind_of_settings, plugins, technology
 from dataplatform.dsl.writer import BaseWriter
 from dataplatform.errors import Permanent
-from dataplatform.services.parts import Service, ServiceOptions
+from dataplatform.services.service import Service, ServiceOptions
 from dataplatform.system.places import Path
 from dataplatform.system.structure import Problem, Problems, suggestion
 

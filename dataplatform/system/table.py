@@ -17,9 +17,8 @@ from rich.text import Text
 
 from dataplatform.base.agent import AgentStatus
 from dataplatform.dsl.flow import RouteAccount
-from dataplatform.system.bookkeeper import LatestPrice
-from dataplatform.system.platform import Phase, PlatformStatus
-from dataplatform.system.view import account, amount, elapsed, next_try, tables, troubled
+from dataplatform.services.service import LatestPrice, Phase, PlatformStatus
+from dataplatform.system.view import account, amount, elapsed, next_try, tables
 
 __all__ = ["TableView", "overview"]
 
@@ -83,7 +82,7 @@ class TableView:
         agents, note = list(status.agents), []
         if len(agents) + 2 + wanted > left:
             left -= 1
-            agents = troubled(status)[: max(0, left - wanted - 2)]
+            agents = status.troubled[: max(0, left - wanted - 2)]
             note = [_no_room_for(len(status.agents) - len(agents))]
         parts: list[Any] = [_head(status), *note, "", *([_agents(agents, size.width), ""] if agents else []), routes]
         left -= len(agents) + 2 if agents else 0

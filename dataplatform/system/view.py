@@ -9,12 +9,11 @@ from typing import Any, Protocol, Self
 import structlog
 from attrs import define, field
 
-from dataplatform.base.agent import AgentStatus, State
+from dataplatform.base.agent import AgentStatus
 from dataplatform.dsl.flow import RouteAccount
-from dataplatform.system.bookkeeper import Books, LatestPrice
-from dataplatform.system.platform import Phase, PlatformStatus
+from dataplatform.services.service import Books, LatestPrice, Phase, PlatformStatus
 
-__all__ = ["LineView", "View", "account", "amount", "elapsed", "next_try", "troubled"]
+__all__ = ["LineView", "View", "account", "amount", "elapsed", "next_try"]
 
 OFTEN, SELDOM = 5.0, 60.0  # seconds between two lines, in the first minute and later
 SHOWN = 3
@@ -66,7 +65,7 @@ class LineView:
             topics=books.topics,
             coins=len(books.prices),
             latest={price.coin_id: price.usd_price for price in books.prices[:SHOWN]},
-            troubled={agent.name: _trouble(agent) for agent in troubled(status)} if event == "status" else {},
+            troubled={agent.name: _trouble(agent) for agent in status.troubled} if event == "status" else {},
         )
 
     def __enter__(self) -> Self:
@@ -92,12 +91,6 @@ def tables(books: Books) -> list[str]:
     """Say how many rows the tables hold."""
     rows = ", ".join(f"{name} {amount(count, 'row')}" for name, count in sorted(books.tables.items()))
     return [rows] if rows else []
-
-
-def troubled(status: PlatformStatus) -> list[AgentStatus]:
-    """Return the agents that are not as they should be."""
-    usual = {str(State.RUNNING), str(State.STARTING)} if not status.ready else {str(State.RUNNING)}
-    return [agent for agent in status.agents if agent.shown not in usual]
 
 
 def next_try(agent: AgentStatus) -> str:
@@ -158,7 +151,7 @@ def _latest(prices: Sequence[LatestPrice]) -> list[str]:
 def _troubles(status: PlatformStatus) -> list[str]:
     """Say which agents are not well; those with the same reason, such as a client and its source, in one."""
     alike: dict[tuple[str, str], list[AgentStatus]] = {}
-    for agent in troubled(status):
+    for agent in status.troubled:
         alike.setdefault((agent.shown, agent.degraded.reason if agent.degraded else ""), []).append(agent)
     return [_in_words(state, reason, agents) for (state, reason), agents in alike.items()]
 

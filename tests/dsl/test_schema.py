@@ -23,9 +23,8 @@ from dataplatform.dsl.operations import PublishBatch, ReadingOperation, WritingO
 from dataplatform.dsl.queries import BatchPublishResult, Gap, OHLCVSeries, Refused
 from dataplatform.dsl.schema import camel_case, from_json, json_schema, to_json
 from dataplatform.errors import Permanent, PlatformError, Transient
-from dataplatform.system.bookkeeper import Books, LatestPrice
+from dataplatform.services.service import Books, LatestPrice, Phase, PlatformStatus
 from dataplatform.system.control.requests import PlatformRequest, Roster, TailTopic
-from dataplatform.system.status import Phase, PlatformStatus
 from tests.dsl.records import ANY, NOON, letter, price, record
 
 quick = settings(deadline=None, max_examples=25)

@@ -14,10 +14,9 @@ from rich.console import Console
 
 from dataplatform.base.agent import AgentStatus, Degraded, Incident, State
 from dataplatform.dsl.flow import RouteAccount
-from dataplatform.system.bookkeeper import Books, LatestPrice
+from dataplatform.services.service import Books, LatestPrice, Phase, PlatformStatus
 from dataplatform.system.control.shown import on_screen
 from dataplatform.system.logs import configure_logs
-from dataplatform.system.platform import Phase, PlatformStatus
 from dataplatform.system.table import TableView
 from dataplatform.system.view import LineView
 

@@ -26,7 +26,7 @@ from dataplatform.services.mcp_server.answers import Shape, Sort
 from dataplatform.services.mcp_server.forms import Form, Option, kind_of, output_schema, record_form, shaping
 from dataplatform.services.mcp_server.meanings import MEANINGS, Meaning, said
 from dataplatform.services.mcp_server.options import McpServerOptions, Right
-from dataplatform.services.parts import Surroundings
+from dataplatform.services.service import Surroundings
 
 __all__ = ["Call", "Catalogue", "OperationTool", "Side"]
 

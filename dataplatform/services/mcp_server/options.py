@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 from attrs import Attribute, field, frozen, validators
 
 from dataplatform.dsl.validators import texts
-from dataplatform.services.parts import ServiceOptions
+from dataplatform.services.service import ServiceOptions
 
 __all__ = ["RIGHTS", "McpServerOptions", "Right", "TokenOptions", "digest", "is_loopback"]
 

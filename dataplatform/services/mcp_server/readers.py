@@ -16,7 +16,7 @@ from dataplatform.base.agent import ChildSpec, Request
 from dataplatform.dsl.registry import READING, supported, technology
 from dataplatform.errors import PlatformError, Transient
 from dataplatform.result import Result
-from dataplatform.services.parts import SourceInPlace
+from dataplatform.services.service import SourceInPlace
 
 __all__ = ["Ask", "Pool", "reader_specs", "readers_of"]
 

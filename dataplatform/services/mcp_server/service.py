@@ -16,6 +16,7 @@ from dataplatform.dsl.parts import Connection
 from dataplatform.dsl.registry import supported, technology
 from dataplatform.errors import Transient
 from dataplatform.result import Failure, Result
+from dataplatform.services.gateway.status import Overview
 from dataplatform.services.mcp_server.bridge import Bridge
 from dataplatform.services.mcp_server.callers import Callers
 from dataplatform.services.mcp_server.calls import Calls, Guard
@@ -23,7 +24,6 @@ from dataplatform.services.mcp_server.catalogue import Catalogue
 from dataplatform.services.mcp_server.failures import told_by
 from dataplatform.services.mcp_server.listening import HttpDoor, listen, quieten, serve_stdio
 from dataplatform.services.mcp_server.options import McpServerOptions
-from dataplatform.services.mcp_server.overview import Overview
 from dataplatform.services.mcp_server.piping import Pipes
 from dataplatform.services.mcp_server.readers import Ask, Pool, reader_specs, readers_of
 from dataplatform.services.mcp_server.resources import Resources
@@ -31,7 +31,7 @@ from dataplatform.services.mcp_server.server import Parts, make_server
 from dataplatform.services.mcp_server.subscriptions import Subscriptions
 from dataplatform.services.mcp_server.toolbox import Toolbox
 from dataplatform.services.mcp_server.watching import Watcher
-from dataplatform.services.parts import Surroundings
+from dataplatform.services.service import Surroundings
 
 __all__ = ["McpService"]
 
@@ -186,12 +186,9 @@ class McpService(Agent):
     # What the server is made of
 
     def _parts(self) -> Parts:
-        runtime, options = self.context.runtime, self.options
+        options = self.options
         bridge = Bridge(self.address(self.name).tell, options.timeout)
-        directory = runtime.directory
-        overview = Overview(
-            self._surroundings, self._readers, directory.status, directory.names, runtime.journal.incidents
-        )
+        overview = Overview(self._surroundings, self._readers)
         pipes = Pipes(self.address, self._readers, options.timeout)
         toolbox = Toolbox(Catalogue(self._surroundings, options), overview, bridge, pipes)
         self._watcher = self._make_watcher(bridge)

@@ -14,10 +14,10 @@ from dataplatform.base.embedded.process import lock_is_held
 from dataplatform.dsl.proxy import AgentProxy, ReaderProxy, WriterProxy
 from dataplatform.errors import PlatformError, Transient
 from dataplatform.result import Failure, Result, Success, get_data
+from dataplatform.services.service import PlatformStatus
 from dataplatform.system.control.place import connect
 from dataplatform.system.control.requests import DrainPlatform, GetPlatformStatus, GetRoster, Roster
 from dataplatform.system.control.wire import decode_answer, encode_request, read_frame, write_frame
-from dataplatform.system.status import PlatformStatus
 from dataplatform.system.structure import suggestion
 
 __all__ = ["RemoteAddress", "RemotePlatform"]

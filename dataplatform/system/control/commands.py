@@ -18,6 +18,8 @@ from rich.console import Console
 from dataplatform.base.agent import Request, State
 from dataplatform.errors import PlatformError
 from dataplatform.result import Failure, get_data
+from dataplatform.services.gateway.status import status_as_json
+from dataplatform.services.service import Phase
 from dataplatform.system.control.client import RemotePlatform
 from dataplatform.system.control.requests import (
     MOST_MESSAGES,
@@ -30,8 +32,6 @@ from dataplatform.system.control.requests import (
 from dataplatform.system.control.shell import Prompt, require_ipython
 from dataplatform.system.control.shown import on_screen, plain
 from dataplatform.system.platform import default_data_dir
-from dataplatform.system.report import make_report
-from dataplatform.system.status import Phase, PlatformStatus
 from dataplatform.system.table import TableView
 
 __all__ = [
@@ -104,7 +104,7 @@ def status_command(platform: RemotePlatform, *, as_json: bool) -> None:
     """Show the agents, routes and tables of a running platform."""
     status = platform.status()
     if as_json:
-        click.echo(json.dumps(_account(status), indent=2))
+        click.echo(json.dumps(status_as_json(status), indent=2))
     else:
         _show(status)
 
@@ -199,16 +199,6 @@ def _show(value: Any) -> None:
     terminal = sys.stdout.isatty()
     width = shutil.get_terminal_size().columns if terminal else WIDTH
     click.echo(on_screen(value, width, colour=terminal))
-
-
-def _account(status: PlatformStatus) -> dict[str, Any]:
-    """Return a status as a report has it, with the phase in place of the outcome."""
-    books = status.books
-    report = make_report(
-        "ok", None, status.uptime, status.agents, status.routes, books.tables, books.topics, status.incidents
-    )
-    rest = {key: value for key, value in report.items() if key not in {"outcome", "reason"}}
-    return {"phase": status.phase, "servers": status.servers, **rest}
 
 
 def _fail(error: PlatformError) -> NoReturn:

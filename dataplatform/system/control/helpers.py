@@ -15,6 +15,7 @@ from dataplatform.base.agent import Request
 from dataplatform.base.database import Rows
 from dataplatform.base.streaming import TopicMessage
 from dataplatform.result import Result, get_data
+from dataplatform.services.service import PlatformStatus
 from dataplatform.system.control.requests import (
     MOST_ROWS,
     GetPlatformStatus,
@@ -25,7 +26,6 @@ from dataplatform.system.control.requests import (
     SkipPartition,
     TailTopic,
 )
-from dataplatform.system.status import PlatformStatus
 
 __all__ = ["Asks", "Helpers", "variable_name"]
 

@@ -11,10 +11,10 @@ from typing import Self
 from attrs import define
 
 from dataplatform.errors import PlatformError
+from dataplatform.services.service import Phase, PlatformStatus
 from dataplatform.system.control.desk import Desk
 from dataplatform.system.control.shell import Prompt
 from dataplatform.system.platform import Platform
-from dataplatform.system.status import Phase, PlatformStatus
 from dataplatform.system.view import account, elapsed
 
 __all__ = ["PromptView", "open_prompt"]

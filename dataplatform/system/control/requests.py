@@ -7,7 +7,7 @@ from attrs import field, frozen, validators
 from dataplatform.base.agent import Request
 from dataplatform.base.database import Rows
 from dataplatform.base.streaming import TopicMessage
-from dataplatform.system.status import PlatformStatus
+from dataplatform.services.service import PlatformStatus
 
 __all__ = [
     "MOST_MESSAGES",

@@ -16,7 +16,7 @@ from dataplatform.base.agent import Future, Timeout
 from dataplatform.base.database import Rows
 from dataplatform.errors import PlatformError, Transient
 from dataplatform.result import Failure, Success
-from dataplatform.system.status import PlatformStatus
+from dataplatform.services.service import PlatformStatus
 from dataplatform.system.table import overview
 from dataplatform.system.view import amount
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,7 +16,7 @@ from dataplatform.dsl.schema import camel_case
 from dataplatform.errors import Permanent
 from dataplatform.services.mcp_server.catalogue import Catalogue
 from dataplatform.services.mcp_server.options import McpServerOptions
-from dataplatform.services.parts import SourceInPlace, Surroundings, TargetInPlace
+from dataplatform.services.service import Books, Phase, PlatformStatus, SourceInPlace, Surroundings, TargetInPlace
 from dataplatform.sources.coingecko import CoinGeckoSource
 from dataplatform.sources.coingecko.options import CoinGeckoOptions
 from dataplatform.sources.timescale import TimescaleSource, TimescaleSourceOptions
@@ -51,10 +50,13 @@ def properties_of(schema: Any) -> Iterator[tuple[str, Any]]:
             yield from properties_of(one)
 
 
+def no_status() -> PlatformStatus:
+    return PlatformStatus(Phase.RUNNING, 0.0, [], [], Books(), [])
+
+
 @pytest.fixture(scope="module")
 def catalogue() -> Catalogue:
     """The tools of a platform with a CoinGecko and a database, nobody of which is asked."""
-    counts: Any = SimpleNamespace(tables={}, topics={})
     sources = {
         "coingecko": SourceInPlace(CoinGeckoSource, CoinGeckoOptions(client="c"), Connection("c", "http", None), "c"),
         "history": SourceInPlace(
@@ -62,7 +64,9 @@ def catalogue() -> Catalogue:
         ),
     }
     targets = {"database": TargetInPlace(TimescaleTarget, TimescaleOptions(client="d"))}
-    return Catalogue(Surroundings(sources=sources, targets=targets, counts=counts), McpServerOptions(allow_writes=True))
+    return Catalogue(
+        Surroundings(sources=sources, targets=targets, status=no_status), McpServerOptions(allow_writes=True)
+    )
 
 
 # What is said
@@ -95,9 +99,7 @@ def test_choices_are_listed(session: Session) -> None:
 
 
 def test_intervals_are_an_enumeration_where_every_source_has_its_own(catalogue: Catalogue) -> None:
-    around = Surroundings(
-        sources={"coingecko": catalogue.surroundings.sources["coingecko"]}, counts=catalogue.surroundings.counts
-    )
+    around = Surroundings(sources={"coingecko": catalogue.surroundings.sources["coingecko"]}, status=no_status)
     interval = Catalogue(around, McpServerOptions()).tools["get_current_ohlcv"].form.schema["properties"]["interval"]
     assert set(interval["enum"]) == {"30m", "4h", "4d"}
 

@@ -22,7 +22,7 @@ from dataplatform.services.mcp_server.failures import text_of
 from dataplatform.services.mcp_server.options import digest
 from dataplatform.services.mcp_server.readers import MOST_WAITING, Ask, Pool, reader_specs, readers_of
 from dataplatform.services.mcp_server.watching import Subscriber
-from dataplatform.services.parts import SourceInPlace
+from dataplatform.services.service import SourceInPlace
 from dataplatform.sources.coingecko import CoinGeckoSource
 from dataplatform.sources.coingecko.options import CoinGeckoOptions
 from dataplatform.system.__main__ import main

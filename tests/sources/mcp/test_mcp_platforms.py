@@ -11,9 +11,9 @@ import pytest
 from attrs import evolve
 
 from dataplatform.result import is_failure
+from dataplatform.services.service import PlatformStatus
 from dataplatform.system.check import wiring
 from dataplatform.system.platform import Platform
-from dataplatform.system.status import PlatformStatus
 from dataplatform.system.topology import Topology, parse_topology
 from tests.integration.conftest import copied
 from tests.integration.platforms import restarted, unbalanced

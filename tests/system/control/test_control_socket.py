@@ -21,6 +21,7 @@ from dataplatform.dsl import operations as ops
 from dataplatform.dsl.flow.source import Pause
 from dataplatform.errors import Permanent, PlatformError
 from dataplatform.result import Success, get_data, get_error
+from dataplatform.services.service import Phase
 from dataplatform.system.control import server as module
 from dataplatform.system.control.client import RemotePlatform
 from dataplatform.system.control.place import NAME, connect, listen, peer_of
@@ -35,7 +36,6 @@ from dataplatform.system.control.requests import (
 )
 from dataplatform.system.control.wire import decode_answer, encode_request, read_frame, write_frame
 from dataplatform.system.platform import Platform
-from dataplatform.system.status import Phase
 from tests.support.agents import DEADLINE
 from tests.system.control.small import small_platform
 

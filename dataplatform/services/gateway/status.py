@@ -1,20 +1,77 @@
-"""What there is and how it does, as a caller is told: sources, agents, lags, dead letters."""
+"""The platform's status as JSON: whole, as reports and `GET /status` have it, and by question, as AI agents ask."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Any
 
 from attrs import field, frozen
 
 from dataplatform.base.agent import AgentStatus, Incident
+from dataplatform.dsl.flow import RouteAccount
 from dataplatform.dsl.kinds import DEAD_LETTERS
 from dataplatform.dsl.registry import READING, supported
-from dataplatform.services.parts import Surroundings
+from dataplatform.services.service import PlatformStatus, Surroundings
 
-__all__ = ["DeadLetters", "Lag", "Overview", "Places", "Status"]
+__all__ = ["DeadLetters", "Lag", "Overview", "Places", "Status", "account_as_json", "status_as_json"]
 
+VERSION = 1  # of the account's form
 MOST_INCIDENTS = 100
+
+
+def status_as_json(status: PlatformStatus) -> dict[str, Any]:
+    """Return the status of a running platform, as `status --json` prints it."""
+    return {"phase": status.phase, "servers": dict(status.servers), "version": VERSION, **account_as_json(status)}
+
+
+def account_as_json(status: PlatformStatus) -> dict[str, Any]:
+    """Return what agents and routes have done; counts are records, times ISO 8601 in UTC, `uptime_s` seconds."""
+    books = status.books
+    return {
+        "uptime_s": round(status.uptime, 3),
+        "agents": [_agent_as_json(agent) for agent in status.agents],
+        "routes": [_route_as_json(route) for route in status.routes],
+        "tables": [{"name": name, "rows": rows} for name, rows in sorted(books.tables.items())],
+        "topics": [{"name": name, "records": records} for name, records in sorted(books.topics.items())],
+        "incidents": [_incident_as_json(incident) for incident in status.incidents],
+    }
+
+
+def _agent_as_json(agent: AgentStatus) -> dict[str, Any]:
+    return {
+        "name": agent.name,
+        "kind": agent.kind,
+        "state": agent.shown,
+        "restarts": agent.restarts,
+        "last_error": agent.last_error,
+        "counters": agent.counters,
+    }
+
+
+def _route_as_json(route: RouteAccount) -> dict[str, Any]:
+    return {
+        "source": route.source,
+        "target": route.target,
+        "records_read": route.read,
+        "records_written": route.written,
+        "records_already_stored": route.already_stored,
+        "records_dead_lettered": route.dead_lettered,
+        "batches_in_flight": route.batches_in_flight,
+    }
+
+
+def _incident_as_json(incident: Incident) -> dict[str, Any]:
+    return {
+        "at": incident.at.isoformat(),
+        "agent": incident.agent,
+        "kind": incident.kind,
+        "stream": incident.stream,
+        "partition": incident.partition,
+        "first": incident.first,
+        "next": incident.next,
+        "records": incident.records,
+        "message": incident.message,
+    }
 
 
 @frozen
@@ -131,23 +188,20 @@ class DeadLetters:
 
 @frozen
 class Overview:
-    """Looks at the platform without asking any agent, so it answers while some hang. Safe in any thread."""
+    """Answers questions out of the platform's status, so that it does while agents hang. Safe in any thread."""
 
     surroundings: Surroundings
     readers: dict[str, list[str]]
-    status_of: Callable[[str], AgentStatus | None]
-    names: Callable[[], list[str]]
-    incidents: Callable[[], Sequence[Incident]]
 
     def places(self) -> Places:
-        around = self.surroundings
+        around, status = self.surroundings, self.surroundings.status()
         sources = [
             SourceView(
                 name,
                 source.cls.technology,
                 tuple(one for one in supported(source.cls) if one in READING),
                 around.routes.get(name, ()),
-                self._state(name),
+                _state(status, name),
                 tuple(self.readers.get(name, ())),
             )
             for name, source in around.sources.items()
@@ -157,7 +211,7 @@ class Overview:
                 name,
                 target.cls.technology,
                 tuple(kind.name for kind in target.cls.kinds(target.options)),
-                self._state(name),
+                _state(status, name),
                 name == around.dead_letters,
             )
             for name, target in around.targets.items()
@@ -165,49 +219,40 @@ class Overview:
         return Places(tuple(sources), tuple(targets))
 
     def status(self) -> Status:
-        agents = [_agent(status) for status in self._statuses()]
-        troubled = tuple(agent.name for agent in agents if agent.state != "running")
-        return Status(not troubled, troubled, tuple(agents), self._routes(), dict(self.surroundings.counts.tables))
+        status = self.surroundings.status()
+        troubled = tuple(agent.name for agent in status.troubled)
+        agents = tuple(map(_agent, status.agents))
+        return Status(not troubled, troubled, agents, _routes(status), dict(status.books.tables))
 
     def lag(self) -> Lag:
-        routes = self._routes()
-        consumers = [
-            ConsumerView(status.name, status.counters["lag"]) for status in self._statuses() if "lag" in status.counters
-        ]
+        status = self.surroundings.status()
+        routes = _routes(status)
+        consumers = [ConsumerView(one.name, one.counters["lag"]) for one in status.agents if "lag" in one.counters]
         behind = sum(consumer.lag for consumer in consumers)
         return Lag(sum(route.in_flight for route in routes), behind, routes, tuple(consumers))
 
     def dead_letters(self) -> DeadLetters:
-        routes = self._routes()
-        stored = self.surroundings.counts.tables.get(DEAD_LETTERS.table)
+        status = self.surroundings.status()
+        routes = _routes(status)
+        stored = status.books.tables.get(DEAD_LETTERS.table)
         incidents = [
             IncidentView(one.at, one.agent, one.kind, one.records, one.message)
-            for one in list(self.incidents())[-MOST_INCIDENTS:]
+            for one in list(status.incidents)[-MOST_INCIDENTS:]
         ]
         total = sum(route.dead_lettered for route in routes)
         return DeadLetters(self.surroundings.dead_letters, routes, total, stored, tuple(incidents))
 
-    def _state(self, name: str) -> str:
-        status = self.status_of(name)
-        return status.shown if status else "starting"
 
-    def _statuses(self) -> list[AgentStatus]:
-        return [status for name in self.names() if (status := self.status_of(name))]
+def _state(status: PlatformStatus, name: str) -> str:
+    agent = status.agent(name)
+    return agent.shown if agent else "starting"
 
-    def _routes(self) -> tuple[RouteView, ...]:
-        accounts = [account for outbox in self.surroundings.outboxes.values() for account in outbox.routes()]
-        return tuple(
-            RouteView(
-                one.source,
-                one.target,
-                one.read,
-                one.written,
-                one.already_stored,
-                one.dead_lettered,
-                one.in_flight,
-            )
-            for one in accounts
-        )
+
+def _routes(status: PlatformStatus) -> tuple[RouteView, ...]:
+    return tuple(
+        RouteView(one.source, one.target, one.read, one.written, one.already_stored, one.dead_lettered, one.in_flight)
+        for one in status.routes
+    )
 
 
 def _agent(status: AgentStatus) -> AgentView:
