@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from attrs import define, evolve, field, frozen
@@ -130,14 +131,21 @@ class Surroundings:
 
     - `sources`, `targets`, `routes`: the topology, by name; a route's source and its targets
     - `dead_letters`: the target that takes dead letters
+    - `connections`: the clients, by name, with the addresses of embedded servers
+    - `data_dir`, `demo`: where its data is, and whether its prices are simulated
     - `status`: returns the status, without asking any agent; any thread may call it
+    - `stop`: drains and stops the platform, and returns when it has stopped; no agent may wait for that
     """
 
     sources: Mapping[str, SourceInPlace] = field(factory=dict)
     targets: Mapping[str, TargetInPlace] = field(factory=dict)
     routes: Mapping[str, tuple[str, ...]] = field(factory=dict)
     dead_letters: str | None = None
+    connections: Mapping[str, Connection] = field(factory=dict)
+    data_dir: Path
+    demo: bool = False
     status: Callable[[], PlatformStatus]
+    stop: Callable[[], None]
 
 
 class Service(Protocol):

@@ -16,6 +16,7 @@ from rich.console import Console
 from dataplatform.errors import PlatformError
 from dataplatform.output import take_any_text
 from dataplatform.redaction import redact_tracebacks, redacted
+from dataplatform.suggestions import suggestion
 from dataplatform.system.check import unreachable, wiring
 from dataplatform.system.commands.frame import Duration
 from dataplatform.system.control.logfile import LogFile
@@ -25,7 +26,6 @@ from dataplatform.system.logs import configure_logs
 from dataplatform.system.platform import Platform, default_data_dir
 from dataplatform.system.running import Run, Signals
 from dataplatform.system.servers import require_installed
-from dataplatform.system.structure import suggestion
 from dataplatform.system.table import TableView
 from dataplatform.system.topology import DEFAULT, ConfigurationError, Topology, load_topology, locate
 from dataplatform.system.view import LineView, View

@@ -20,14 +20,13 @@ from dataplatform.dsl.parts import Connection
 from dataplatform.dsl.proxy import AgentProxy, ReaderProxy, WriterProxy
 from dataplatform.errors import Permanent
 from dataplatform.result import Result
+from dataplatform.services.gateway.control import Operator, RunQuery
 from dataplatform.services.service import Phase, PlatformStatus, Surroundings, TargetInPlace
+from dataplatform.suggestions import suggestion
 from dataplatform.system.assembly import Assembly, add_services, assemble
-from dataplatform.system.control.desk import Desk
-from dataplatform.system.control.requests import RunQuery
 from dataplatform.system.control.server import ControlServer
 from dataplatform.system.report import Outcome, make_report
 from dataplatform.system.root import Root
-from dataplatform.system.structure import suggestion
 from dataplatform.system.topology import Topology, default_topology, load_topology
 
 __all__ = ["Phase", "Platform", "PlatformStatus", "default_data_dir"]
@@ -88,8 +87,9 @@ class Platform:
             (data.keep_apart if writing else data.require_kind)(simulated=demo)
             assembly = assemble(topology, data.path, demo=demo)
             platform = cls(topology, data, assembly, demo)
-            add_services(topology, platform.surroundings, assembly)
-            assembly.add_apart([ControlServer.child("control", platform)])
+            surroundings = platform.surroundings
+            add_services(topology, surroundings, assembly)
+            assembly.add_apart([ControlServer.child("control", surroundings)])
         except BaseException:
             data.close()
             raise
@@ -177,8 +177,17 @@ class Platform:
             targets={name: TargetInPlace(spec.cls, spec.options) for name, spec in topology.targets.items()},
             routes={name: topology.targets_of(name) for name in topology.sources},
             dead_letters=topology.dead_letters,
+            connections=self.connections,
+            data_dir=self.data.path,
+            demo=self.demo,
             status=self.status,
+            stop=self.stop,
         )
+
+    @property
+    def operator(self) -> Operator:
+        """Who carries out an operator's requests, and passes on those to agents."""
+        return Operator(self.surroundings, self.runtime.directory)
 
     def address(self, name: str) -> Address:
         """Return the address of an agent."""
@@ -206,7 +215,7 @@ class Platform:
 
     def sql(self, select: str, client: str | None = None, timeout: float = 20.0) -> Result[Rows]:
         """Run one SELECT, read-only, on the topology's database, or that of the client that is named."""
-        return Desk(self).ask("", RunQuery(select, client), timeout)
+        return self.operator.ask("", RunQuery(select, client), timeout)
 
     def report(self, outcome: Outcome, reason: str | None = None) -> dict[str, Any]:
         """Return the account of the run so far, as the report file has it."""

@@ -23,14 +23,13 @@ from dataplatform.base.agent import (
     Supervisor,
     Terminated,
 )
-from dataplatform.base.agent.supervisor import root_entry
+from dataplatform.base.agent.supervisor import ROOT, root_entry
 from dataplatform.errors import Transient
 from dataplatform.redaction import redacted
 from dataplatform.result import is_success
 
-__all__ = ["ROOT", "Root"]
+__all__ = ["Root"]
 
-ROOT = "supervisor"
 STOP_TIMEOUT = 9.4  # a stop is promised within 10 s; the agents' own times add up to less
 LAST_RESORT = 0.2
 

@@ -16,8 +16,9 @@ from dataplatform.dsl.registry import ability, kind_of_settings, plugins, techno
 from dataplatform.dsl.writer import BaseWriter
 from dataplatform.errors import Permanent
 from dataplatform.services.service import Service, ServiceOptions
+from dataplatform.suggestions import suggestion
 from dataplatform.system.places import Path
-from dataplatform.system.structure import Problem, Problems, suggestion
+from dataplatform.system.structure import Problem, Problems
 
 __all__ = [
     "ClientSpec",

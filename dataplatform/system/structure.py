@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
-from difflib import get_close_matches
+from collections.abc import Mapping
 from types import SimpleNamespace, UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -12,13 +11,14 @@ import attrs
 import msgspec
 
 from dataplatform.redaction import REDACTOR
+from dataplatform.suggestions import suggestion
 from dataplatform.system.environment import Expansion, expand
 from dataplatform.system.places import Path
 from dataplatform.system.quantities import parse_duration, parse_size
 from dataplatform.system.refusals import refusal
 from dataplatform.system.secrets import secrets_of_option
 
-__all__ = ["Problem", "Problems", "key_of", "structure", "suggestion"]
+__all__ = ["Problem", "Problems", "key_of", "structure"]
 
 LARGEST = 1e9  # of a number with a fraction: as seconds some 31 years, beyond which timers overflow
 WORDS = {
@@ -59,18 +59,6 @@ def key_of(option: attrs.Attribute[Any]) -> str:
     """Return the key of an option in a file; some, such as `from`, are words of Python's own."""
     key: str = option.metadata.get("key", option.name)
     return key
-
-
-def suggestion(name: str, known: Collection[str]) -> str:
-    """Return `; did you mean …?`, or what there is to choose from.
-
-    >>> suggestion("sorces", ["sources", "targets"])
-    "; did you mean 'sources'?"
-    """
-    close = list(known) if len(known) == 1 else get_close_matches(name, sorted(known), n=1, cutoff=0.5)
-    if close:
-        return f"; did you mean {close[0]!r}?"
-    return f"; there are {', '.join(sorted(known))}" if known else ""
 
 
 @attrs.define

@@ -15,6 +15,7 @@ from attrs import define, field, frozen, validators
 
 from dataplatform.dsl.registry import Plugin, Side, plugins
 from dataplatform.redaction import REDACTOR, redacted
+from dataplatform.suggestions import suggestion
 from dataplatform.system.places import Path, line_of
 from dataplatform.system.secrets import secrets_of
 from dataplatform.system.specs import (
@@ -26,7 +27,7 @@ from dataplatform.system.specs import (
     TargetSpec,
     Topology,
 )
-from dataplatform.system.structure import Problem, Problems, structure, suggestion
+from dataplatform.system.structure import Problem, Problems, structure
 
 __all__ = [
     "DEFAULT",

@@ -10,7 +10,7 @@ import pytest
 from tests.architecture.package import NAME, Module, modules, within
 
 LAYERS = (
-    ("output", "redaction"),
+    ("output", "redaction", "suggestions"),
     ("errors",),
     ("result",),
     ("base",),

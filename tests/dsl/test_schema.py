@@ -23,8 +23,8 @@ from dataplatform.dsl.operations import PublishBatch, ReadingOperation, WritingO
 from dataplatform.dsl.queries import BatchPublishResult, Gap, OHLCVSeries, Refused
 from dataplatform.dsl.schema import camel_case, from_json, json_schema, to_json
 from dataplatform.errors import Permanent, PlatformError, Transient
+from dataplatform.services.gateway.control import PlatformInfo, PlatformRequest, TailTopic
 from dataplatform.services.service import Books, LatestPrice, Phase, PlatformStatus
-from dataplatform.system.control.requests import PlatformRequest, Roster, TailTopic
 from tests.dsl.records import ANY, NOON, letter, price, record
 
 quick = settings(deadline=None, max_examples=25)
@@ -109,7 +109,7 @@ def test_a_naive_time_is_refused_with_its_place(kind: Kind) -> None:
     "value",
     [
         AGENT,
-        Roster(7, "/data", True, ("a", "b"), ("a",), ("b",), ()),
+        PlatformInfo(7, "/data", True, ("a", "b"), ("a",), ("b",), ()),
         TopicMessage("prices", 0, 7, NOON, None, "{}"),
         TopicMessage("prices", 0, 7, -1, "bitcoin", None),
         TailTopic("prices", 3),

@@ -13,9 +13,8 @@ from pykka.messages import ProxyCall
 
 from dataplatform.base.agent import AgentStatus, GetStatus
 from dataplatform.result import Success, is_success
+from dataplatform.services.gateway.control import RestartAgent
 from dataplatform.system.control.client import RemotePlatform
-from dataplatform.system.control.desk import Desk
-from dataplatform.system.control.requests import RestartAgent
 from dataplatform.system.logs import configure_logs
 from dataplatform.system.platform import Platform
 from dataplatform.system.topology import load_topology
@@ -113,7 +112,7 @@ def test_they_are_started_again_after_a_pause_and_answer(platform: Platform) -> 
 @pytest.mark.parametrize("name", [name for name in BULKHEADS if name != "control"])
 def test_an_agent_behind_a_bulkhead_can_be_restarted_by_its_name(platform: Platform, name: str) -> None:
     before = status(platform, name).restarts
-    assert Desk(platform).ask("", RestartAgent(name), DEADLINE) == Success(None)
+    assert platform.operator.ask("", RestartAgent(name), DEADLINE) == Success(None)
     assert status(platform, name).restarts == before + 1
 
 

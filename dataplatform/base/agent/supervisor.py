@@ -23,7 +23,9 @@ from dataplatform.base.agent.wiring import check, introduce
 from dataplatform.errors import Permanent
 from dataplatform.result import Failure, Result, Success
 
-__all__ = ["GaveUp", "RestartChild", "Supervisor"]
+__all__ = ["ROOT", "GaveUp", "RestartChild", "Supervisor"]
+
+ROOT = "supervisor"  # the name of the root supervisor
 
 
 class GaveUp(OrderlyDeath):

@@ -18,6 +18,7 @@ from attrs import frozen
 from dataplatform.base.agent import Clock
 from dataplatform.dsl.types import DeadLetter
 from dataplatform.errors import Permanent
+from dataplatform.suggestions import suggestion
 from dataplatform.system.commands.addressing import addressee
 from dataplatform.system.commands.bench import at_work, only
 from dataplatform.system.commands.dropping import Dropping
@@ -28,7 +29,6 @@ from dataplatform.system.commands.replaying import Replayed, Replaying
 from dataplatform.system.commands.showing import Tally, as_json, as_line, as_page
 from dataplatform.system.platform import Platform
 from dataplatform.system.running import Signals
-from dataplatform.system.structure import suggestion
 from dataplatform.system.topology import SourceSpec, Topology
 
 __all__ = ["dead_letters_command"]

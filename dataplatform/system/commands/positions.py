@@ -18,12 +18,12 @@ from dataplatform.base.streaming.log import GroupOffsets, NoteRead, ReadGroupOff
 from dataplatform.dsl.flow.target import reader_of
 from dataplatform.errors import Permanent
 from dataplatform.result import Failure, Result, get_data
+from dataplatform.suggestions import suggestion
 from dataplatform.system.commands.bench import LOG, at_work, log_source, only
 from dataplatform.system.commands.frame import LEFT_OVER, SETTINGS, common_options, framed
 from dataplatform.system.commands.patience import Patience
 from dataplatform.system.platform import Platform
 from dataplatform.system.running import Signals
-from dataplatform.system.structure import suggestion
 from dataplatform.system.topology import Topology
 
 __all__ = ["positions_command"]

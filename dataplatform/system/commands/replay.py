@@ -16,6 +16,7 @@ from dataplatform.dsl.kinds import KINDS, Kind, kind_named
 from dataplatform.dsl.registry import of_kinds
 from dataplatform.errors import Permanent, PlatformError
 from dataplatform.result import get_data
+from dataplatform.suggestions import suggestion
 from dataplatform.system.commands.addressing import kinds_of_topics
 from dataplatform.system.commands.bench import LOG, at_work, log_source, only
 from dataplatform.system.commands.frame import LEFT_OVER, SETTINGS, Moment, common_options, framed
@@ -23,7 +24,6 @@ from dataplatform.system.commands.patience import Patience
 from dataplatform.system.commands.progress import log_level, progress
 from dataplatform.system.commands.rereading import Pace, Reread, Rereading, Topic, length
 from dataplatform.system.running import Signals
-from dataplatform.system.structure import suggestion
 from dataplatform.system.topology import SourceSpec, Topology
 
 __all__ = ["replay_command"]

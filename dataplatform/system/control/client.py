@@ -14,11 +14,11 @@ from dataplatform.base.embedded.process import lock_is_held
 from dataplatform.dsl.proxy import AgentProxy, ReaderProxy, WriterProxy
 from dataplatform.errors import PlatformError, Transient
 from dataplatform.result import Failure, Result, Success, get_data
+from dataplatform.services.gateway.control import DrainPlatform, GetPlatformInfo, GetPlatformStatus, PlatformInfo
 from dataplatform.services.service import PlatformStatus
+from dataplatform.suggestions import suggestion
 from dataplatform.system.control.place import connect
-from dataplatform.system.control.requests import DrainPlatform, GetPlatformStatus, GetRoster, Roster
 from dataplatform.system.control.wire import decode_answer, encode_request, read_frame, write_frame
-from dataplatform.system.structure import suggestion
 
 __all__ = ["RemoteAddress", "RemotePlatform"]
 
@@ -60,15 +60,15 @@ class RemotePlatform:
 
     def __getitem__(self, name: str) -> Any:
         """Return the proxy of an agent, as `Platform` does; raises `KeyError` for a name that no agent has."""
-        roster = self.roster()
-        if name not in roster.agents:
-            raise KeyError(f"no agent is called {name!r}{suggestion(name, roster.agents)}")
-        proxy = ReaderProxy if name in roster.sources else WriterProxy if name in roster.targets else AgentProxy
+        info = self.info()
+        if name not in info.agents:
+            raise KeyError(f"no agent is called {name!r}{suggestion(name, info.agents)}")
+        proxy = ReaderProxy if name in info.sources else WriterProxy if name in info.targets else AgentProxy
         return proxy(RemoteAddress(name, self))
 
-    def roster(self) -> Roster:
+    def info(self) -> PlatformInfo:
         """Return who is there; raises `PlatformError` where no platform answers."""
-        return get_data(self.ask("", GetRoster(), CONNECT_TIMEOUT))
+        return get_data(self.ask("", GetPlatformInfo(), CONNECT_TIMEOUT))
 
     def status(self) -> PlatformStatus:
         """Look at everything; raises `PlatformError` where no platform answers."""

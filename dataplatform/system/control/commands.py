@@ -18,10 +18,7 @@ from rich.console import Console
 from dataplatform.base.agent import Request, State
 from dataplatform.errors import PlatformError
 from dataplatform.result import Failure, get_data
-from dataplatform.services.gateway.status import status_as_json
-from dataplatform.services.service import Phase
-from dataplatform.system.control.client import RemotePlatform
-from dataplatform.system.control.requests import (
+from dataplatform.services.gateway.control import (
     MOST_MESSAGES,
     PauseSource,
     RestartAgent,
@@ -29,6 +26,9 @@ from dataplatform.system.control.requests import (
     SkipPartition,
     TailTopic,
 )
+from dataplatform.services.gateway.status import status_as_json
+from dataplatform.services.service import Phase
+from dataplatform.system.control.client import RemotePlatform
 from dataplatform.system.control.shell import Prompt, require_ipython
 from dataplatform.system.control.shown import on_screen, plain
 from dataplatform.system.platform import default_data_dir

@@ -15,8 +15,7 @@ from dataplatform.base.agent import Request
 from dataplatform.base.database import Rows
 from dataplatform.base.streaming import TopicMessage
 from dataplatform.result import Result, get_data
-from dataplatform.services.service import PlatformStatus
-from dataplatform.system.control.requests import (
+from dataplatform.services.gateway.control import (
     MOST_ROWS,
     GetPlatformStatus,
     PauseSource,
@@ -26,6 +25,7 @@ from dataplatform.system.control.requests import (
     SkipPartition,
     TailTopic,
 )
+from dataplatform.services.service import PlatformStatus
 
 __all__ = ["Asks", "Helpers", "variable_name"]
 
@@ -34,7 +34,7 @@ TIMEOUT = 20.0  # seconds
 
 
 class Asks(Protocol):
-    """Whoever carries requests to a platform: its own desk, or the other end of its control socket."""
+    """Whoever carries requests to a platform: its own operator, or the other end of its control socket."""
 
     def ask(self, agent: str, request: Request[T], timeout: float) -> Result[T]: ...
 

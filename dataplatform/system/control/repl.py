@@ -12,7 +12,6 @@ from attrs import define
 
 from dataplatform.errors import PlatformError
 from dataplatform.services.service import Phase, PlatformStatus
-from dataplatform.system.control.desk import Desk
 from dataplatform.system.control.shell import Prompt
 from dataplatform.system.platform import Platform
 from dataplatform.system.view import account, elapsed
@@ -54,7 +53,7 @@ def open_prompt(platform: Platform, log: Path, say: Callable[[str], None], stop_
     while not platform.wait_ready(LOOK):
         if stop_asked() or platform.wait_end(0):
             return
-    prompt = Prompt(platform, Desk(platform), LEAVING, (f"Its log goes to {log}",))
+    prompt = Prompt(platform, platform.operator, LEAVING, (f"Its log goes to {log}",))
     with _told_of_the_end(platform, say):
         try:
             prompt.run()

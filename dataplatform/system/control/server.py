@@ -8,19 +8,17 @@ import socketserver
 import sys
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from attrs import frozen
 
 from dataplatform.base.agent import Agent, Context
 from dataplatform.errors import Permanent, PlatformError, Transient
 from dataplatform.result import Failure, Result
-from dataplatform.system.control.desk import Desk
+from dataplatform.services.gateway.control import Operator
+from dataplatform.services.service import Surroundings
 from dataplatform.system.control.place import NAME, listen, peer_of
 from dataplatform.system.control.wire import decode_request, encode_answer, read_frame, write_frame
-
-if TYPE_CHECKING:
-    from dataplatform.system.platform import Platform
 
 __all__ = ["ControlServer"]
 
@@ -54,13 +52,13 @@ class ControlServer(Agent):
 
     kind: ClassVar[str] = "control"
 
-    def __init__(self, context: Context, platform: Platform) -> None:
+    def __init__(self, context: Context, platform: Surroundings) -> None:
         super().__init__(context)
         self._platform = platform
         self._server: _Server | None = None
 
     def _open(self) -> None:
-        folder = self._platform.data.path
+        folder = self._platform.data_dir
         try:
             listener = listen(folder)
         except OSError as error:
@@ -69,7 +67,7 @@ class ControlServer(Agent):
                 Permanent("no_socket", f"no control socket in {folder}: {reason}", remedy="`attach` cannot work")
             )
             return
-        self._server = _Server(listener, Desk(self._platform), self.actor_ref.tell)
+        self._server = _Server(listener, Operator(self._platform, self.context.runtime.directory), self.actor_ref.tell)
 
     def receive(self, message: Served | Refused) -> None:
         match message:
@@ -87,7 +85,7 @@ class ControlServer(Agent):
         if self._server is not None:
             self._server.end()
             with suppress(OSError):
-                (self._platform.data.path / NAME).unlink()
+                (self._platform.data_dir / NAME).unlink()
         self._server = None
 
 
@@ -96,9 +94,9 @@ class _Server(socketserver.ThreadingMixIn, socketserver.BaseServer):
 
     daemon_threads = True
 
-    def __init__(self, listener: socket.socket, desk: Desk, tell: Any) -> None:
+    def __init__(self, listener: socket.socket, operator: Operator, tell: Any) -> None:
         super().__init__(NAME, _Client)
-        self.desk = desk
+        self.operator = operator
         self._listener, self._tell = listener, tell
         self._clients: set[socket.socket] = set()
         self._lock = threading.Lock()
@@ -184,7 +182,7 @@ class _Client(socketserver.BaseRequestHandler):
         except PlatformError as error:
             self.server.note(Refused(str(error)))
             return Failure(error)
-        answer = self.server.desk.ask(asked.agent, asked.request, asked.timeout)
+        answer = self.server.operator.ask(asked.agent, asked.request, asked.timeout)
         failed = str(answer.error) if isinstance(answer, Failure) else None
         self.server.note(Served(type(asked.request).__name__, _whom(asked.agent, asked.request), failed))
         return answer

@@ -18,9 +18,9 @@ from dataplatform.base.agent import Timeout
 from dataplatform.dsl.proxy import ReaderProxy, WriterProxy
 from dataplatform.errors import Permanent, PlatformError
 from dataplatform.result import get_data
+from dataplatform.services.gateway.control import GetPlatformInfo, PlatformInfo
 from dataplatform.system.control.answering import answering
 from dataplatform.system.control.helpers import Asks, Helpers, variable_name
-from dataplatform.system.control.requests import GetRoster, Roster
 from dataplatform.system.control.shown import SHOWN_TYPES, on_screen
 
 __all__ = ["Prompt", "require_ipython"]
@@ -51,28 +51,28 @@ class Prompt:
 
     def run(self) -> None:
         """Open the prompt, and return when the person leaves it or SIGTERM comes; raises `PlatformError` before."""
-        roster = get_data(self.asks.ask("", GetRoster(), TIMEOUT))
-        namespace = self.namespace(roster)
+        info = get_data(self.asks.ask("", GetPlatformInfo(), TIMEOUT))
+        namespace = self.namespace(info)
         shell = _shell(namespace)
         _show_answers(shell, type(self.platform))
-        _complete_names(shell, roster)
-        print(self._banner(roster, namespace))  # noqa: T201  a prompt's business
+        _complete_names(shell, info)
+        print(self._banner(info, namespace))  # noqa: T201  a prompt's business
         with _signals_for(shell):
             shell.mainloop()
 
-    def namespace(self, roster: Roster) -> dict[str, Any]:
+    def namespace(self, info: PlatformInfo) -> dict[str, Any]:
         """Return what the prompt knows by name: `platform`, the functions, and each agent's proxy."""
         names: dict[str, Any] = {"platform": self.platform, **Helpers(self.asks).namespace()}
-        for agent in roster.agents:
+        for agent in info.agents:
             names[variable_name(agent, names)] = answering(self.platform[agent])
         return names
 
-    def _banner(self, roster: Roster, namespace: Mapping[str, Any]) -> str:
-        prices = ", simulated prices" if roster.demo else ""
-        example = f'{variable_name(roster.sources[0])}.get_current_prices(["bitcoin"])' if roster.sources else ""
+    def _banner(self, info: PlatformInfo, namespace: Mapping[str, Any]) -> str:
+        prices = ", simulated prices" if info.demo else ""
+        example = f'{variable_name(info.sources[0])}.get_current_prices(["bitcoin"])' if info.sources else ""
         flow = [name for name, value in namespace.items() if isinstance(value, (ReaderProxy, WriterProxy))]
         lines = [
-            f"A platform of {len(roster.agents)} agents{prices}; its data is in {roster.data_dir}",
+            f"A platform of {len(info.agents)} agents{prices}; its data is in {info.data_dir}",
             *self.notes,
             f"  agents:    {', '.join(flow)}, … and the others: Tab completes their names and operations",
             f"  functions: {', '.join(f'{name}()' for name in Helpers(self.asks).namespace())}; platform",
@@ -116,7 +116,7 @@ def _on_terminal(value: Any) -> str:
     return on_screen(value, width, colour=sys.stdout.isatty())
 
 
-def _complete_names(shell: Any, roster: Roster) -> None:
+def _complete_names(shell: Any, info: PlatformInfo) -> None:
     """Complete the names of agents and topics within quotation marks."""
     from IPython.core.completer import (  # noqa: PLC0415
         CompletionContext,
@@ -125,7 +125,7 @@ def _complete_names(shell: Any, roster: Roster) -> None:
         context_matcher,
     )
 
-    names = {"pause": roster.sources, "resume": roster.sources, "restart": roster.agents, "tail": roster.topics}
+    names = {"pause": info.sources, "resume": info.sources, "restart": info.agents, "tail": info.topics}
 
     def match(context: CompletionContext) -> SimpleMatcherResult:
         found = NAMES_WANTED.search(context.text_until_cursor)

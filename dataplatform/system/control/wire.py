@@ -21,7 +21,7 @@ from dataplatform.dsl.operations import PublishBatch, ReadingOperation, WritingO
 from dataplatform.dsl.types import Record
 from dataplatform.errors import Permanent, PlatformError, Transient
 from dataplatform.result import Failure, Result, Success
-from dataplatform.system.control.requests import PlatformRequest
+from dataplatform.services.gateway.control import PlatformRequest
 
 __all__ = [
     "MOST_BYTES",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -50,8 +51,9 @@ def properties_of(schema: Any) -> Iterator[tuple[str, Any]]:
             yield from properties_of(one)
 
 
-def no_status() -> PlatformStatus:
-    return PlatformStatus(Phase.RUNNING, 0.0, [], [], Books(), [])
+def surroundings(**parts: Any) -> Surroundings:
+    status = PlatformStatus(Phase.RUNNING, 0.0, [], [], Books(), [])
+    return Surroundings(data_dir=Path(), status=lambda: status, stop=lambda: None, **parts)
 
 
 @pytest.fixture(scope="module")
@@ -64,9 +66,7 @@ def catalogue() -> Catalogue:
         ),
     }
     targets = {"database": TargetInPlace(TimescaleTarget, TimescaleOptions(client="d"))}
-    return Catalogue(
-        Surroundings(sources=sources, targets=targets, status=no_status), McpServerOptions(allow_writes=True)
-    )
+    return Catalogue(surroundings(sources=sources, targets=targets), McpServerOptions(allow_writes=True))
 
 
 # What is said
@@ -99,7 +99,7 @@ def test_choices_are_listed(session: Session) -> None:
 
 
 def test_intervals_are_an_enumeration_where_every_source_has_its_own(catalogue: Catalogue) -> None:
-    around = Surroundings(sources={"coingecko": catalogue.surroundings.sources["coingecko"]}, status=no_status)
+    around = surroundings(sources={"coingecko": catalogue.surroundings.sources["coingecko"]})
     interval = Catalogue(around, McpServerOptions()).tools["get_current_ohlcv"].form.schema["properties"]["interval"]
     assert set(interval["enum"]) == {"30m", "4h", "4d"}
 

@@ -21,19 +21,19 @@ from dataplatform.dsl import operations as ops
 from dataplatform.dsl.flow.source import Pause
 from dataplatform.errors import Permanent, PlatformError
 from dataplatform.result import Success, get_data, get_error
-from dataplatform.services.service import Phase
-from dataplatform.system.control import server as module
-from dataplatform.system.control.client import RemotePlatform
-from dataplatform.system.control.place import NAME, connect, listen, peer_of
-from dataplatform.system.control.requests import (
+from dataplatform.services.gateway.control import (
     DrainPlatform,
-    GetRoster,
+    GetPlatformInfo,
     PauseSource,
     RestartAgent,
     ResumeSource,
     RunQuery,
     TailTopic,
 )
+from dataplatform.services.service import Phase
+from dataplatform.system.control import server as module
+from dataplatform.system.control.client import RemotePlatform
+from dataplatform.system.control.place import NAME, connect, listen, peer_of
 from dataplatform.system.control.wire import decode_answer, encode_request, read_frame, write_frame
 from dataplatform.system.platform import Platform
 from tests.support.agents import DEADLINE
@@ -63,10 +63,10 @@ def test_the_status_is_the_one_that_the_platform_has(platform: Platform, remote:
     assert "control" in {agent.name for agent in theirs.agents}
 
 
-def test_the_roster_says_who_is_there_and_where(platform: Platform, remote: RemotePlatform) -> None:
-    roster = remote.roster()
-    assert (roster.pid, roster.data_dir, roster.demo) == (os.getpid(), str(platform.data.path), False)
-    assert (roster.sources, roster.targets) == (("coingecko",), ())
+def test_the_info_says_who_is_there_and_where(platform: Platform, remote: RemotePlatform) -> None:
+    info = remote.info()
+    assert (info.pid, info.data_dir, info.demo) == (os.getpid(), str(platform.data.path), False)
+    assert (info.sources, info.targets) == (("coingecko",), ())
 
 
 def test_an_agent_is_asked_through_the_proxy_that_a_script_has(platform: Platform, remote: RemotePlatform) -> None:
@@ -116,7 +116,7 @@ def test_an_agent_is_restarted_as_often_as_one_likes_and_that_is_no_crash(
         ("", Pause(), "unsupported", "the platform does not take Pause"),
         ("bookkeeper", ops.GetCurrentPrice("bitcoin"), "unsupported", "the sources are coingecko"),
         ("coingecko", ops.Flush(), "unsupported", "the targets are none"),
-        ("coingecko", GetRoster(), "unsupported", "does not take GetRoster"),
+        ("coingecko", GetPlatformInfo(), "unsupported", "does not take GetPlatformInfo"),
         ("nobody", ops.Flush(), "not_found", "there are"),
     ],
 )
@@ -170,7 +170,7 @@ def test_another_user_is_refused_even_where_the_files_would_let_him_in(platform:
 
 def test_a_platform_of_another_user_is_not_spoken_to(remote: RemotePlatform, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dataplatform.system.control.place.peer_of", lambda _: (1, os.geteuid() + 1))
-    error = fail(remote, GetRoster())
+    error = fail(remote, GetPlatformInfo())
     assert error.code == "not_yours"
     assert "sudo" in error.remedy
 
@@ -187,16 +187,16 @@ def test_a_client_too_many_is_told_so_and_the_next_is_answered_when_one_leaves(
     with ExitStack() as others:
         for _ in range(2):
             held = others.enter_context(connect(remote.data_dir, DEADLINE))
-            write_frame(held, encode_request("", GetRoster(), DEADLINE))
+            write_frame(held, encode_request("", GetPlatformInfo(), DEADLINE))
             assert read_frame(held) is not None
-        assert fail(remote, GetRoster()).code == "busy"
+        assert fail(remote, GetPlatformInfo()).code == "busy"
     eventually_answers(remote)
 
 
 def eventually_answers(remote: RemotePlatform) -> None:
     """Ask until there is room: the server notices in its own time that others have left."""
     for _ in range(1_000):
-        if isinstance(remote.ask("", GetRoster(), DEADLINE), Success):
+        if isinstance(remote.ask("", GetPlatformInfo(), DEADLINE), Success):
             return
     raise AssertionError("the others' places were not given back")
 
@@ -209,9 +209,9 @@ def test_noise_is_refused_and_others_are_answered(remote: RemotePlatform, noise:
         answers = []
         with suppress(ConnectionResetError):  # it has hung up without reading the rest
             while (content := read_frame(client)) is not None:
-                answers.append(get_error(decode_answer(GetRoster(), content)))
+                answers.append(get_error(decode_answer(GetPlatformInfo(), content)))
     assert all(answer is not None and answer.code in {"bad_request", "too_large"} for answer in answers)
-    assert remote.roster().sources == ("coingecko",)
+    assert remote.info().sources == ("coingecko",)
 
 
 def test_a_silent_client_is_hung_up_on(remote: RemotePlatform, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,7 +225,7 @@ def test_a_request_that_is_answered_late_is_a_timeout_for_its_asker(
 ) -> None:
     monkeypatch.setattr("dataplatform.system.control.client.GRACE", 0.01)
     with closing(listen(tmp_path)):  # takes the connection, and never says a word
-        answer = RemotePlatform(tmp_path).ask("", GetRoster(), 0.01)
+        answer = RemotePlatform(tmp_path).ask("", GetPlatformInfo(), 0.01)
     error = get_error(answer)
     assert error is not None
     assert error.code == "timeout"
@@ -235,7 +235,7 @@ def test_a_request_that_is_answered_late_is_a_timeout_for_its_asker(
 
 
 def test_where_no_platform_runs_it_is_said_where_was_looked_and_how_to_start_one(tmp_path: Path) -> None:
-    error = fail(RemotePlatform(tmp_path / "nowhere"), GetRoster())
+    error = fail(RemotePlatform(tmp_path / "nowhere"), GetPlatformInfo())
     assert isinstance(error, Permanent)
     assert error.code == "not_running"
     assert str(tmp_path / "nowhere" / NAME) in error.message
@@ -245,11 +245,11 @@ def test_where_no_platform_runs_it_is_said_where_was_looked_and_how_to_start_one
 def test_a_socket_that_a_killed_platform_left_is_explained_and_the_next_one_takes_its_place(tmp_path: Path) -> None:
     listen(tmp_path).close()
     assert (tmp_path / NAME).exists()
-    error = fail(RemotePlatform(tmp_path), GetRoster())
+    error = fail(RemotePlatform(tmp_path), GetPlatformInfo())
     assert error.code == "stale"
     assert "was killed" in error.message
     with small_platform(tmp_path):
-        assert RemotePlatform(tmp_path).roster().sources == ("coingecko",)
+        assert RemotePlatform(tmp_path).info().sources == ("coingecko",)
     assert not (tmp_path / NAME).exists()
 
 
@@ -258,8 +258,8 @@ def test_a_data_directory_may_be_deeper_than_a_socket_path_may_be_long(tmp_path:
     assert len(str(deep)) > 108
     with small_platform(deep):
         assert (deep / NAME).is_socket()
-        assert RemotePlatform(deep).roster().data_dir == str(deep)
-    assert fail(RemotePlatform(deep), GetRoster()).code == "not_running"
+        assert RemotePlatform(deep).info().data_dir == str(deep)
+    assert fail(RemotePlatform(deep), GetPlatformInfo()).code == "not_running"
 
 
 def test_a_platform_whose_directory_takes_no_socket_runs_without(
@@ -296,7 +296,7 @@ def test_an_asker_in_the_middle_of_a_drain_is_told_that_it_hung_up_or_is_gone(tm
             assert read_frame(held) is not None
             assert read_frame(held) is None
         assert platform.wait_end(DEADLINE)
-    assert fail(RemotePlatform(tmp_path), GetRoster()).code in {"not_running", "hung_up"}
+    assert fail(RemotePlatform(tmp_path), GetPlatformInfo()).code in {"not_running", "hung_up"}
 
 
 def test_the_other_end_of_a_connection_is_known() -> None:

@@ -24,8 +24,8 @@ from dataplatform.dsl.queries import (
 )
 from dataplatform.errors import Permanent, PlatformError, Transient
 from dataplatform.result import Failure, Success
+from dataplatform.services.gateway.control import RunQuery, SkipPartition, TailTopic
 from dataplatform.system.control import wire
-from dataplatform.system.control.requests import RunQuery, SkipPartition, TailTopic
 from dataplatform.system.control.wire import (
     LENGTH,
     MOST_BYTES,

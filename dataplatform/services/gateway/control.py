@@ -1,4 +1,4 @@
-"""The desk: carries out what a platform is asked by its operator, and passes on what one of its agents is."""
+"""The operator's requests to a platform, and who carries them out: pause, resume, restart, skip, drain, tail, sql."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import threading
 import time
 from collections.abc import Sequence
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-from attrs import frozen
+from attrs import field, frozen, validators
 
-from dataplatform.base.agent import GetStatus, Request, RestartChild, State
+from dataplatform.base.agent import Directory, GetStatus, Request, RestartChild, State
+from dataplatform.base.agent.supervisor import ROOT
 from dataplatform.base.database import Query, Rows
 from dataplatform.base.database.technology import Tables
 from dataplatform.base.streaming import SkipBatch, TopicMessage
@@ -22,27 +23,28 @@ from dataplatform.dsl.operations import SourceRequest, TargetRequest
 from dataplatform.dsl.registry import ability
 from dataplatform.errors import Permanent, Transient
 from dataplatform.result import Failure, Result, Success
-from dataplatform.system.control.requests import (
-    DrainPlatform,
-    GetPlatformStatus,
-    GetRoster,
-    PauseSource,
-    RestartAgent,
-    ResumeSource,
-    Roster,
-    RunQuery,
-    SkipPartition,
-    TailTopic,
-)
-from dataplatform.system.root import ROOT
-from dataplatform.system.structure import suggestion
+from dataplatform.services.service import PlatformStatus, Surroundings
+from dataplatform.suggestions import suggestion
 
-if TYPE_CHECKING:
-    from dataplatform.system.platform import Platform
-
-__all__ = ["Desk"]
+__all__ = [
+    "MOST_MESSAGES",
+    "MOST_ROWS",
+    "DrainPlatform",
+    "GetPlatformInfo",
+    "GetPlatformStatus",
+    "Operator",
+    "PauseSource",
+    "PlatformInfo",
+    "PlatformRequest",
+    "RestartAgent",
+    "ResumeSource",
+    "RunQuery",
+    "SkipPartition",
+    "TailTopic",
+]
 
 T = TypeVar("T")
+MOST_ROWS, MOST_MESSAGES = 1_000, 1_000
 TABLES = "status() names the tables; a name with capitals needs double quotes"
 LOOK = 0.05  # seconds between looks at an agent that restarts
 BY_CONTROL = "requests come by it"
@@ -51,13 +53,104 @@ READING = re.compile(r"(?>\s|\(|--[^\n]*|/\*.*?\*/)*+(select|with|values|table)\
 
 
 @frozen
-class Desk:
+class PlatformInfo:
+    """Who is there: the agents' names, which of them are sources and targets, and the process they live in."""
+
+    pid: int
+    data_dir: str
+    demo: bool
+    agents: tuple[str, ...]
+    sources: tuple[str, ...]
+    targets: tuple[str, ...]
+    topics: tuple[str, ...]
+
+
+@frozen
+class GetPlatformInfo(Request[PlatformInfo]):
+    """Answers who is there."""
+
+
+@frozen
+class GetPlatformStatus(Request[PlatformStatus]):
+    """Answers one look at everything."""
+
+
+@frozen
+class PauseSource(Request[None]):
+    """Have a source read nothing until it is resumed; what is in flight settles, and operations are answered."""
+
+    name: str
+
+
+@frozen
+class ResumeSource(Request[None]):
+    """Have a paused source read on."""
+
+    name: str
+
+
+@frozen
+class RestartAgent(Request[None]):
+    """Stop an agent in good order and start it anew; answers when it runs again."""
+
+    name: str
+
+
+@frozen
+class SkipPartition(Request[str]):
+    """Give up the batch that cannot be read and holds a partition up, as a dead letter; answers what it is."""
+
+    topic: str
+    partition: int = field(validator=validators.ge(0))
+
+
+@frozen
+class DrainPlatform(Request[None]):
+    """Drain and stop everything, as the first Ctrl-C does; answers at once."""
+
+
+@frozen
+class TailTopic(Request[list[TopicMessage]]):
+    """Answers the last messages of a topic, oldest first."""
+
+    topic: str
+    most: int = field(default=10, validator=[validators.ge(1), validators.le(MOST_MESSAGES)])
+
+
+@frozen
+class RunQuery(Request[Rows]):
+    """Run one SELECT in a read-only transaction of the first database client, or of the one that is named.
+
+    Over the socket, values that are neither numbers, texts, bytes nor times come as text.
+    """
+
+    sql: str
+    client: str | None = None
+    most: int = field(default=MOST_ROWS, validator=[validators.ge(1), validators.le(MOST_ROWS)])
+
+
+PlatformRequest = (
+    GetPlatformInfo
+    | GetPlatformStatus
+    | PauseSource
+    | ResumeSource
+    | RestartAgent
+    | SkipPartition
+    | DrainPlatform
+    | TailTopic
+    | RunQuery
+)
+
+
+@frozen
+class Operator:
     """Answers requests about one platform, in the thread of whoever asks.
 
     The agent "" is the platform itself. An agent is asked only what agents of its kind understand.
     """
 
-    platform: Platform
+    platform: Surroundings
+    directory: Directory
 
     def ask(self, agent: str, request: Request[T], timeout: float) -> Result[T]:
         """Answer a request within `timeout` seconds; never raises for what was asked."""
@@ -65,31 +158,31 @@ class Desk:
         return answer
 
     def _of_agent(self, name: str, request: Request[Any], timeout: float) -> Result[Any]:
-        topology, address = self.platform.topology, self.platform.address(name)
+        platform, address = self.platform, self.directory.address(name)
         if address.status() is None:
-            return Failure(_nobody("agent", name, self.platform.runtime.directory.names()))
+            return Failure(_nobody("agent", name, self.directory.names()))
         understood = (
             isinstance(request, GetStatus)
-            or (isinstance(request, SourceRequest) and name in topology.sources)
-            or (isinstance(request, TargetRequest) and name in topology.targets)
+            or (isinstance(request, SourceRequest) and name in platform.sources)
+            or (isinstance(request, TargetRequest) and name in platform.targets)
         )
         if not understood:
             whose, names = (
-                ("sources", topology.sources) if isinstance(request, SourceRequest) else ("targets", topology.targets)
+                ("sources", platform.sources) if isinstance(request, SourceRequest) else ("targets", platform.targets)
             )
             remedy = f"the {whose} are {', '.join(names) or 'none'}"
             return Failure(Permanent("unsupported", f"{name} does not take {type(request).__name__}", remedy=remedy))
         return address.ask(request, timeout)
 
     def _of_source(self, name: str, request: Request[None], timeout: float) -> Result[None]:
-        if self.platform.address(name).status() is None:
-            return Failure(_nobody("source", name, tuple(self.platform.topology.sources)))
+        if self.directory.address(name).status() is None:
+            return Failure(_nobody("source", name, tuple(self.platform.sources)))
         return self._of_agent(name, request, timeout)
 
     def _of_platform(self, request: Request[Any], timeout: float) -> Result[Any]:
         match request:
-            case GetRoster():
-                return Success(self._roster())
+            case GetPlatformInfo():
+                return Success(self._info())
             case GetPlatformStatus():
                 return Success(self.platform.status())
             case PauseSource(name):
@@ -110,19 +203,17 @@ class Desk:
             case _:
                 return Failure(Permanent("unsupported", f"the platform does not take {type(request).__name__}"))
 
-    def _roster(self) -> Roster:
-        platform, topology = self.platform, self.platform.topology
-        written = {
-            topic for target in topology.targets.values() for topic in target.cls.places(target.options).values()
-        }
-        return Roster(
+    def _info(self) -> PlatformInfo:
+        platform = self.platform
+        topics = {topic for target in platform.targets.values() for topic in target.cls.places(target.options).values()}
+        return PlatformInfo(
             pid=os.getpid(),
-            data_dir=str(platform.data.path),
+            data_dir=str(platform.data_dir),
             demo=platform.demo,
-            agents=tuple(platform.runtime.directory.names()),
-            sources=tuple(topology.sources),
-            targets=tuple(topology.targets),
-            topics=tuple(sorted(written)),
+            agents=tuple(self.directory.names()),
+            sources=tuple(platform.sources),
+            targets=tuple(platform.targets),
+            topics=tuple(sorted(topics)),
         )
 
     def _restart(self, name: str, timeout: float) -> Result[None]:
@@ -131,7 +222,7 @@ class Desk:
             remedy = "drain the platform and start it again"
             return Failure(Permanent("unsupported", f"{name} is not restarted: {NEVER_RESTARTED[name]}", remedy=remedy))
         deadline = time.monotonic() + timeout
-        directory = self.platform.runtime.directory
+        directory = self.directory
         before, entry = directory.status(name), directory.entry(name)
         if before is None or entry is None:
             return Failure(_nobody("agent", name, directory.names()))
@@ -139,7 +230,7 @@ class Desk:
         if isinstance(answer, Failure):
             return answer
         while time.monotonic() < deadline:
-            now = self.platform.address(name).status()
+            now = self.directory.address(name).status()
             if now is not None and now.restarts > before.restarts and now.state in {State.RUNNING, State.PAUSED}:
                 return Success(None)
             time.sleep(LOOK)
@@ -148,13 +239,13 @@ class Desk:
 
     def _skip(self, request: SkipPartition, timeout: float) -> Result[str]:
         """Ask the sources that read the topic; the first that is held up there gives the batch up."""
-        sources = self.platform.topology.sources
+        sources = self.platform.sources
         readers = [
             name for name, source in sources.items() if request.topic in source.cls.places(source.options).values()
         ]
         answer: Result[str] = Failure(Permanent("not_found", f"no source reads a topic {request.topic!r}"))
         for name in readers:
-            answer = self.platform.address(name).ask(SkipBatch(request.topic, request.partition), timeout)
+            answer = self.directory.address(name).ask(SkipBatch(request.topic, request.partition), timeout)
             if not isinstance(answer, Failure):
                 break
         return answer
@@ -183,7 +274,7 @@ class Desk:
         if not READING.match(request.sql):
             return Failure(Permanent("rejected", "sql() only reads: one SELECT, WITH, VALUES or TABLE"))
         query = Query(request.sql.strip().rstrip(";"), most=request.most)
-        answer: Result[Rows] = self.platform.address(clients[name].agents[-1]).ask(query, timeout)
+        answer: Result[Rows] = self.directory.address(clients[name].agents[-1]).ask(query, timeout)
         if isinstance(answer, Failure) and answer.error.code == "schema":
             return Failure(Permanent("not_found", answer.error.message, remedy=TABLES))
         return answer
