@@ -23,7 +23,7 @@ from dataplatform.base.streaming import RedpandaSettings
 from dataplatform.errors import Permanent, Transient
 from dataplatform.redaction import REDACTOR, Redactor
 from dataplatform.system.logs import configure_logs
-from dataplatform.system.secrets import secrets_of
+from dataplatform.system.specs import secrets_of
 from dataplatform.system.topology import ConfigurationError, Topology, parse_topology
 from tests.support.waiting import DEADLINE
 from tests.system.logs import restored

@@ -1,18 +1,21 @@
-"""What a topology is made of: connections, and the agents that a source or a target brings along."""
+"""What a topology is made of: connections, kinds of source and target, and the agents that these bring along."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from attrs import Attribute, field, frozen, validators
 
 from dataplatform.base.agent import ChildSpec
-from dataplatform.dsl.kinds import KINDS, kind_named
+from dataplatform.dsl.flow.letters import PolledRow
+from dataplatform.dsl.kinds import KINDS, Kind, kind_named
+from dataplatform.dsl.types import Record
 from dataplatform.dsl.validators import shown
+from dataplatform.errors import Permanent
 
-__all__ = ["Connection", "Part", "SourceOptions", "TargetOptions", "topic_names"]
+__all__ = ["Connection", "Part", "Source", "SourceOptions", "Target", "TargetOptions", "topic_names"]
 
 STALL_AFTER = 15.0  # seconds
 TOPIC_NAME = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")  # Kafka's own rule
@@ -63,6 +66,71 @@ class TargetOptions:
         validator=[validators.ge(1), validators.le(1000)],
         metadata={"help": "batches each source may have in flight"},
     )
+
+
+class Source:
+    """A kind of source, as far as it is known without reading: what a plugin's class, a `BaseReader`, says of itself.
+
+    Attributes:
+        extended_as: the class that plugins extend.
+        technology: what it is called in errors.
+        client_kind: the kind of client that it reads from, the usual one; `other_client_kinds` are the others.
+        Options: what a topology tells it.
+
+    """
+
+    extended_as: ClassVar[str] = "BaseReader"
+    technology: ClassVar[str]
+    client_kind: ClassVar[str]
+    other_client_kinds: ClassVar[tuple[str, ...]] = ()
+    Options: ClassVar[type[SourceOptions]]
+
+    @classmethod
+    def client_kinds(cls) -> tuple[str, ...]:
+        """Return the kinds of client that such a source can have, the usual one first."""
+        return cls.client_kind, *cls.other_client_kinds
+
+    @classmethod
+    def supported(cls) -> tuple[str, ...]:
+        """Return the operations that such a source answers; none by itself."""
+        return ()
+
+    @classmethod
+    def decode_row(cls, row: PolledRow) -> Record:
+        """Return the record in a row that was polled, as a dead letter has kept it.
+
+        Raises `PlatformError` where it is still none, and by default: then a source's rows cannot be decoded again.
+        """
+        raise Permanent("unsupported", f"{cls.technology} does not decode rows of {row.endpoint} again")
+
+
+class Target:
+    """A kind of target, as far as it is known without writing: what a plugin's class, a `BaseWriter`, says of itself.
+
+    Attributes:
+        extended_as: the class that plugins extend.
+        technology: what it is called in errors.
+        client_kind: the kind of client that it writes to.
+        takes: the kinds of record that the technology has a place for.
+        Options: what a topology tells it.
+
+    """
+
+    extended_as: ClassVar[str] = "BaseWriter"
+    technology: ClassVar[str]
+    client_kind: ClassVar[str]
+    takes: ClassVar[tuple[Kind, ...]] = KINDS
+    Options: ClassVar[type[TargetOptions]]
+
+    @classmethod
+    def client_kinds(cls) -> tuple[str, ...]:
+        """Return the kinds of client that such a target can have."""
+        return (cls.client_kind,)
+
+    @classmethod
+    def supported(cls) -> tuple[str, ...]:
+        """Return the operations that such a target carries out; none by itself."""
+        return ()
 
 
 def topic_names(_: Any, attribute: Attribute[Any], topics: Mapping[str, str]) -> None:

@@ -10,11 +10,12 @@ from attrs import evolve
 
 from dataplatform.base.agent import Answer, Context
 from dataplatform.dsl import checks
-from dataplatform.dsl.flow import Outbox, PolledRow
+from dataplatform.dsl.flow import Outbox
 from dataplatform.dsl.flow.source import FlowMessage, FlowSource
 from dataplatform.dsl.in_flight import InFlight
 from dataplatform.dsl.matching import asked_for, level1_asked_for
 from dataplatform.dsl.operations import (
+    READING,
     GetAvailableTickers,
     GetCurrentOHLCV,
     GetCurrentPrice,
@@ -26,15 +27,16 @@ from dataplatform.dsl.operations import (
     GetPriceHistory,
     ReadingOperation,
 )
-from dataplatform.dsl.parts import Connection, Part, SourceOptions
+from dataplatform.dsl.parts import Connection, Part, Source
 from dataplatform.dsl.plan import Plan
 from dataplatform.dsl.queries import CurrentPricesOptions, DateRangeOHLCVQuery, Level1Query, OHLCVSeries
+from dataplatform.dsl.registry import unsupported
 from dataplatform.dsl.timeframes import length, series
-from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoOHLCVData, CryptoPriceData, Level1Data, Record
+from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoOHLCVData, CryptoPriceData, Level1Data
 from dataplatform.errors import Permanent, PlatformError
 from dataplatform.result import Failure, Result, Success
 
-__all__ = ["UNKNOWN", "BaseReader", "no_candles", "tells_unknown_coin", "unknown_coin", "unsupported"]
+__all__ = ["UNKNOWN", "BaseReader", "no_candles", "tells_unknown_coin", "unknown_coin"]
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -44,7 +46,7 @@ UNKNOWN = "knows no coin"
 ReaderMessage: TypeAlias = ReadingOperation | FlowMessage
 
 
-class BaseReader(FlowSource):
+class BaseReader(FlowSource, Source):
     """A source of market data.
 
     An operation checks its arguments, asks the hook of the same name for a plan, has it carried out, matches what came
@@ -54,9 +56,6 @@ class BaseReader(FlowSource):
     """
 
     technology: ClassVar[str] = "this source"
-    client_kind: ClassVar[str]
-    other_client_kinds: ClassVar[tuple[str, ...]] = ()
-    Options: ClassVar[type[SourceOptions]]
 
     def __init__(self, context: Context, options: Any, client: str, outbox: Outbox | None = None) -> None:
         super().__init__(context, client, outbox, stall_after=options.stall_after)
@@ -64,9 +63,9 @@ class BaseReader(FlowSource):
         self._operations = InFlight(self)
 
     @classmethod
-    def client_kinds(cls) -> tuple[str, ...]:
-        """Return the kinds of client that such a source can have, the usual one first."""
-        return cls.client_kind, *cls.other_client_kinds
+    def supported(cls) -> tuple[str, ...]:
+        """Return the operations whose hook such a source overrides."""
+        return tuple(name for name, hook in READING.items() if getattr(cls, hook) is not getattr(BaseReader, hook))
 
     @classmethod
     def part(cls, name: str, options: Any, connection: Connection, outbox: Outbox | None) -> Part:
@@ -85,14 +84,6 @@ class BaseReader(FlowSource):
         """Return the group in which the client notes how far it has read; None for what is no stream."""
         del options
         return None
-
-    @classmethod
-    def decode_row(cls, row: PolledRow) -> Record:
-        """Return the record in a row that was polled, as a dead letter has kept it.
-
-        Raises `PlatformError` where it is still none, and by default: then a source's rows cannot be decoded again.
-        """
-        raise Permanent("unsupported", f"{cls.technology} does not decode rows of {row.endpoint} again")
 
     @classmethod
     def intervals(cls, connection: Connection) -> tuple[str, ...] | None:
@@ -356,13 +347,6 @@ class BaseReader(FlowSource):
 
     def _unsupported(self, operation: str) -> Failure:
         return Failure(unsupported(operation, self.technology))
-
-
-def unsupported(operation: str, technology: str) -> Permanent:
-    """Return the error of an operation that a technology cannot answer, with the names of those that can."""
-    from dataplatform.dsl import registry  # noqa: PLC0415  it knows all readers, and so this module
-
-    return registry.unsupported(operation, technology)
 
 
 def _each_once(answer: Result[list[str]], limit: int | None) -> Result[list[str]]:

@@ -5,24 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Literal, TypeAlias, TypeVar, get_args
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from attrs import field, frozen, has
 
-from dataplatform.base.agent import Request
 from dataplatform.base.technology import Technology
-from dataplatform.dsl.kinds import ANALYTICS, KINDS, LEVEL1, OHLCV, PRICES, Kind
-from dataplatform.dsl.operations import ReadingOperation, WritingOperation
-from dataplatform.dsl.parts import SourceOptions, TargetOptions
-from dataplatform.dsl.reader import BaseReader
-from dataplatform.dsl.writer import BaseWriter
+from dataplatform.dsl.kinds import Kind
+from dataplatform.dsl.operations import READING
+from dataplatform.dsl.parts import Source, SourceOptions, Target, TargetOptions
 from dataplatform.errors import Permanent
 
 __all__ = [
-    "MESSAGES",
-    "READING",
     "SIDES",
-    "WRITING",
     "Plugin",
     "PluginClass",
     "Side",
@@ -31,7 +25,6 @@ __all__ = [
     "of_kinds",
     "plugins",
     "source_class",
-    "supported",
     "supporters",
     "technology",
     "unsupported",
@@ -40,7 +33,7 @@ __all__ = [
 
 A = TypeVar("A")
 Side: TypeAlias = Literal["sources", "targets", "clients"]
-PluginClass: TypeAlias = type[BaseReader] | type[BaseWriter] | type[Technology]
+PluginClass: TypeAlias = type[Source] | type[Target] | type[Technology]
 
 OWN = "dataplatform"
 AGAIN = "remove the folder dataplatform.egg-info beside its sources, and install it again: pip install -e ."
@@ -58,7 +51,7 @@ class Contract:
     def breach(self, found: Any) -> str | None:
         """Return what is wrong with a class, None where nothing is."""
         if not (isinstance(found, type) and issubclass(found, self.base)):
-            return f"is no {self.base.__name__}"
+            return f"is no {getattr(self.base, 'extended_as', self.base.__name__)}"
         options = getattr(found, "Options", None)
         if not (isinstance(options, type) and has(options) and issubclass(options, self.options)):
             extending = "" if self.options is object else f" that extend {self.options.__name__}"
@@ -68,42 +61,10 @@ class Contract:
 
 
 CONTRACTS: Mapping[Side, Contract] = {
-    "sources": Contract(BaseReader, SourceOptions),
-    "targets": Contract(BaseWriter, TargetOptions),
+    "sources": Contract(Source, SourceOptions),
+    "targets": Contract(Target, TargetOptions),
     "clients": Contract(Technology, object, ("title", "place", "remedy")),
 }
-
-# A reader supports an operation when it overrides the operation's hook,
-READING: Mapping[str, str] = {
-    "get_current_price": "_current_prices",
-    "get_current_prices": "_current_prices",
-    "get_current_ohlcv": "_latest_ohlcv",
-    "get_latest_ohlcv": "_latest_ohlcv",
-    "get_price_history": "_price_history",
-    "get_ohlcv_by_date_range": "_ohlcv_by_date_range",
-    "get_available_tickers": "_available_tickers",
-    "get_level1_data": "_level1",
-    "get_market_analytics": "_market_analytics",
-}
-# a writer when it takes one of the kinds of record that the operation is about.
-WRITING: Mapping[str, tuple[Kind, ...]] = {
-    "publish_price": (PRICES,),
-    "publish_prices": (PRICES,),
-    "publish_ohlcv": (OHLCV,),
-    "publish_ohlcv_batch": (OHLCV,),
-    "publish_level1": (LEVEL1,),
-    "publish_level1_batch": (LEVEL1,),
-    "publish_analytics": (ANALYTICS,),
-    "publish_batch": KINDS,
-    "flush": KINDS,
-}
-MESSAGES: Mapping[str, type[Request[Any]]] = {
-    name: message
-    for name in (*READING, *WRITING)
-    for message in (*get_args(ReadingOperation), *get_args(WritingOperation))
-    if message.__name__.lower() == name.replace("_", "")
-}
-"""The message of each operation."""
 
 
 @frozen
@@ -156,19 +117,15 @@ def plugins(side: Side) -> list[Plugin]:
     return sorted(found, key=lambda plugin: plugin.kind)
 
 
-def supported(cls: PluginClass) -> tuple[str, ...]:
-    """Return the operations that a source or target supports."""
-    if issubclass(cls, BaseReader):
-        return tuple(name for name, hook in READING.items() if getattr(cls, hook) is not getattr(BaseReader, hook))
-    takes = cls.takes if issubclass(cls, BaseWriter) else ()
-    return tuple(name for name, kinds in WRITING.items() if not set(kinds).isdisjoint(takes))
-
-
 @cache
 def supporters(operation: str) -> tuple[str, ...]:
     """Return the kinds of source or target that support an operation, as far as they can be loaded."""
     side: Side = "sources" if operation in READING else "targets"
-    return tuple(kind for kind, cls in _loaded(side).items() if operation in supported(cls))
+    return tuple(kind for kind, cls in _loaded(side).items() if operation in _supported(cls))
+
+
+def _supported(cls: PluginClass) -> tuple[str, ...]:
+    return cls.supported() if issubclass(cls, (Source, Target)) else ()
 
 
 def unsupported(operation: str, technology: str) -> Permanent:
@@ -178,7 +135,7 @@ def unsupported(operation: str, technology: str) -> Permanent:
 
 def untaken(kind: Kind, technology: str) -> Permanent:
     """Return the error of records that a technology does not take: it names the kinds of target that do."""
-    takers = [name for name, cls in _loaded("targets").items() if issubclass(cls, BaseWriter) and kind in cls.takes]
+    takers = [name for name, cls in _loaded("targets").items() if issubclass(cls, Target) and kind in cls.takes]
     return _refusal(f"{technology} cannot take {kind.name}", takers)
 
 
@@ -190,10 +147,10 @@ def _refusal(text: str, able: Sequence[str]) -> Permanent:
     return Permanent("unsupported", f"{text}; {names} can", remedy="use one of those" if most else "use that one")
 
 
-def source_class(kind: str) -> type[BaseReader] | None:
+def source_class(kind: str) -> type[Source] | None:
     """Return the class of a kind of source; None where none of that name is installed and can be loaded."""
     cls = _loaded("sources").get(kind)
-    return cls if cls is not None and issubclass(cls, BaseReader) else None
+    return cls if cls is not None and issubclass(cls, Source) else None
 
 
 @cache

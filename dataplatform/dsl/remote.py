@@ -10,9 +10,8 @@ import msgspec
 
 from dataplatform.base.agent import Request
 from dataplatform.base.mcp import CallAnyOf, CallTool, ToolAnswer
-from dataplatform.dsl.operations import result_of
+from dataplatform.dsl.operations import MESSAGES, result_of
 from dataplatform.dsl.queries import BatchPublishResult, OHLCVSeries
-from dataplatform.dsl.registry import MESSAGES
 from dataplatform.dsl.rows import ParsedRows, read_rows
 from dataplatform.dsl.schema import Wire
 from dataplatform.dsl.types import CryptoOHLCVData

@@ -18,6 +18,7 @@ from dataplatform.dsl.flow.target import FlowTarget, TargetMessage
 from dataplatform.dsl.in_flight import InFlight
 from dataplatform.dsl.kinds import ANALYTICS, KINDS, LEVEL1, OHLCV, PRICES, Kind
 from dataplatform.dsl.operations import (
+    WRITING,
     Flush,
     PublishAnalytics,
     PublishBatch,
@@ -29,9 +30,10 @@ from dataplatform.dsl.operations import (
     PublishPrices,
     WritingOperation,
 )
-from dataplatform.dsl.parts import Connection, Part, TargetOptions
+from dataplatform.dsl.parts import Connection, Part, Target
 from dataplatform.dsl.plausible import implausible
 from dataplatform.dsl.queries import BatchPublishResult, PublishResult, Refused
+from dataplatform.dsl.registry import untaken
 from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoOHLCVData, CryptoPriceData, Level1Data, Record
 from dataplatform.errors import Permanent, Transient
 from dataplatform.result import Failure, Result, Success
@@ -68,7 +70,7 @@ class Publishing:
         return BatchPublishResult(target, self.count - len(self.refused), tuple(self.refused))
 
 
-class BaseWriter(FlowTarget):
+class BaseWriter(FlowTarget, Target):
     """A target of market data. An operation answers when its records are durable, or why they are not.
 
     It is under way while the target does other work; beyond 256 of them the next fails as `busy`. A drain waits for
@@ -78,9 +80,7 @@ class BaseWriter(FlowTarget):
     """
 
     technology: ClassVar[str] = "this target"
-    client_kind: ClassVar[str]
     takes: ClassVar[tuple[Kind, ...]] = KINDS
-    Options: ClassVar[type[TargetOptions]]
 
     def __init__(self, context: Context, options: Any, client: str) -> None:
         super().__init__(context, client, credit=options.credit)
@@ -88,9 +88,9 @@ class BaseWriter(FlowTarget):
         self._operations = InFlight(self)
 
     @classmethod
-    def client_kinds(cls) -> tuple[str, ...]:
-        """Return the kinds of client that such a target can have."""
-        return (cls.client_kind,)
+    def supported(cls) -> tuple[str, ...]:
+        """Return the operations about the kinds of record that such a target takes."""
+        return tuple(name for name, kinds in WRITING.items() if not set(kinds).isdisjoint(cls.takes))
 
     @classmethod
     def part(cls, name: str, options: Any, connection: Connection) -> Part:
@@ -262,13 +262,6 @@ class BaseWriter(FlowTarget):
 
     def _is_idle(self) -> bool:
         return super()._is_idle() and not self._operations
-
-
-def untaken(kind: Kind, technology: str) -> Permanent:
-    """Return the error of records that a technology does not take, with the names of those that do."""
-    from dataplatform.dsl import registry  # noqa: PLC0415  it knows all writers, and so this module
-
-    return registry.untaken(kind, technology)
 
 
 def _permanent(rejection: Rejection) -> Permanent:

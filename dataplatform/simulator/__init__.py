@@ -1,6 +1,7 @@
 """A CoinGecko-compatible server with a seeded market, for use without a network. Its data is labelled `simulator`."""
 
-from dataplatform.simulator.app import ServedRequest, create_app
+from dataplatform.simulator.api import ServedRequest
+from dataplatform.simulator.app import create_app
 from dataplatform.simulator.faults import ArmedFault, Fault, Faults
 from dataplatform.simulator.market import Candle, Market, UnknownCoinError, UnknownCurrencyError
 from dataplatform.simulator.mcp.form import McpForm

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
 import msgspec
-from attrs import frozen
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
@@ -19,9 +18,8 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dataplatform.simulator import history, markets
 from dataplatform.simulator.account import Account
-from dataplatform.simulator.detail import coin_detail
+from dataplatform.simulator.api import ENDPOINTS, Api, ServedRequest
 from dataplatform.simulator.faults import MCP_PREFIX, PREFIX, Faults, fault_from_json
 from dataplatform.simulator.market import Market
 from dataplatform.simulator.mcp.form import McpForm
@@ -29,51 +27,15 @@ from dataplatform.simulator.mcp.late import LateApp
 from dataplatform.simulator.query import Query
 from dataplatform.simulator.refusals import RefusedError, unknown_path
 from dataplatform.simulator.sabotage import Sabotage, json_response
-from dataplatform.simulator.tickers import coin_tickers, exchange_tickers
 
-__all__ = ["CONTROL", "ENDPOINTS", "REQUESTS_KEPT", "ServedRequest", "create_app"]
+__all__ = ["CONTROL", "REQUESTS_KEPT", "create_app"]
 
 CONTROL: Final = "/_simulator/faults"
 REQUESTS_KEPT: Final = 1_000
 PRO_KEY: Final = "x-cg-pro-api-key"
 KEY: Final = "/key"  # only of the REST API: no MCP server has a tool for it
 
-ENDPOINTS: Final[Mapping[str, Callable[[Query], object]]] = {
-    "/ping": markets.ping,
-    "/simple/price": markets.simple_price,
-    "/simple/supported_vs_currencies": markets.supported_vs_currencies,
-    "/global": markets.global_data,
-    "/coins/list": markets.coins_list,
-    "/coins/markets": markets.coins_markets,
-    "/coins/{id}": coin_detail,
-    "/coins/{id}/ohlc": history.ohlc,
-    "/coins/{id}/ohlc/range": history.ohlc_range,
-    "/coins/{id}/market_chart": history.market_chart,
-    "/coins/{id}/market_chart/range": history.market_chart_range,
-    "/coins/{id}/tickers": coin_tickers,
-    "/exchanges/{id}/tickers": exchange_tickers,
-}
-"""What answers which path below `/api/v3`; each takes a `Query` and returns JSON, or raises `RefusedError`."""
-
 _Handler = Callable[[Request], Awaitable[Response]]
-
-
-@frozen
-class ServedRequest:
-    """One request to the API that was answered, rightly or by a fault; also one that an MCP server made for a tool.
-
-    Attributes:
-        path: with the prefix, such as `/api/v3/ping`.
-        query: as it came, without the question mark.
-        time: when the answer began, by the simulator's clock, in UTC.
-        status: the HTTP status of the answer.
-
-    """
-
-    path: str
-    query: str
-    time: datetime
-    status: int
 
 
 def create_app(
@@ -138,12 +100,12 @@ def _endpoint(market: Market, answer: Callable[[Query], object], account: Accoun
 def _mcp_servers(
     market: Market, faults: Faults, requests: deque[ServedRequest], form: McpForm, *, paid: bool
 ) -> AbstractAsyncContextManager[ASGIApp]:
-    from dataplatform.simulator.mcp import api, endpoints, generations, server  # noqa: PLC0415  see `LateApp`
+    from dataplatform.simulator.mcp import endpoints, generations, server  # noqa: PLC0415  see `LateApp`
 
     def record(path: str, query: str, status: int) -> None:
         requests.append(ServedRequest(path, query, market.now().astimezone(UTC), status))
 
-    kinds = generations.generations(api.Api(market, faults, record, paid), wrapped=form.wrapped, early=form.early)
+    kinds = generations.generations(Api(market, faults, record, paid), wrapped=form.wrapped, early=form.early)
     return endpoints.serving({name: server.mcp_server(name, kinds, faults) for name in kinds}, form.host)
 
 

@@ -15,7 +15,8 @@ import uvicorn
 from attrs import field, frozen, validators
 
 from dataplatform.simulator.account import CREDITS, Account
-from dataplatform.simulator.app import REQUESTS_KEPT, ServedRequest, create_app
+from dataplatform.simulator.api import ServedRequest
+from dataplatform.simulator.app import REQUESTS_KEPT, create_app
 from dataplatform.simulator.faults import MCP_PREFIX, PREFIX, ArmedFault, Fault, Faults
 from dataplatform.simulator.market import Market, utc_now
 from dataplatform.simulator.mcp.form import McpForm

@@ -18,8 +18,8 @@ from dataplatform.dsl.storage import STORAGE
 from dataplatform.redaction import REDACTOR
 from dataplatform.services.service import Books, SourceInPlace, Surroundings
 from dataplatform.system.bookkeeper import Bookkeeper, Counting
-from dataplatform.system.secrets import secrets_of
 from dataplatform.system.servers import Servers
+from dataplatform.system.specs import secrets_of
 from dataplatform.system.topology import ClientSpec, Topology
 
 __all__ = ["Assembly", "add_services", "assemble", "assemble_parts"]

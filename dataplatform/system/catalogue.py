@@ -12,7 +12,8 @@ import msgspec
 from attrs import field, frozen
 
 from dataplatform.base.technology import Technology
-from dataplatform.dsl.registry import READING, SIDES, WRITING, Plugin, PluginClass, plugins, supported
+from dataplatform.dsl.operations import READING, WRITING
+from dataplatform.dsl.registry import SIDES, Plugin, PluginClass, plugins
 from dataplatform.system.structure import key_of
 
 __all__ = ["Entry", "Option", "catalogue", "markdown"]
@@ -87,7 +88,7 @@ def _described(cls: PluginClass, origin: tuple[str, str, str, str]) -> Entry:
     if issubclass(cls, Technology):
         abilities = tuple(type(one).__name__.lower() for one in cls.abilities)
         return Entry(*origin, cls.title, summary=summary, abilities=abilities, options=options)
-    return Entry(*origin, cls.technology, cls.client_kinds(), summary, supported(cls), options=options)
+    return Entry(*origin, cls.technology, cls.client_kinds(), summary, cls.supported(), options=options)
 
 
 def _options(cls: type[Any]) -> Iterator[Option]:

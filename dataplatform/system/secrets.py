@@ -1,16 +1,13 @@
-"""The secrets of a topology: what the process has to hide from the moment that it has read it."""
+"""What of an option's value is secret, which the process has to hide from the moment that it has read it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 
-if TYPE_CHECKING:
-    from dataplatform.system.specs import Topology
-
-__all__ = ["secrets_of", "secrets_of_option"]
+__all__ = ["secrets_of_option"]
 
 
 def secrets_of_option(option: attrs.Attribute[Any], value: Any) -> Iterable[str]:
@@ -19,13 +16,3 @@ def secrets_of_option(option: attrs.Attribute[Any], value: Any) -> Iterable[str]
         return ()
     secrets: Iterable[str] = option.metadata["secrets"](value) if "secrets" in option.metadata else (value,)
     return secrets
-
-
-def secrets_of(topology: Topology) -> set[str]:
-    """Return the passwords and keys of a topology's clients."""
-    found: set[str] = set()
-    for spec in topology.clients.values():
-        for option in attrs.fields(type(spec.settings)):
-            found.update(secrets_of_option(option, getattr(spec.settings, option.name)))
-        found.update(getattr(spec.settings, "secrets", ()))
-    return found

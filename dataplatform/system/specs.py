@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, Self
 
-from attrs import AttrsInstance, define, field, frozen, validators
+from attrs import AttrsInstance, define, field, fields, frozen, validators
 
 from dataplatform.base.database.technology import Tables
 from dataplatform.base.streaming.technology import Topics
@@ -18,6 +18,7 @@ from dataplatform.errors import Permanent
 from dataplatform.services.service import Service, ServiceOptions
 from dataplatform.suggestions import suggestion
 from dataplatform.system.places import Path
+from dataplatform.system.secrets import secrets_of_option
 from dataplatform.system.structure import Problem, Problems
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "SystemOptions",
     "TargetSpec",
     "Topology",
+    "secrets_of",
 ]
 
 SEE_PLUGINS = "`python -m dataplatform.system plugins` lists the kinds, and says what is wrong with one"
@@ -171,6 +173,16 @@ class Topology:
         streams = [name for name in able if ability(self.targets[name].cls.client_kind, Topics)]
         tables = [name for name in able if ability(self.targets[name].cls.client_kind, Tables)]
         return next(iter([*streams, *tables, *able]), None)  # elsewhere our commands do not find them
+
+
+def secrets_of(topology: Topology) -> set[str]:
+    """Return the passwords and keys of a topology's clients."""
+    found: set[str] = set()
+    for spec in topology.clients.values():
+        for option in fields(type(spec.settings)):
+            found.update(secrets_of_option(option, getattr(spec.settings, option.name)))
+        found.update(getattr(spec.settings, "secrets", ()))
+    return found
 
 
 def _takes_letters(spec: TargetSpec) -> bool:

@@ -17,7 +17,6 @@ from dataplatform.dsl.registry import Plugin, Side, plugins
 from dataplatform.redaction import REDACTOR, redacted
 from dataplatform.suggestions import suggestion
 from dataplatform.system.places import Path, line_of
-from dataplatform.system.secrets import secrets_of
 from dataplatform.system.specs import (
     ClientSpec,
     Route,
@@ -26,6 +25,7 @@ from dataplatform.system.specs import (
     SystemOptions,
     TargetSpec,
     Topology,
+    secrets_of,
 )
 from dataplatform.system.structure import Problem, Problems, structure
 

@@ -31,6 +31,12 @@ class Module:
     source: str
     tree: ast.Module
 
+    @classmethod
+    def of(cls, path: Path, source: str) -> Module:
+        """Return the module that a file of the package's root has this source in."""
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        return cls(path, name, source, ast.parse(source, str(path)))
+
     @property
     def folder(self) -> str:
         """The name of the package that the module is in, or is."""
@@ -43,7 +49,7 @@ class Module:
 
 @cache
 def modules() -> tuple[Module, ...]:
-    return tuple(_read(path) for path in sorted((ROOT / NAME).rglob("*.py")))
+    return tuple(Module.of(path, path.read_text(encoding="utf-8")) for path in sorted((ROOT / NAME).rglob("*.py")))
 
 
 def within(name: str, package: str) -> bool:
@@ -53,12 +59,6 @@ def within(name: str, package: str) -> bool:
     (True, False)
     """
     return name == package or name.startswith(package + ".")
-
-
-def _read(path: Path) -> Module:
-    parts = path.relative_to(ROOT).with_suffix("").parts
-    source = path.read_text(encoding="utf-8")
-    return Module(path, ".".join(parts).removesuffix(".__init__"), source, ast.parse(source, str(path)))
 
 
 def _imports(node: ast.AST, *, typing_only: bool) -> Iterator[Import]:

@@ -34,7 +34,7 @@ OWNERS = {
 }
 SHARED = ("agent", "guard", "misfit", "net", "position", "technology")  # of base, for all of base
 TYPES_ANYWHERE = {"pykka"}  # the agents' refs, futures and proxies are Pykka's, and annotations may say so
-LONGEST = 400
+LONGEST = 500
 
 by_name = pytest.mark.parametrize("module", modules(), ids=lambda module: module.name)
 

@@ -10,7 +10,8 @@ from attrs import frozen
 
 from dataplatform import MarketDataReader
 from dataplatform.dsl import operations as ops
-from dataplatform.dsl.registry import READING, supported, supporters
+from dataplatform.dsl.operations import READING
+from dataplatform.dsl.registry import supporters
 from dataplatform.errors import Permanent
 from dataplatform.result import Failure, Success, get_data
 from tests.contract.questions import QUESTIONS, UNKNOWN
@@ -46,7 +47,7 @@ class Asked:
 
     @property
     def supported(self) -> tuple[str, ...]:
-        return supported(READERS[self.rig.kind])
+        return READERS[self.rig.kind].supported()
 
     def __call__(self, request: ops.SourceRequest[Any]) -> Any:
         return self.reader.ask(request, PATIENCE)

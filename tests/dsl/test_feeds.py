@@ -16,7 +16,7 @@ from dataplatform.result import Failure, Success, get_data
 from tests.dsl.records import price
 
 OUTAGE = Transient("server_error", "500")
-PLAN: Plan[list[Crop]] = Plan(Directory(ManualClock()).address("client"), [], lambda _: [])
+PLAN: Plan[list[Crop]] = Plan(Directory(ManualClock().monotonic).address("client"), [], lambda _: [])
 
 
 def state(every: float = 60.0) -> FeedState:

@@ -10,9 +10,9 @@ import pytest
 
 from dataplatform.dsl import registry
 from dataplatform.dsl.kinds import LEVEL1, PRICES
-from dataplatform.dsl.operations import ReadingOperation, WritingOperation
+from dataplatform.dsl.operations import READING, WRITING, ReadingOperation, WritingOperation
 from dataplatform.dsl.reader import BaseReader
-from dataplatform.dsl.registry import READING, WRITING, plugins, supported, supporters, unsupported, untaken
+from dataplatform.dsl.registry import plugins, supporters, unsupported, untaken
 from dataplatform.dsl.writer import BaseWriter
 from tests.contract.registry import name_of
 
@@ -47,13 +47,13 @@ def test_every_operation_has_its_hook_or_its_kinds() -> None:
 
 
 def test_a_reader_supports_the_operations_of_the_hooks_it_writes() -> None:
-    assert supported(BaseReader) == ()
-    assert supported(Prices) == ("get_current_price", "get_current_prices")
+    assert BaseReader.supported() == ()
+    assert Prices.supported() == ("get_current_price", "get_current_prices")
 
 
 def test_a_writer_supports_the_operations_about_what_it_takes() -> None:
-    assert supported(BaseWriter) == tuple(WRITING)
-    assert supported(Letters) == ("publish_level1", "publish_level1_batch", "publish_batch", "flush")
+    assert BaseWriter.supported() == tuple(WRITING)
+    assert Letters.supported() == ("publish_level1", "publish_level1_batch", "publish_batch", "flush")
 
 
 def test_who_supports_an_operation_is_named_in_its_refusal() -> None:

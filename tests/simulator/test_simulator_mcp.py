@@ -17,7 +17,7 @@ from mcp import MCPError, StdioServerParameters
 from mcp.types import INTERNAL_ERROR
 
 from dataplatform.simulator import Fault, Simulator, SimulatorSettings
-from dataplatform.simulator.app import ENDPOINTS
+from dataplatform.simulator.api import ENDPOINTS
 from dataplatform.simulator.mcp.late import LateApp
 from dataplatform.simulator.mcp.operations import OPERATIONS
 from tests.simulator.mcp_session import Session, connected

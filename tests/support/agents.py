@@ -229,7 +229,7 @@ class Stage:
 
     def __attrs_post_init__(self) -> None:
         self.scheduler = WatchedScheduler(self.clock)
-        directory = Directory(self.clock)
+        directory = Directory(self.clock.monotonic)
         self.runtime = Runtime(self.clock, self.scheduler, directory, Journal(), BackoffPolicy(base=1.0, cap=8.0))
         self.scheduler.start()
 

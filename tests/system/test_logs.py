@@ -11,7 +11,7 @@ import pytest
 import structlog
 
 from dataplatform.system.logs import configure_logs
-from dataplatform.system.secrets import secrets_of
+from dataplatform.system.specs import secrets_of
 from dataplatform.system.topology import parse_topology
 
 DATABASES = """

@@ -5,7 +5,7 @@ from pykka import Timeout
 from dataplatform.base.agent.agent import Agent
 from dataplatform.base.agent.backoff import Backoff, BackoffPolicy
 from dataplatform.base.agent.bulkhead import Bulkhead
-from dataplatform.base.agent.child import ChildSpec, Intensity, Link, Restart, Strategy
+from dataplatform.base.agent.child import ChildSpec, Intensity, Link, PeerJoined, PeerRestarted, Restart, Strategy
 from dataplatform.base.agent.clock import Clock, ManualClock, SystemClock
 from dataplatform.base.agent.context import Context, Runtime
 from dataplatform.base.agent.deferred import Answer, Deferred
@@ -17,8 +17,6 @@ from dataplatform.base.agent.messages import (
     Drain,
     Drained,
     GetStatus,
-    PeerJoined,
-    PeerRestarted,
     Ready,
     Reply,
     Request,

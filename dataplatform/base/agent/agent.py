@@ -9,7 +9,7 @@ from itertools import count
 from typing import Any, ClassVar, TypeVar
 
 from dataplatform.base.agent.backoff import Backoff
-from dataplatform.base.agent.child import ChildSpec
+from dataplatform.base.agent.child import ChildSpec, PeerJoined, PeerRestarted
 from dataplatform.base.agent.context import Context
 from dataplatform.base.agent.deferred import Deferred
 from dataplatform.base.agent.directory import Address
@@ -19,8 +19,6 @@ from dataplatform.base.agent.messages import (
     Drain,
     Drained,
     GetStatus,
-    PeerJoined,
-    PeerRestarted,
     Ready,
     Reply,
     Request,

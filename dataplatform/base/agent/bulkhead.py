@@ -8,10 +8,9 @@ from typing import Any, TypeAlias
 from attrs import frozen
 
 from dataplatform.base.agent.backoff import Backoff, BackoffPolicy
-from dataplatform.base.agent.child import ChildSpec, Intensity
+from dataplatform.base.agent.child import ChildSpec, Intensity, PeerRestarted
 from dataplatform.base.agent.context import Context
 from dataplatform.base.agent.lifecycle import Child
-from dataplatform.base.agent.messages import PeerRestarted
 from dataplatform.base.agent.supervisor import GaveUp, Message, RestartChild, Supervisor
 from dataplatform.errors import Transient
 from dataplatform.result import Result, Success

@@ -1,4 +1,4 @@
-"""How a supervisor is told about a child, and how children are linked."""
+"""How a supervisor is told about a child, how children are linked, and what linked ones are told of each other."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
+from dataplatform.base.agent.directory import Address
+
 if TYPE_CHECKING:
     import pykka
 
     from dataplatform.base.agent.context import Context
 
-__all__ = ["ChildSpec", "Intensity", "Link", "Restart", "Strategy"]
+__all__ = ["ChildSpec", "Intensity", "Link", "PeerJoined", "PeerRestarted", "Restart", "Strategy"]
 
 
 class Restart(StrEnum):
@@ -75,3 +77,18 @@ class Link:
 
     upstream: str
     downstream: str
+
+
+@frozen
+class PeerJoined:
+    """A linked agent runs: it stands `downstream` (takes from this one) or upstream (gives to it)."""
+
+    peer: Address
+    downstream: bool
+
+
+@frozen
+class PeerRestarted:
+    """A linked agent died and runs again: what it had in hand is lost."""
+
+    name: str

@@ -43,7 +43,7 @@ class Runtime:
         clock = clock or SystemClock()
         scheduler = Scheduler(clock)
         scheduler.start()
-        return cls(clock, scheduler, Directory(clock), Journal(), backoff or BackoffPolicy())
+        return cls(clock, scheduler, Directory(clock.monotonic), Journal(), backoff or BackoffPolicy())
 
     def stop(self) -> None:
         """Stop the time of this runtime; its agents are their supervisors' to stop."""

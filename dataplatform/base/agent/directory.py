@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import pykka
 from attrs import define, field, frozen
 
 from dataplatform.base.agent.futures import Future
+from dataplatform.base.agent.messages import Request
 from dataplatform.base.agent.status import AgentStatus, State, Vitals
 from dataplatform.errors import Transient
 from dataplatform.result import Failure, Result, Success
-
-if TYPE_CHECKING:
-    from dataplatform.base.agent.clock import Clock
-    from dataplatform.base.agent.messages import Request
 
 __all__ = ["Address", "Directory", "Entry"]
 
@@ -52,11 +50,11 @@ class Directory:
     """The names of one platform. Read by any thread; entries are replaced whole, never changed half.
 
     >>> from dataplatform.base.agent import Directory, SystemClock
-    >>> Directory(SystemClock()).address("nobody").tell("hello").error
+    >>> Directory(SystemClock().monotonic).address("nobody").tell("hello").error
     Transient('absent: nobody has not been started')
     """
 
-    clock: Clock
+    _monotonic: Callable[[], float]
     _entries: dict[str, Entry] = field(factory=dict)
 
     def address(self, name: str) -> Address:
@@ -88,7 +86,7 @@ class Directory:
             since=vitals.since,
             restarts=entry.incarnation - 1,
             handled=vitals.handled,
-            busy_s=0.0 if busy is None else self.clock.monotonic() - busy,
+            busy_s=0.0 if busy is None else self._monotonic() - busy,
             waiting=ref.actor_inbox.qsize() if ref else 0,  # type: ignore[attr-defined]
             degraded=vitals.degraded,
             last_error=vitals.last_error,

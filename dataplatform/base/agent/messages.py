@@ -11,7 +11,6 @@ from dataplatform.base.agent.status import AgentStatus
 if TYPE_CHECKING:
     import pykka
 
-    from dataplatform.base.agent.directory import Address
     from dataplatform.result import Result
 
 __all__ = [
@@ -19,8 +18,6 @@ __all__ = [
     "Drain",
     "Drained",
     "GetStatus",
-    "PeerJoined",
-    "PeerRestarted",
     "Ready",
     "Reply",
     "Request",
@@ -89,18 +86,3 @@ class Terminated:
     name: str
     incarnation: int
     failure: BaseException | None
-
-
-@frozen
-class PeerJoined:
-    """A linked agent runs: it stands `downstream` (takes from this one) or upstream (gives to it)."""
-
-    peer: Address
-    downstream: bool
-
-
-@frozen
-class PeerRestarted:
-    """A linked agent died and runs again: what it had in hand is lost."""
-
-    name: str

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from dataplatform.base.agent.child import ChildSpec, Link
+from dataplatform.base.agent.child import ChildSpec, Link, PeerJoined, PeerRestarted
 from dataplatform.base.agent.directory import Address
 from dataplatform.base.agent.lifecycle import Child, Phase
-from dataplatform.base.agent.messages import PeerJoined, PeerRestarted
 
 __all__ = ["check", "introduce"]
 

@@ -5,27 +5,40 @@ from __future__ import annotations
 import os
 import ssl
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from attrs import Attribute
-
-    from dataplatform.base.streaming.settings import RedpandaSettings
 
 __all__ = ["PROTOCOLS", "check_credential", "check_file", "check_protocol", "tls_context", "uses_sasl", "uses_tls"]
 
 PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 
 
-def uses_sasl(settings: RedpandaSettings) -> bool:
+class Security(Protocol):
+    """The settings that are about it."""
+
+    @property
+    def brokers(self) -> tuple[str, ...]: ...
+    @property
+    def security_protocol(self) -> str: ...
+    @property
+    def ca_file(self) -> str | None: ...
+    @property
+    def cert_file(self) -> str | None: ...
+    @property
+    def key_file(self) -> str | None: ...
+
+
+def uses_sasl(settings: Security) -> bool:
     return settings.security_protocol.startswith("SASL_")
 
 
-def uses_tls(settings: RedpandaSettings) -> bool:
+def uses_tls(settings: Security) -> bool:
     return settings.security_protocol.endswith("SSL")
 
 
-def tls_context(settings: RedpandaSettings) -> ssl.SSLContext:
+def tls_context(settings: Security) -> ssl.SSLContext:
     """Return what TLS is spoken with; raises `ValueError` for a file that cannot be used."""
     for option in ("ca_file", "cert_file", "key_file"):
         _require_file(option, getattr(settings, option))
@@ -51,12 +64,12 @@ def tls_context(settings: RedpandaSettings) -> ssl.SSLContext:
 # Validators of the settings
 
 
-def check_protocol(settings: RedpandaSettings, _option: Attribute[str], protocol: str) -> None:
+def check_protocol(settings: Security, _option: Attribute[str], protocol: str) -> None:
     if settings.brokers == ("embedded",) and protocol != PROTOCOLS[0]:
         raise ValueError(f"security_protocol: the embedded broker speaks {PROTOCOLS[0]}, not {protocol}")
 
 
-def check_credential(settings: RedpandaSettings, option: Attribute[str | None], value: str | None) -> None:
+def check_credential(settings: Security, option: Attribute[str | None], value: str | None) -> None:
     """Refuse a part of the login that is missing where it is asked for, or that would go unused."""
     if uses_sasl(settings) and not value:
         needed = "sasl_mechanism, username and password"
@@ -65,7 +78,7 @@ def check_credential(settings: RedpandaSettings, option: Attribute[str | None], 
         raise ValueError(f"{option.name}: is for SASL; set security_protocol to SASL_SSL or SASL_PLAINTEXT")
 
 
-def check_file(settings: RedpandaSettings, option: Attribute[str | None], value: str | None) -> None:
+def check_file(settings: Security, option: Attribute[str | None], value: str | None) -> None:
     if value is None:
         return
     if not uses_tls(settings):

@@ -16,9 +16,8 @@ from attrs import define, field, frozen
 
 from dataplatform.base.agent import Request
 from dataplatform.dsl.arguments import Argument, arguments_of, gathered
-from dataplatform.dsl.operations import result_of
+from dataplatform.dsl.operations import MESSAGES, READING, WRITING, result_of
 from dataplatform.dsl.queries import BatchPublishResult, OHLCVSeries
-from dataplatform.dsl.registry import MESSAGES, READING, WRITING, supported
 from dataplatform.dsl.schema import Wire, described
 from dataplatform.dsl.timeframes import check_timeframe
 from dataplatform.errors import Permanent
@@ -132,7 +131,7 @@ class Catalogue:
 
     def _places(self, name: str, side: Side) -> tuple[str, ...]:
         if side == "source":
-            return tuple(place for place, one in self.surroundings.sources.items() if name in supported(one.cls))
+            return tuple(place for place, one in self.surroundings.sources.items() if name in one.cls.supported())
         kinds = set(WRITING[name])
         return tuple(
             place for place, one in self.surroundings.targets.items() if kinds & set(one.cls.kinds(one.options))

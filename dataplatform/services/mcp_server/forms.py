@@ -13,8 +13,7 @@ from attrs import field, frozen
 
 from dataplatform.dsl.arguments import Argument
 from dataplatform.dsl.kinds import KINDS, Kind
-from dataplatform.dsl.operations import result_of
-from dataplatform.dsl.registry import WRITING
+from dataplatform.dsl.operations import WRITING, result_of
 from dataplatform.dsl.schema import Wire, camel_case, form_schema
 from dataplatform.errors import Permanent
 from dataplatform.services.mcp_server.forgiving import forgiven, respelt

@@ -15,9 +15,8 @@ from attrs import define, field, frozen
 from dataplatform.base.agent import Address, Request
 from dataplatform.dsl.kinds import KINDS
 from dataplatform.dsl.laws import Piped, pipe
-from dataplatform.dsl.operations import result_of
+from dataplatform.dsl.operations import WRITING, result_of
 from dataplatform.dsl.proxy import ReaderProxy, WriterProxy
-from dataplatform.dsl.registry import WRITING
 from dataplatform.errors import PlatformError, Transient
 from dataplatform.result import Failure, Result, Success
 from dataplatform.services.mcp_server.catalogue import OperationTool

@@ -13,7 +13,7 @@ from attrs import frozen
 from dataplatform.base.agent import Agent, Bulkhead, ChildSpec, Context, State
 from dataplatform.base.mcp.loop import LoopThread
 from dataplatform.dsl.parts import Connection
-from dataplatform.dsl.registry import supported, technology
+from dataplatform.dsl.registry import technology
 from dataplatform.errors import Transient
 from dataplatform.result import Failure, Result
 from dataplatform.services.gateway.status import Overview
@@ -201,7 +201,7 @@ class McpService(Agent):
 
     def _make_watcher(self, bridge: Bridge) -> Watcher | None:
         """Watch the first source that answers prices."""
-        able = (name for name, source in self._surroundings.sources.items() if PRICES in supported(source.cls))
+        able = (name for name, source in self._surroundings.sources.items() if PRICES in source.cls.supported())
         source = next(able, None)
         if source is None:
             return None

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import msgspec
 from attrs import frozen
 
-from dataplatform.simulator.mcp.api import Api, ApiAnswer
+from dataplatform.simulator.api import Api, ApiAnswer
 from dataplatform.simulator.mcp.javascript import CodeError, SdkCall, parse
 from dataplatform.simulator.mcp.operations import OPERATIONS, Kind, Operation
 

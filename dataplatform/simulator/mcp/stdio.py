@@ -7,9 +7,9 @@ from collections.abc import Iterable
 import anyio
 from mcp.server.stdio import stdio_server
 
+from dataplatform.simulator.api import Api
 from dataplatform.simulator.faults import Fault, Faults
 from dataplatform.simulator.market import Market
-from dataplatform.simulator.mcp.api import Api
 from dataplatform.simulator.mcp.generations import generations
 from dataplatform.simulator.mcp.server import mcp_server
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from dataplatform.dsl.arguments import RENAMED, arguments_of
+from dataplatform.dsl.operations import MESSAGES, READING
 from dataplatform.dsl.parts import Connection
-from dataplatform.dsl.registry import MESSAGES, READING
 from dataplatform.dsl.schema import camel_case
 from dataplatform.errors import Permanent
 from dataplatform.services.mcp_server.catalogue import Catalogue

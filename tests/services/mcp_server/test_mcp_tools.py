@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 from mcp.types import TextContent, TextResourceContents
 
-from dataplatform.dsl.registry import READING, WRITING
+from dataplatform.dsl.operations import READING, WRITING
 from tests.services.mcp_server.served import Served, Session
 
 PRICE = {

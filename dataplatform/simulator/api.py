@@ -3,23 +3,61 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from datetime import datetime
+from typing import Any, Final
 from urllib.parse import urlencode
 
 import msgspec
 from attrs import frozen
 
-from dataplatform.simulator.app import ENDPOINTS
+from dataplatform.simulator import history, markets
+from dataplatform.simulator.detail import coin_detail
 from dataplatform.simulator.faults import PREFIX, Fault, Faults
 from dataplatform.simulator.market import Market
 from dataplatform.simulator.mcp.operations import Operation
 from dataplatform.simulator.query import Query
 from dataplatform.simulator.refusals import RefusedError
 from dataplatform.simulator.sabotage import PAGE, hold, refusal_of, reshaped
+from dataplatform.simulator.tickers import coin_tickers, exchange_tickers
 
-__all__ = ["Api", "ApiAnswer"]
+__all__ = ["ENDPOINTS", "Api", "ApiAnswer", "ServedRequest"]
+
+ENDPOINTS: Final[Mapping[str, Callable[[Query], object]]] = {
+    "/ping": markets.ping,
+    "/simple/price": markets.simple_price,
+    "/simple/supported_vs_currencies": markets.supported_vs_currencies,
+    "/global": markets.global_data,
+    "/coins/list": markets.coins_list,
+    "/coins/markets": markets.coins_markets,
+    "/coins/{id}": coin_detail,
+    "/coins/{id}/ohlc": history.ohlc,
+    "/coins/{id}/ohlc/range": history.ohlc_range,
+    "/coins/{id}/market_chart": history.market_chart,
+    "/coins/{id}/market_chart/range": history.market_chart_range,
+    "/coins/{id}/tickers": coin_tickers,
+    "/exchanges/{id}/tickers": exchange_tickers,
+}
+"""What answers which path below `/api/v3`; each takes a `Query` and returns JSON, or raises `RefusedError`."""
 
 _OK = 200
+
+
+@frozen
+class ServedRequest:
+    """One request to the API that was answered, rightly or by a fault; also one that an MCP server made for a tool.
+
+    Attributes:
+        path: with the prefix, such as `/api/v3/ping`.
+        query: as it came, without the question mark.
+        time: when the answer began, by the simulator's clock, in UTC.
+        status: the HTTP status of the answer.
+
+    """
+
+    path: str
+    query: str
+    time: datetime
+    status: int
 
 
 @frozen
