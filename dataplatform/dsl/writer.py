@@ -247,7 +247,8 @@ class BaseWriter(FlowTarget, Target):
             publishing.answer.settle(Success(publishing.result(self.name)))
             return
         request = publishing.parts[0].chunks.next.request
-        self.call(self.client, request, partial(self._put_answered, publishing), timeout=self._timeout)
+        then = partial(self._put_answered, publishing)
+        self.call(self.client, request, then, timeout=self._timeout, while_busy=True)
 
     def _put_answered(self, publishing: Publishing, answer: Result[Any]) -> None:
         part = publishing.parts[0]

@@ -16,6 +16,7 @@ from dataplatform.base.agent.directory import Address
 from dataplatform.base.agent.journal import Incident
 from dataplatform.base.agent.messages import (
     Call,
+    CallOverdue,
     Drain,
     Drained,
     GetStatus,
@@ -125,11 +126,23 @@ class Agent(MortalActor):
         """Tell this incarnation a message in `seconds`."""
         return self.context.runtime.scheduler.after(seconds, self.actor_ref, message)
 
-    def call(self, address: Address, request: Request[T], then: Callable[[Result[T]], None], *, timeout: float) -> None:
-        """Send a request and run `then` with its answer, in this agent's thread, in `timeout` seconds at the latest."""
+    def call(
+        self,
+        address: Address,
+        request: Request[T],
+        then: Callable[[Result[T]], None],
+        *,
+        timeout: float,
+        while_busy: bool = False,
+    ) -> None:
+        """Send a request and run `then` with its answer, in this agent's thread, in `timeout` seconds at the latest.
+
+        With `while_busy` it may take longer, as long as whoever was asked says that it is at work, step by step.
+        """
         token = next(self._tokens)
         late = Failure(Transient("timeout", f"{address.name} gave no answer in {timeout:g} s"))
-        self._calls[token] = (then, self.after(timeout, Reply(token, late)))
+        overdue = CallOverdue(token, address, late) if while_busy else Reply(token, late)
+        self._calls[token] = (then, self.after(timeout, overdue))
         sent = address.tell(Call(request, token, self.actor_ref))
         if is_failure(sent):
             self.actor_ref.tell(Reply(token, sent))
@@ -138,6 +151,10 @@ class Agent(MortalActor):
         """Run `then` in this agent's thread in `seconds`; other messages are handled until then."""
         token = next(self._tokens)
         self._calls[token] = (lambda _: then(), self.after(seconds, Reply(token, Success(None))))
+
+    def busy_for(self, seconds: float) -> None:
+        """Say that the step which now begins ends in `seconds` at the latest: so long others wait who can wait."""
+        self._vitals.busy_until = self.clock.monotonic() + seconds
 
     def count(self, counter: str, by: int = 1) -> None:
         """Add to one of the agent's counters, seen in its status."""
@@ -214,6 +231,8 @@ class Agent(MortalActor):
                 return self._stopping()
             case Reply(token, result):
                 self._continue(token, result)
+            case CallOverdue():
+                self._overdue(message)
             case Drain():
                 self.become(State.DRAINING)
                 self._drain()
@@ -234,6 +253,14 @@ class Agent(MortalActor):
         if not isinstance(message, Request):
             self.log.warning("unknown notice", message=what)
         return Failure(Permanent("unsupported", f"{self.name} does not take {what}"))
+
+    def _overdue(self, overdue: CallOverdue) -> None:
+        """End a call, or look again when the step is over that whoever was asked is at."""
+        left = overdue.asked.busy_until() - self.clock.monotonic()
+        if left <= 0:
+            self._continue(overdue.token, overdue.late)
+        elif call := self._calls.get(overdue.token):
+            self._calls[overdue.token] = (call[0], self.after(left, overdue))
 
     def _continue(self, token: int, result: Result[Any]) -> None:
         then, timer = self._calls.pop(token, (None, None))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from math import inf
 from typing import Any, TypeVar
 
 import pykka
@@ -143,6 +144,11 @@ class Address:
     def status(self) -> AgentStatus | None:
         """Return a look at the agent without asking it; `None` if it has never been started."""
         return self._directory.status(self.name)
+
+    def busy_until(self) -> float:
+        """Return when the step that the agent is at ends at the latest (monotonic seconds); past where at none."""
+        entry = self._directory.entry(self.name)
+        return entry.vitals.busy_until if entry else -inf
 
     def _ref(self) -> pykka.ActorRef[Any] | None:
         entry = self._directory.entry(self.name)

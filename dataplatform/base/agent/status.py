@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from datetime import datetime
 from enum import StrEnum
+from math import inf
 
 from attrs import converters, define, field, frozen, setters
 
@@ -57,12 +58,16 @@ class AgentStatus:
 
 @define(eq=False)
 class Vitals:
-    """The mutable side of `AgentStatus`: written by the agent's thread only, read by anybody."""
+    """The mutable side of `AgentStatus`: written by the agent's thread only, read by anybody.
+
+    `busy_until` is when the step that the agent is at ends at the latest (monotonic seconds), where it said so.
+    """
 
     state: State
     since: datetime
     handled: int = 0
     busy_since: float | None = None
+    busy_until: float = -inf
     degraded: Degraded | None = None
     last_error: str | None = field(default=None, on_setattr=setters.convert, converter=converters.optional(redacted))
     counters: Counter[str] = field(factory=Counter)

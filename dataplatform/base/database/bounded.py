@@ -10,7 +10,7 @@ import os
 import re
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from threading import Condition, Thread
@@ -72,12 +72,14 @@ WATCH = Watch()
 class BoundedConnection(connection):
     """A connection of psycopg2, on which the end of a transaction takes `limit` seconds at most.
 
-    So does each statement of a `BoundedCursor`. Without a limit they are like any other. Where it is `pooled`, `first`
+    So does each statement of a `BoundedCursor`; `waiting` is told how long, before each. Without a limit they are like
+    any other. Where it is `pooled`, `first`
     is what each transaction begins with, also that of a single statement in autocommit mode: the server takes what
     comes in one message for a transaction.
     """
 
     limit: float | None = None
+    waiting: Callable[[float], None] | None = None
     pooled: bool = False
     first: str = ""
 
@@ -97,6 +99,8 @@ class BoundedConnection(connection):
     def bounded(self) -> Iterator[None]:
         """Shut the connection down if what is done within takes too long."""
         limit = self.limit
+        if limit is not None and self.waiting is not None:
+            self.waiting(limit)
         line = None if limit is None else self._line()
         if limit is None or line is None:
             yield

@@ -13,6 +13,7 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE, connection
 
 from dataplatform.base.agent import Agent, Context, Timer
 from dataplatform.base.database import positions
+from dataplatform.base.database.bounded import BoundedConnection
 from dataplatform.base.database.connecting import connect
 from dataplatform.base.database.counting import CountRows, counted
 from dataplatform.base.database.errors import explain
@@ -55,7 +56,7 @@ class TimescaleClient(Agent):
     def __init__(self, context: Context, settings: TimescaleSettings) -> None:
         super().__init__(context)
         self._settings = settings
-        self._connection: connection | None = None
+        self._connection: BoundedConnection | None = None
         self._writer = RowWriter(Portions(settings.statement_timeout, self._halved), settings.write_strategy)
         self._trying: Timer | None = None
 
@@ -157,6 +158,7 @@ class TimescaleClient(Agent):
         if self._connection is None or self._connection.closed:
             self._close()
             self._connection = connect(self._settings, self.name)
+            self._connection.waiting = self.busy_for
             self.count("connections")
         elif self._connection.info.transaction_status != TRANSACTION_STATUS_IDLE:
             self._connection.rollback()

@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Any
 
 import psycopg2
-from psycopg2.extensions import connection
 
 from dataplatform.base.database.bounded import BoundedConnection, BoundedCursor
 from dataplatform.base.database.settings import TimescaleSettings
@@ -27,7 +26,7 @@ UNLIMITED = "timescaledb.max_tuples_decompressed_per_dml_transaction"
 LOOK = "SELECT pg_backend_pid(), EXISTS (SELECT FROM pg_settings WHERE name = %s)"
 
 
-def connect(settings: TimescaleSettings, name: str, *, unhurried: bool = False) -> connection:
+def connect(settings: TimescaleSettings, name: str, *, unhurried: bool = False) -> BoundedConnection:
     """Connect as the agent `name`; an `unhurried` connection lets a statement take as long as it needs."""
     opened: BoundedConnection = psycopg2.connect(
         settings.dsn, connection_factory=BoundedConnection, cursor_factory=BoundedCursor, **_options(settings, name)

@@ -20,7 +20,7 @@ __all__ = ["Portions"]
 
 QUICK = 0.5  # of the time that a statement may take: one that takes less may have more rows
 GROWTH = 4  # a quarter more
-LONGEST = 8.0  # seconds of halving: whoever asks gives up after 15, and one more statement may take its time
+LONGEST = 8.0  # seconds of halving without a row written
 
 Write: TypeAlias = Callable[[Sequence[int]], None]
 
@@ -32,8 +32,8 @@ class Portions:
     After a statement of that many rows that took less than half of `statement_timeout` it is a quarter more. `halved`
     is told the table, and how many rows a statement of it has from now on.
 
-    Halving ends after eight seconds, as an outage, and the next try begins with as few rows as this one ended with. A
-    write of which no statement is too slow goes on for as long as it takes: cut off, it would never be done.
+    Halving that has nothing written for eight seconds ends as an outage, and the next try begins with as few rows as
+    this one ended with. A write that gets on goes on for as long as it takes: cut off, it would never be done.
     """
 
     statement_timeout: float
@@ -65,6 +65,7 @@ class Portions:
                 middle = len(portion) // 2
                 waiting += [portion[middle:], portion[:middle]]
             else:
+                until = self._now() + LONGEST
                 self._grow(table, len(portion), self._now() - begun)
         return refused
 

@@ -72,6 +72,8 @@ def reader_of(reader: str, target: str) -> str:
 class FlowTarget(Agent):
     """Grants credit, writes one batch at a time in the order they came, and has the next one encoded by then.
 
+    A write may take as long as its client is at work on it, step by step; 15 s after it was, it has failed.
+
     A write that fails for the data itself is halved until the record at fault stands alone and is rejected; any other
     failure is an outage and is tried again, for as long as it lasts.
     """
@@ -192,7 +194,7 @@ class FlowTarget(Agent):
             self._expected = self.clock.monotonic() + self._timeout
             pending = self._queue[0]
             then = partial(self._answered, self._attempt, pending)
-            self.call(self.client, pending.chunks.next.request, then, timeout=self._timeout)
+            self.call(self.client, pending.chunks.next.request, then, timeout=self._timeout, while_busy=True)
 
     def _recount(self, message: Recount) -> None:
         """Say which batches are not here; where an answer of the client, or the next try, never came, try again."""
@@ -201,7 +203,7 @@ class FlowTarget(Agent):
         missing = message.batch_ids - {pending.batch.id for pending in self._queue}
         if missing:
             self.address(message.source).tell(Missing(self.name, self.context.incarnation, missing))
-        if self._queue and self.clock.monotonic() > self._expected + GRACE:
+        if self._queue and self.clock.monotonic() > max(self._expected, self.client.busy_until()) + GRACE:
             self.count("lost_attempts")
             self.log.warning("writing again", because=f"{self.client.name} was to be heard of long ago")
             self._writing = self._waiting = False

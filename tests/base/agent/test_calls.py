@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from dataplatform.base.agent import Ready, Reply, Request, Terminated
+from dataplatform.base.agent.messages import CallOverdue
 from dataplatform.errors import Transient
 from dataplatform.result import Failure, Result, Success, get_error, is_failure
 from tests.support.agents import Do, Get, Parent, Probe, Stage, Told, fail
@@ -77,6 +78,43 @@ def test_a_time_out_after_the_answer_is_ignored(stage: Stage, answers: Answers) 
     call(stage, Get(lambda _: "second"), answers)
     assert answers.next() == Success("second")
     assert answers.rest() == []
+
+
+def test_a_patient_call_waits_as_long_as_the_callee_says_that_it_is_at_work_and_no_longer(
+    stage: Stage, answers: Answers
+) -> None:
+    stage.probe("callee")
+    stage.probe("caller")
+    steps = [stage.gate(), stage.gate()]
+
+    def work(probe: Probe) -> str:
+        for step in steps:
+            probe.busy_for(30.0)
+            step(probe)
+        return "done"
+
+    def wait(probe: Probe) -> None:
+        probe.call(probe.address("callee"), Get(work), answers.tell, timeout=10.0, while_busy=True)
+
+    for begun in (0, 1):  # in the second call the callee is stuck in its second step
+        stage.tell("caller", wait)
+        stage.scheduler.expect(CallOverdue)
+        steps[0].reached()
+        stage.clock.advance(10.0)
+        again = stage.scheduler.expect(CallOverdue)
+        assert again.due - stage.clock.monotonic() == 20.0
+        steps[0].open()
+        steps[1].reached()
+        assert answers.rest() == []
+        stage.pass_timer(again)
+        last = stage.scheduler.expect(CallOverdue)
+        if begun:
+            stage.pass_timer(last)
+            assert answers.next() == Failure(Transient("timeout", "callee gave no answer in 10 s"))
+        else:
+            steps[1].open()
+            assert answers.next() == Success("done")
+            steps = [stage.gate(), stage.gate()]
 
 
 def test_a_callee_that_crashes_over_the_call_is_a_transient_failure(stage: Stage, answers: Answers) -> None:

@@ -9,14 +9,19 @@ import psycopg2
 import pytest
 from attrs import define, evolve, field
 
+from dataplatform.base.agent.messages import CallOverdue
 from dataplatform.base.database import Query, TableSpec, table_spec
 from dataplatform.base.database.portions import Portions
 from dataplatform.base.position import Position
+from dataplatform.dsl.operations import PublishPrice
 from dataplatform.errors import Transient
+from dataplatform.result import Success
+from dataplatform.targets.timescale import TimescaleOptions, TimescaleTarget
 from tests.base.database.clients import Client, Clients, Reading, rows
 from tests.base.database.cluster import Cluster
 from tests.base.database.test_database_errors import raised
-from tests.support.waiting import SHORT
+from tests.dsl.records import price
+from tests.support.waiting import DEADLINE, SHORT, until
 
 SLOW = """
     CREATE OR REPLACE FUNCTION {name}_slow() RETURNS trigger LANGUAGE plpgsql AS
@@ -130,6 +135,19 @@ def test_a_write_of_which_no_statement_is_too_slow_is_done_however_long_it_takes
     assert server.stored == list(range(40))
 
 
+def test_a_write_that_gets_on_is_halved_again_however_late_that_is() -> None:
+    server = Server(10, takes=2.0)
+    portions = Portions(4.0, lambda *_: None, lambda: server.time)
+
+    def write(portion: Sequence[int]) -> None:
+        server.most = 10 if portion[0] < 40 else 4  # the last rows are slow ones
+        server.write(portion)
+
+    assert portions.write("t", range(60), write) == {}
+    assert server.asked[:2] == [60, 30]
+    assert server.stored == list(range(60))
+
+
 @pytest.mark.parametrize("state", ["08006", "55P03", "57P01"])
 def test_another_outage_is_not_halved(portions: Portions, state: str) -> None:
     server = Server(1, state)
@@ -175,6 +193,27 @@ def test_a_batch_that_is_slower_than_statement_timeout_is_written(
     said = capfd.readouterr().out
     assert "a statement took too long, and is halved" in said
     assert "raise statement_timeout (2 s)" in said
+
+
+def test_a_target_waits_for_its_batch_as_long_as_the_database_gets_on_with_it(
+    clients: Clients, server: Cluster, name: str
+) -> None:
+    stage, client = clients.stage, clients.start(server.dsn)  # each statement has a minute
+    options = TimescaleOptions(client=client.name, tables={"prices": name})
+    target = stage.start(TimescaleTarget, options, client.name, name="table")
+    published = target.ask(PublishPrice(price()), block=False)
+    assert isinstance(published.get(timeout=DEADLINE), Success)
+    with server.session() as session, session.cursor() as cursor:
+        session.autocommit = False
+        cursor.execute(f"LOCK TABLE {name} IN ACCESS EXCLUSIVE MODE")
+        published = target.ask(PublishPrice(price("ethereum")), block=False)
+        until(lambda: server.run("SELECT pid FROM pg_locks WHERE NOT granted"), "the client waits for the lock")
+        patience = stage.scheduler.expect(CallOverdue, lambda one: one.token == 2)
+        assert stage.pass_timer(patience) == 15.0
+        stage.scheduler.expect(CallOverdue, lambda one: one.token == 2)  # it looks again later
+        session.rollback()
+    assert isinstance(published.get(timeout=DEADLINE), Success)
+    assert client.query(f"SELECT count(*) FROM {name}") == [(2,)]
 
 
 def test_so_is_one_of_rows_that_are_there_and_each_record_once(
