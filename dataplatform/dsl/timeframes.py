@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -50,16 +51,17 @@ def floor(moment: datetime, timeframe: str) -> datetime:
 def series(candles: Sequence[CryptoOHLCVData], query: DateRangeOHLCVQuery, now: datetime) -> OHLCVSeries:
     """Return the candles whose open lies in the query's range, in order, and the gaps among them.
 
-    A candle that is still open at `now` is not missing. Candles stand where the source's first one stands: not every
-    source counts them from midnight.
+    A candle that is still open at `now` is not missing. Candles stand where most of the source's stand: not every
+    source counts them from midnight. One that stands elsewhere fills the gap within whose time it opens.
     """
     inside = sorted(
         (candle for candle in candles if query.date_start <= candle.timestamp < query.date_end),
         key=lambda candle: candle.timestamp,
     )
     step = length(query.interval)
-    opens = {candle.timestamp for candle in inside}
-    anchor = inside[0].timestamp if inside else EPOCH
+    phases = Counter((candle.timestamp - EPOCH) % step for candle in inside)
+    anchor = EPOCH + (phases.most_common(1)[0][0] if phases else timedelta(0))
+    opens = {candle.timestamp - (candle.timestamp - anchor) % step for candle in inside}
     first = query.date_start + (anchor - query.date_start) % step
     last = min(query.date_end, now - step + timedelta.resolution)
     return OHLCVSeries(inside, tuple(_gaps(opens, first, last, step)))

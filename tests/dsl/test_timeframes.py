@@ -72,3 +72,11 @@ def test_candles_that_are_not_counted_from_midnight_have_no_gaps_for_it() -> Non
     shifted = [candle(START + timedelta(minutes=10) + place * HOUR) for place in range(5)]
 
     assert series(shifted, query(5), now=START + 99 * HOUR).gaps == ()
+
+
+def test_one_candle_off_the_grid_moves_no_other_and_fills_its_place() -> None:
+    opens = [START + timedelta(minutes=7), *[START + hour * HOUR for hour in (1, 2, 3, 4, 6, 7)]]
+
+    found = series([candle(opened) for opened in opens], query(8), now=START + 99 * HOUR)
+
+    assert found.gaps == (Gap(START + 5 * HOUR, START + 6 * HOUR, 1),)

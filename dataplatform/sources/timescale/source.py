@@ -48,8 +48,8 @@ class TimescaleSourceOptions(SourceOptions):
 class TimescaleSource(BaseReader):
     """Answers from the tables: the latest rows, histories, and candles: each as it is stored, else made of the prices.
 
-    TimescaleDB keeps those, also when it has dropped the prices; without it they are made when asked for. None of them
-    joins stored ones that stand elsewhere in time, as they would overlap.
+    TimescaleDB keeps those, also when it has dropped the prices; without it they are made when asked for. A stored
+    candle takes the place of the made one within whose time it opens.
     """
 
     technology: ClassVar[str] = "TimescaleDB"
@@ -92,7 +92,7 @@ class TimescaleSource(BaseReader):
         made = self._made(coin_ids, timeframe, end - max(1, LOOK_BACK // step) * step, end, statements.latest)
 
         def transform(answers: list[Any]) -> ParsedRows[CryptoOHLCVData]:
-            return _last_of_each("coin_id", *answers[:2])
+            return _last_of_each_coin(*answers[:2])
 
         return Success(
             self._or_absent(coin_ids, [_query(stored), made], transform, lambda one: one.of_candles(timeframe))
@@ -105,9 +105,7 @@ class TimescaleSource(BaseReader):
         made = self._made([coin_id], timeframe, _next(start, timeframe), last, statements.in_order)
 
         def transform(answers: list[Any]) -> ParsedRows[CryptoOHLCVData]:
-            stored, made = answers[:2]
-            elsewhere = any(opened != floor(opened, timeframe) for opened in _column("timestamp", stored))
-            return _records(OHLCV, stored) if elsewhere else _last_of_each("timestamp", stored, made)
+            return _one_a_slot(timeframe, *answers[:2])
 
         def reason(absence: Absence) -> Permanent | None:
             known = absence.prices or timeframe in absence.timeframes
@@ -208,11 +206,20 @@ def _column(name: str, rows: Rows) -> list[Any]:
     return [row[place] for row in rows.rows]
 
 
-def _last_of_each(key: str, stored: Rows, made: Rows) -> ParsedRows[CryptoOHLCVData]:
-    """Return the candle that opened last of each value of the key; of two that opened at once the stored one."""
+def _last_of_each_coin(stored: Rows, made: Rows) -> ParsedRows[CryptoOHLCVData]:
+    """Return the candle that opened last of each coin; of two that opened at once the stored one."""
     rows = joined([_records(OHLCV, made), _records(OHLCV, stored)])
-    last = {getattr(candle, key): candle for candle in sorted(rows.found, key=attrgetter("timestamp"))}
+    last = {candle.coin_id: candle for candle in sorted(rows.found, key=attrgetter("timestamp"))}
     return evolve(rows, found=list(last.values()))
+
+
+def _one_a_slot(timeframe: str, stored: Rows, made: Rows) -> ParsedRows[CryptoOHLCVData]:
+    """Return the stored candles, and those made of prices within whose time no stored one opens."""
+    taken = {floor(opened, timeframe) for opened in _column("timestamp", stored)}
+    of_prices = _records(OHLCV, made)
+    free = [candle for candle in of_prices.found if candle.timestamp not in taken]
+    rows = joined([evolve(of_prices, found=free), _records(OHLCV, stored)])
+    return evolve(rows, found=sorted(rows.found, key=attrgetter("timestamp")))
 
 
 def _records(kind: Kind, answer: Rows) -> ParsedRows[Any]:

@@ -209,6 +209,18 @@ def test_a_stored_candle_hides_none_of_those_made_of_prices_before_and_after_it(
     assert [one.close for one in answer.candles if one != stored] == [10.0 + n for n in range(24) if n != 9]
 
 
+def test_one_stored_candle_off_the_grid_hides_the_made_one_in_its_place_and_no_other(database: Database) -> None:
+    opens = [MIDNIGHT - timedelta(hours=hours) for hours in range(24, 0, -1)]
+    stray = candle("stray", opens[9] + timedelta(minutes=7), "1h")
+    database.write(stray, *[price("stray", opened, 10.0 + place) for place, opened in enumerate(opens)])
+
+    answer = get_data(database.reader.get_ohlcv_by_date_range(day_of("stray", "1h")).get(timeout=PATIENCE))
+
+    assert [one.timestamp for one in answer.candles] == [*opens[:9], stray.timestamp, *opens[10:]]
+    assert answer.candles[9] == stray
+    assert answer.gaps == ()
+
+
 def test_stored_candles_that_stand_elsewhere_in_time_overlap_none_made_of_prices(database: Database) -> None:
     opens = [MIDNIGHT - timedelta(minutes=minutes) for minutes in (150, 90)]
     database.write(
