@@ -94,7 +94,10 @@ def redacted(text: str) -> str:
 
 
 def redact_tracebacks() -> None:
-    """Clean what Python itself prints of an exception that nobody catches, in the main thread and in others."""
+    """Clean what Python itself prints of an exception that nobody catches, in the main thread and in others.
+
+    A hook that somebody else has put in Python's place stays.
+    """
 
     def show(
         kind: type[BaseException], error: BaseException | None, trace: TracebackType | None, title: str = ""
@@ -111,7 +114,12 @@ def redact_tracebacks() -> None:
     def unraisable(args: Any) -> None:
         show(args.exc_type, args.exc_value, args.exc_traceback, f"{args.err_msg or 'exception ignored in'}:")
 
-    sys.excepthook, threading.excepthook, sys.unraisablehook = show, of_thread, unraisable
+    if sys.excepthook is sys.__excepthook__:
+        sys.excepthook = show
+    if threading.excepthook is threading.__excepthook__:
+        threading.excepthook = of_thread
+    if sys.unraisablehook is sys.__unraisablehook__:
+        sys.unraisablehook = unraisable
 
 
 def _forms(secret: str) -> Iterator[str]:

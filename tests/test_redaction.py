@@ -67,6 +67,40 @@ except ValueError as error:
     raise RuntimeError(f"crashed with {sys.argv[1]}") from error
 """
 
+SCRIPT = """
+import sys, threading
+import structlog
+from attrs import frozen
+from dataplatform.base.agent import Agent, Context, Request, Runtime
+from dataplatform.redaction import REDACTOR
+
+@frozen
+class Connect(Request[None]):
+    pass
+
+class Parent:
+    def __init__(self):
+        self.ended = threading.Event()
+
+    def tell(self, message):
+        self.ended.set()
+
+class Client(Agent):
+    def _opened(self):
+        pass
+
+    def receive(self, message: Connect) -> None:
+        raise ValueError(f"cannot use {sys.argv[1]}, nor postgresql://ada:hunter2@db/market")
+
+if sys.argv[2] == "configured by the script":
+    structlog.configure(processors=[structlog.processors.JSONRenderer()])
+REDACTOR.learn([sys.argv[1]])
+parent = Parent()
+answer = Client.start(Context("client", Runtime.start(), parent)).ask(Connect(), block=False)
+parent.ended.wait(60)  # it has logged why by then
+answer.get(timeout=60)
+"""
+
 
 def written(password: str) -> list[str]:
     """Return a password as texts hold it."""
@@ -302,3 +336,23 @@ def test_the_command_line_takes_a_password_of_odd_characters_and_shows_none(tmp_
     assert connected.returncode == 2
     assert "client 'db' cannot be reached" in connected.stderr
     assert "HUSH" not in connected.stdout + connected.stderr
+
+
+@pytest.mark.parametrize("url", ["https://ada:5432/x@api.example/v3", "https://ada:65535/@api.example"])
+def test_a_password_that_begins_like_a_port_is_not_taken_for_one(url: str) -> None:
+    for settings in (lambda given: HttpSettings(base_url=given), lambda given: McpSettings(url=given)):
+        with pytest.raises(ValueError, match="credentials as a header") as refused:
+            settings(url)
+        assert "5432" not in str(refused.value)
+        assert "65535" not in str(refused.value)
+
+
+@pytest.mark.parametrize("logs", ["as they are", "configured by the script"])
+def test_a_script_that_configures_no_logs_of_ours_shows_no_secret_of_a_crashing_agent(logs: str) -> None:
+    command = [sys.executable, "-c", SCRIPT, ODD, logs]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, check=False)
+    said = ended.stdout + ended.stderr
+    assert ended.returncode == 1
+    assert said.count("cannot use ***, nor postgresql://ada:***@db/market") >= 2, "in the log, and as Python ends"
+    assert "HUSHHUSH" not in said
+    assert "hunter2" not in said

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Protocol, TextIO, cast
@@ -12,6 +12,7 @@ from typing import Any, Protocol, TextIO, cast
 import structlog
 from attrs import define, field
 
+from dataplatform.base.logger import Event, redact_event
 from dataplatform.redaction import REDACTOR
 
 __all__ = ["LogStream", "configure_logs"]
@@ -23,8 +24,6 @@ LIBRARIES_SILENCED = (  # their agents report what went wrong
 SENTENCES = ("reason", "error", "message", "meaning", "remedy")  # fields that go on where the event's name ends
 COLOURS = {"warning": "\x1b[33m", "error": "\x1b[31m", "critical": "\x1b[31m"}
 PLAIN = "\x1b[0m"
-
-Event = MutableMapping[str, Any]
 
 
 class LogStream(Protocol):
@@ -60,19 +59,13 @@ def configure_logs(format_: str, level: str, secrets: Iterable[str] = (), stream
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
-            _redacted,
+            redact_event,
             *renderers,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", _Lenient(out))),
         cache_logger_on_first_use=False,
     )
-
-
-def _redacted(_logger: Any, _method: str, event: Event) -> Event:
-    for key, value in event.items():
-        event[key] = REDACTOR.clean(value)
-    return event
 
 
 def _with_agent(_logger: Any, _method: str, event: Event) -> Event:

@@ -12,9 +12,9 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-import structlog
 from attrs import define, field
 
+from dataplatform.base.logger import get_logger
 from dataplatform.redaction import REDACTOR
 from dataplatform.system.platform import Platform
 from dataplatform.system.report import Outcome
@@ -90,7 +90,7 @@ class Run:
         outcome: Outcome = "gave_up" if gave_up else "undelivered" if left else "signal" if signalled else "ok"
         written = self._write(outcome, gave_up or left or signalled)
         if gave_up or left:  # the promised last line
-            structlog.get_logger().error(outcome.replace("_", " "), agent="platform", reason=gave_up or left)
+            get_logger("platform").error(outcome.replace("_", " "), reason=gave_up or left)
         return EXIT_GAVE_UP if gave_up or left or not written else 0
 
     def _undelivered(self) -> str | None:
@@ -145,5 +145,5 @@ class Run:
             failure = error.strerror
         else:
             return True
-        structlog.get_logger().error("report not written", agent="platform", path=str(self.report), error=failure)
+        get_logger("platform").error("report not written", path=str(self.report), error=failure)
         return False

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol, Self
 
-import structlog
 from attrs import define, field
 
 from dataplatform.base.agent import AgentStatus
+from dataplatform.base.logger import get_logger
 from dataplatform.dsl.flow import RouteAccount
 from dataplatform.services.service import Books, LatestPrice, Phase, PlatformStatus
 
@@ -36,7 +36,7 @@ class LineView:
 
     _due: float = 0.0
     _phase: Phase = Phase.STARTING
-    _log: Any = field(factory=lambda: structlog.get_logger().bind(agent="platform"))
+    _log: Any = field(factory=lambda: get_logger("platform"))
 
     def show(self, status: PlatformStatus) -> None:
         changed, self._phase = status.phase is not self._phase, status.phase

@@ -14,6 +14,7 @@ from dataplatform.base.agent.directory import Directory
 from dataplatform.base.agent.journal import Journal
 from dataplatform.base.agent.scheduler import Recipient, Scheduler
 from dataplatform.base.agent.status import State, Vitals
+from dataplatform.redaction import redact_tracebacks
 
 if TYPE_CHECKING:
     from dataplatform.base.agent.directory import Address
@@ -39,7 +40,8 @@ class Runtime:
 
     @classmethod
     def start(cls, clock: Clock | None = None, backoff: BackoffPolicy | None = None) -> Self:
-        """Start a runtime on the given clock, the machine's own by default."""
+        """Start a runtime on the given clock, the machine's own by default; from now on tracebacks are redacted."""
+        redact_tracebacks()
         clock = clock or SystemClock()
         scheduler = Scheduler(clock)
         scheduler.start()

@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any, TypeVar
 
 import pykka
-import structlog
 from pykka.messages import ProxyCall
 
 from dataplatform.base.agent.context import Context
@@ -20,6 +19,7 @@ from dataplatform.base.agent.mailbox import Mailbox
 from dataplatform.base.agent.messages import Call, Drained, Ready, Reply, Terminated
 from dataplatform.base.agent.scheduler import Timer
 from dataplatform.base.agent.status import State
+from dataplatform.base.logger import get_logger
 from dataplatform.errors import Transient
 from dataplatform.result import Failure, Result, Success
 
@@ -49,7 +49,7 @@ class MortalActor(pykka.ThreadingActor, ABC):
         self.context = context
         self.name = context.name
         self.clock = context.runtime.clock
-        self.log: Any = structlog.get_logger().bind(agent=context.name)
+        self.log: Any = get_logger(context.name)
         self._vitals = context.vitals
         self._failure: BaseException | None = None
         self._owed: set[Deferred[Any]] = set()

@@ -9,8 +9,9 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pykka
-import structlog
 from attrs import define, field
+
+from dataplatform.base.logger import get_logger
 
 if TYPE_CHECKING:
     from dataplatform.base.agent.clock import Clock
@@ -103,7 +104,7 @@ class Scheduler:
             try:
                 timer = self._next()
             except BaseException:  # noqa: BLE001  whatever it is, the next look may go well
-                structlog.get_logger().error("the scheduler could not wait", exc_info=True)
+                get_logger("platform").error("the scheduler could not wait", exc_info=True)
                 continue
             if timer is None:
                 return
@@ -116,7 +117,7 @@ class Scheduler:
             with suppress(pykka.ActorDeadError):
                 timer.recipient.tell(timer.message)
         except BaseException:  # noqa: BLE001  time must go on for the others
-            structlog.get_logger().error("timer not told", message=timer.message, exc_info=True)
+            get_logger("platform").error("timer not told", message=timer.message, exc_info=True)
 
     def _next(self) -> Timer | None:
         with self._changed:

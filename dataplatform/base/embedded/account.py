@@ -11,11 +11,10 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import structlog
 from attrs import frozen
 
+from dataplatform.base.logger import get_logger
 from dataplatform.errors import Permanent
 
 __all__ = ["Account", "server_account"]
@@ -23,8 +22,6 @@ __all__ = ["Account", "server_account"]
 NAME, FALLBACK = "dataplatform", "nobody"
 SYSTEM_PATH = "/usr/sbin:/sbin:/usr/bin:/bin"
 REFUSALS = {errno.EPERM, errno.EACCES, errno.EROFS, errno.EINVAL}  # the last for a user this container does not map
-
-log: Any = structlog.get_logger()
 
 
 @frozen
@@ -45,22 +42,28 @@ class Account:
             for path in _inside_out(folder):  # the folder itself last: a change cut short is begun again
                 os.chown(path, self.uid, self.gid, follow_symlinks=False)
         if existed:
-            log.info("handed to the server's user", path=str(folder), user=self.name)
+            get_logger("platform").info("handed to the server's user", path=str(folder), user=self.name)
 
     def let_pass(self, path: Path) -> None:
         """Let this account enter every folder on the way to `path`: the right to search, not to list."""
-        for folder in reversed(path.resolve().parents):
-            before = stat.S_IMODE(folder.stat().st_mode)
-            if self._grant(folder, stat.S_IXUSR):
-                log.warning("opened to the server's user", path=str(folder), was=f"{before:04o}")
+        self._say_opened(path, self._open_way(path))
 
     def let_read(self, tree: Path) -> None:
         """Let this account read and run what is in `tree`: an installed package that a strict umask closed."""
-        self.let_pass(tree)
+        opened = self._open_way(tree)
         files = [path for path in _inside_out(tree) if not path.is_symlink()]
-        opened = [path for path in files if self._grant(path, path.stat().st_mode & (stat.S_IRUSR | stat.S_IXUSR))]
+        count = sum(self._grant(path, path.stat().st_mode & (stat.S_IRUSR | stat.S_IXUSR)) for path in files)
+        self._say_opened(tree, [*opened, *([f"{count} files in {tree}"] if count else [])])
+
+    def _open_way(self, path: Path) -> list[str]:
+        """Return the folders that were opened, with the mode that each had."""
+        modes = [(folder, stat.S_IMODE(folder.stat().st_mode)) for folder in reversed(path.resolve().parents)]
+        return [f"{folder} (was {mode:04o})" for folder, mode in modes if self._grant(folder, stat.S_IXUSR)]
+
+    def _say_opened(self, path: Path, opened: list[str]) -> None:
         if opened:
-            log.warning("opened to the server's user", path=str(tree), files=len(opened))
+            why = f"servers never run as root, and their user {self.name} has to reach {path}"
+            get_logger("platform").info("opened to the server's user", reason=why, opened=", ".join(opened))
 
     def _grant(self, path: Path, rights: int) -> bool:
         """Add the rights, given as the owner's bits, in the one class of the three that counts; tell if any lacked."""
@@ -120,7 +123,7 @@ def _new(name: str) -> Account | None:
         return None
     account = _known(name)
     if account is not None:
-        log.info("created a user for the servers", user=name, uid=account.uid)
+        get_logger("platform").info("created a user for the servers", user=name, uid=account.uid)
     return account
 
 

@@ -32,6 +32,8 @@ def _problem(url: str, *, with_query: bool) -> str:
         return "it has no host"
     if parts.fragment or (parts.query and not with_query):
         return "it has a fragment" if with_query else "it has a query or a fragment"
+    if "@" in parts.path:  # a password with a slash, of which the beginning looks like a port
+        return "there is an @ in it: give credentials as a header, and write an @ of the path as %40"
     return "" if _has_usable_port(parts.netloc) else "its port is not a number from 1 to 65535"
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from typing import Any, Protocol, Self
 
-import structlog
 from attrs import define, field
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
+
+from dataplatform.base.logger import get_logger
 
 __all__ = ["Bar", "Lines", "Progress", "log_level", "progress"]
 
@@ -86,7 +87,7 @@ class Lines:
     _done: int = 0
     _total: int | None = None
     _due: float = 0.0
-    _log: Any = field(factory=lambda: structlog.get_logger().bind(agent="command"))
+    _log: Any = field(factory=lambda: get_logger("command"))
 
     def begin(self, what: str, total: int | None = None) -> None:
         self._what, self._done, self._total = what, 0, total
