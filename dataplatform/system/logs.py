@@ -12,7 +12,7 @@ from typing import Any, Protocol, TextIO, cast
 import structlog
 from attrs import define, field
 
-from dataplatform.base.logger import Event, redact_event
+from dataplatform.base.agent.logger import Event, redact_event
 from dataplatform.redaction import REDACTOR
 
 __all__ = ["LogStream", "configure_logs"]

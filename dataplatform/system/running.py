@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from attrs import define, field
 
-from dataplatform.base.logger import get_logger
+from dataplatform.base.agent.logger import get_logger
 from dataplatform.redaction import REDACTOR
 from dataplatform.system.platform import Platform
 from dataplatform.system.report import Outcome

@@ -9,7 +9,7 @@ from typing import Any, Protocol, Self
 from attrs import define, field
 
 from dataplatform.base.agent import AgentStatus
-from dataplatform.base.logger import get_logger
+from dataplatform.base.agent.logger import get_logger
 from dataplatform.dsl.flow import RouteAccount
 from dataplatform.services.service import Books, LatestPrice, Phase, PlatformStatus
 

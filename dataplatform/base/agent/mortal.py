@@ -15,11 +15,11 @@ from dataplatform.base.agent.context import Context
 from dataplatform.base.agent.deferred import Deferred, Outcome
 from dataplatform.base.agent.directory import Entry
 from dataplatform.base.agent.futures import Future
+from dataplatform.base.agent.logger import get_logger
 from dataplatform.base.agent.mailbox import Mailbox
 from dataplatform.base.agent.messages import Call, Drained, Ready, Reply, Terminated
 from dataplatform.base.agent.scheduler import Timer
 from dataplatform.base.agent.status import State
-from dataplatform.base.logger import get_logger
 from dataplatform.errors import Transient
 from dataplatform.result import Failure, Result, Success
 

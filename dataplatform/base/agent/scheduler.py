@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pykka
 from attrs import define, field
 
-from dataplatform.base.logger import get_logger
+from dataplatform.base.agent.logger import get_logger
 
 if TYPE_CHECKING:
     from dataplatform.base.agent.clock import Clock

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from dataplatform.base.logger import get_logger
+from dataplatform.base.agent.logger import get_logger
 from dataplatform.errors import Permanent
 
 __all__ = ["Account", "server_account"]

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
-from dataplatform.base.logger import get_logger
+from dataplatform.base.agent.logger import get_logger
 
 __all__ = ["Bar", "Lines", "Progress", "log_level", "progress"]
 
