@@ -8,6 +8,8 @@ from datetime import timedelta
 from itertools import count
 from typing import Any, ClassVar, TypeVar
 
+from attrs import frozen
+
 from dataplatform.base.agent.backoff import Backoff
 from dataplatform.base.agent.child import ChildSpec, PeerJoined, PeerRestarted
 from dataplatform.base.agent.context import Context
@@ -16,7 +18,6 @@ from dataplatform.base.agent.directory import Address
 from dataplatform.base.agent.journal import Incident
 from dataplatform.base.agent.messages import (
     Call,
-    CallOverdue,
     Drain,
     Drained,
     GetStatus,
@@ -31,9 +32,18 @@ from dataplatform.base.agent.status import Degraded, State
 from dataplatform.errors import Permanent, PlatformError, Transient
 from dataplatform.result import Failure, Result, Success, is_failure
 
-__all__ = ["Agent"]
+__all__ = ["Agent", "CallOverdue"]
 
 T = TypeVar("T")
+
+
+@frozen
+class CallOverdue:
+    """It is time to answer a call with `late`, unless the agent that was asked is still at work."""
+
+    token: int
+    asked: Address
+    late: Failure
 
 
 class Agent(MortalActor):

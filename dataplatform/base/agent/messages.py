@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Call",
-    "CallOverdue",
     "Drain",
     "Drained",
     "GetStatus",
@@ -54,15 +53,6 @@ class Reply:
 
     token: int
     result: Result[Any]
-
-
-@frozen
-class CallOverdue:
-    """It is time to answer a `Call` with `late`, unless the agent that was asked is still at work."""
-
-    token: int
-    asked: Address
-    late: Result[Any]
 
 
 @frozen

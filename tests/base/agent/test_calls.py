@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dataplatform.base.agent import Ready, Reply, Request, Terminated
-from dataplatform.base.agent.messages import CallOverdue
+from dataplatform.base.agent.agent import CallOverdue
 from dataplatform.errors import Transient
 from dataplatform.result import Failure, Result, Success, get_error, is_failure
 from tests.support.agents import Do, Get, Parent, Probe, Stage, Told, fail

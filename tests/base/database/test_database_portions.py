@@ -9,7 +9,7 @@ import psycopg2
 import pytest
 from attrs import define, evolve, field
 
-from dataplatform.base.agent.messages import CallOverdue
+from dataplatform.base.agent.agent import CallOverdue
 from dataplatform.base.database import Query, TableSpec, table_spec
 from dataplatform.base.database.portions import Portions
 from dataplatform.base.position import Position
