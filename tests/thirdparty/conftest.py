@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attrs import frozen
@@ -57,3 +62,38 @@ def install(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Site]:
         return Site(folder / "site")
 
     return install
+
+
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="dp-", dir="/tmp") as folder:  # a short path, for sockets
+        yield Path(folder, "data")
+
+
+@contextmanager
+def running(installed: Site, file: Path, *options: object) -> Iterator[subprocess.Popen[str]]:
+    """Run a platform, and end it at the latest when it is done with."""
+    process = subprocess.Popen(
+        installed.command(file, *options),
+        env=installed.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate(timeout=DEADLINE)
+
+
+def until(installed: Site, data_dir: Path, is_so: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """Ask a platform for its status until that is as wanted."""
+    deadline = time.monotonic() + DEADLINE
+    told: Any = None
+    while time.monotonic() < deadline:
+        answer = installed.platform("status", "--json", "--data-dir", data_dir)
+        told = json.loads(answer.stdout) if answer.returncode == 0 else answer.stderr
+        if answer.returncode == 0 and is_so(told):
+            return dict(told)
+    raise AssertionError(told)

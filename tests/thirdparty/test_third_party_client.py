@@ -6,10 +6,7 @@ import json
 import re
 import signal
 import socketserver
-import subprocess
-import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -20,7 +17,7 @@ import pytest
 
 from dataplatform.system.ports import free_port
 from tests.support.waiting import DEADLINE
-from tests.thirdparty.conftest import Site
+from tests.thirdparty.conftest import Site, running, until
 
 COINS = ("bitcoin", "ethereum")
 ODD = b'{"coin": "bitcoin", "price": "much"}\n'
@@ -90,45 +87,10 @@ def installed(install: Callable[[str], Site]) -> Site:
     return install("ticks")
 
 
-@pytest.fixture
-def data_dir() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="dp-", dir="/tmp") as folder:  # a short path, for sockets
-        yield Path(folder, "data")
-
-
 def topology(folder: Path, port: int, text: str = TOPOLOGY) -> Path:
     file = folder / "topology.toml"
     file.write_text(text.format(port=port))
     return file
-
-
-@contextmanager
-def running(installed: Site, file: Path, *options: object) -> Iterator[subprocess.Popen[str]]:
-    """Run a platform, and end it at the latest when it is done with."""
-    process = subprocess.Popen(
-        installed.command(file, *options),
-        env=installed.environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate(timeout=DEADLINE)
-
-
-def until(installed: Site, data_dir: Path, is_so: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    """Ask a platform for its status until that is as wanted."""
-    deadline = time.monotonic() + DEADLINE
-    told: Any = None
-    while time.monotonic() < deadline:
-        answer = installed.platform("status", "--json", "--data-dir", data_dir)
-        told = json.loads(answer.stdout) if answer.returncode == 0 else answer.stderr
-        if answer.returncode == 0 and is_so(told):
-            return dict(told)
-    raise AssertionError(told)
 
 
 def agent(status: dict[str, Any], name: str) -> dict[str, Any]:
