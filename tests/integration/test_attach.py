@@ -29,7 +29,7 @@ from tests.integration.platforms import (
     unbalanced,
 )
 from tests.integration.prompts import Typist, at_prompt
-from tests.integration.test_terminal import at_terminal
+from tests.integration.terminals import at_terminal
 from tests.integration.topologies import NO_FEED, main_job
 
 pytestmark = pytest.mark.long

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from dataplatform.system.ports import free_port
+from tests.integration.terminals import at_terminal
 from tests.support.waiting import DEADLINE
 from tests.thirdparty.conftest import Site, running, until
 
@@ -182,3 +183,16 @@ def test_an_outage_is_shown_and_waited_out_then_its_records_arrive_and_are_count
     counters = agent(account, "exchange")["counters"]
     assert counters["lines"] >= route["records_written"] + 1
     assert agent(account, "exchange")["restarts"] == 0
+
+
+@pytest.mark.long
+def test_the_live_table_shows_its_agent_and_its_route(
+    installed: Site, tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", installed.environment["PYTHONPATH"])
+    with feed() as port, at_terminal(str(topology(tmp_path, port)), "--data-dir", str(data_dir)) as session:
+        session.see(r"(?m)^exchange +client +running +.*\d lines")
+        session.see(r"(?m)^trades → database +[1-9]")
+        session.see("latest prices in USD, ticks, ")
+        session.process.send_signal(signal.SIGTERM)
+        assert session.end() == 0
