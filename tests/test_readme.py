@@ -1,4 +1,4 @@
-"""The README is true: its topology is valid, its script runs, its example of a source is a source."""
+"""The READMEs are true: their topology is valid, their script runs, their example of a source is a source."""
 
 from __future__ import annotations
 
@@ -21,17 +21,38 @@ from dataplatform.result import Success
 from dataplatform.system.topology import parse_topology
 from tests.support.waiting import DEADLINE
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+LONGEST = 300  # lines of the README at the top; what is longer stands beside what it describes
+
+
+def text(folder: str = ".") -> str:
+    return (ROOT / folder / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str, folder: str = ".") -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text(folder), re.DOTALL)
+
+
+def test_the_readme_is_short_and_what_it_links_to_is_there() -> None:
+    assert len(text().splitlines()) < LONGEST
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", text()) if "://" not in link]
+    assert [link for link in links if not (ROOT / link).is_file()] == []
+    everywhere = {str(path.relative_to(ROOT)) for path in ROOT.rglob("README.md") if not hidden(path)}
+    assert everywhere - {"README.md"} == set(links), "each other README is linked"
+
+
+def hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(ROOT).parts)
 
 
 def test_the_topology_of_the_readme_is_valid() -> None:
-    (text,) = blocks("toml")
+    (topology_text,) = blocks("toml")
 
-    topology = parse_topology(text, environ={"COINGECKO_API_KEY": "CG-key", "DATABASE_URL": "postgresql://db/prices"})
+    topology = parse_topology(
+        topology_text, environ={"COINGECKO_API_KEY": "CG-key", "DATABASE_URL": "postgresql://db/prices"}
+    )
 
     assert [route.source for route in topology.routes] == ["coingecko", "topics"]
 
@@ -79,7 +100,7 @@ class Nobody:
 
 
 def test_the_source_of_the_readme_reads_prices(spot_server: str) -> None:
-    code = next(block for block in blocks("python") if "class SpotSource" in block)
+    code = next(block for block in blocks("python", "dataplatform/sources") if "class SpotSource" in block)
     names: dict[str, Any] = {}
     exec(code, names)
     runtime = Runtime.start()

@@ -14,6 +14,7 @@ import pytest
 from attrs import field, frozen
 from click.testing import CliRunner
 
+from dataplatform import dsl
 from dataplatform.base.technology import Technology
 from dataplatform.dsl import registry
 from dataplatform.dsl.parts import SourceOptions
@@ -24,7 +25,7 @@ from dataplatform.system.__main__ import main
 from dataplatform.system.catalogue import Entry, Option, catalogue, markdown
 from dataplatform.system.structure import key_of
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+README = (Path(dsl.__file__).parent / "README.md").read_text(encoding="utf-8")
 BEGIN, END = "<!-- made by: python -m dataplatform.system plugins --markdown -->\n", "\n<!-- made -->"
 
 
