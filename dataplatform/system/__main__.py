@@ -155,7 +155,8 @@ def run(
     servers. The first Ctrl-C drains and stops, a second one stops at once.
 
     Exit status: 0 drained and stopped; 1 the supervisor gave up, records that cannot be read again were left, or the
-    report could not be written; 2 wrong usage or configuration; 130 or 143 stopped at once by a second signal.
+    report could not be written; 2 wrong usage or configuration; 130 or 143 stopped at once by a signal
+    that came while it drained.
     """
     if connect and not check:
         raise click.UsageError("--connect goes with --check")

@@ -24,7 +24,7 @@ __all__ = ["EXIT_GAVE_UP", "Run", "Signals"]
 
 EXIT_GAVE_UP = 1
 REFRESH = 0.5  # seconds
-AT_ONCE = 2  # the signal that ends the process, in good order if that is possible
+AT_ONCE = 2  # the signal that ends a process which drains after the first one
 NO_MATTER_WHAT = 3
 
 
@@ -77,7 +77,7 @@ class Run:
     def run(self) -> int:
         """Return the exit status: 0 when drained; 1 when the supervisor gave up, or records or the report were lost.
 
-        A second signal ends the process at once, with status 128 + its number.
+        A signal that comes while it drains ends the process at once, with status 128 + its number.
         """
         try:
             with self.view:
@@ -115,12 +115,13 @@ class Run:
             self.signals.came.wait(left)
 
     def _stop(self) -> None:
-        """Stop in another thread, so that this one can show how it goes and heed a second signal."""
+        """Stop in another thread, so that this one can show how it goes and heed a signal that comes meanwhile."""
+        at_once = AT_ONCE if self.signals.numbers else 1  # a run may also end by time
         stopping = threading.Thread(target=self.platform.stop, name="stop", daemon=True)
         stopping.start()
         while stopping.is_alive():
             self.signals.came.clear()
-            if len(self.signals.numbers) >= AT_ONCE:
+            if len(self.signals.numbers) >= at_once:
                 self._exit_now(self.signals.numbers[-1])
             self.view.show(self.platform.status())
             self.signals.came.wait(REFRESH / 5)
@@ -129,7 +130,8 @@ class Run:
         """Leave without draining; the guards of the embedded servers stop them when this process is gone."""
         with suppress(Exception):
             self.view.__exit__(None, None, None)
-        self._write("signal", f"a second signal ({signal.Signals(number).name}) stopped it at once")
+        which = "second " if len(self.signals.numbers) >= AT_ONCE else ""
+        self._write("signal", f"a {which}signal ({signal.Signals(number).name}) stopped it at once")
         os._exit(128 + number)
 
     def _write(self, outcome: Outcome, reason: str | None) -> bool:

@@ -26,6 +26,7 @@ __all__ = ["storage_command", "table_of"]
 TIMEOUT = 30.0  # seconds
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 COLUMNS = ("table", "rows", "bytes", "chunks", "compressed", "before", "after", "saved")
+DEPRECATED = "storage: JSON without --json, where there is no terminal, ends with the next release; say --json"
 EXAMPLE = """\b
 Examples:
   python -m dataplatform.system storage my.toml
@@ -39,13 +40,13 @@ Examples:
 @click.option(
     "--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Where embedded servers keep their data."
 )
-@click.option("--json", "json_", is_flag=True, help="As one object of JSON, also on a terminal.")
+@click.option("--json", "json_", is_flag=True, help="Print one object of JSON, as status does.")
 def storage_command(topology: Path | None, *, demo: bool, data_dir: Path | None, json_: bool) -> None:
     """Show how many rows and bytes each table takes, and what compression saved of them.
 
     `before` and `after` are the bytes of the compressed chunks, as they were and as they became. Candles that
     TimescaleDB keeps are shown as tables; a plain PostgreSQL has no chunks and compresses nothing. It works beside a
-    running platform.
+    running platform. JSON comes where --json asks for it; where there is no terminal, it does without for this release.
 
     Exit status: 0 all were measured; 1 a database cannot be reached; 2 wrong usage or configuration.
     """
@@ -55,6 +56,8 @@ def storage_command(topology: Path | None, *, demo: bool, data_dir: Path | None,
             raise Permanent("no_database", f"the topology has no client with tables{of_kinds(Tables)}")
         with at_work(only(loaded, (), idle_sources(databases)), demo=demo, data_dir=data_dir) as platform:
             sizes = {name: _measured(platform, name, can.measure()) for name, can in databases.items()}
+    if not json_ and not sys.stdout.isatty():
+        click.echo(DEPRECATED, err=True)
     if json_ or not sys.stdout.isatty():
         click.echo(json.dumps({name: _as_dict(size) for name, size in sizes.items()}, indent=2))
         return

@@ -49,7 +49,7 @@ class LineView:
                 self._due = status.uptime + (OFTEN if status.uptime < SELDOM else SELDOM)
                 self._say("status", status, [*account(status), *_latest(status.books.prices), *_troubles(status)])
             case Phase.DRAINING if changed:
-                line = "draining: waiting for what is in flight; a second signal stops at once"
+                line = "draining: waiting for what is in flight; a signal now stops at once"
                 self._log.info("draining", line=line)
             case Phase.STOPPED if changed:
                 self._say("stopped", status, [f"stopped after {elapsed(status.uptime)}", *account(status)])

@@ -35,6 +35,9 @@ def test_the_embedded_database_is_measured_as_json_where_there_is_no_terminal() 
         assert run("migrate", "--data-dir", folder).exit_code == 0
         measured = run("storage", "--data-dir", folder)
     assert measured.exit_code == 0, measured.output
+    assert measured.stderr == (
+        "storage: JSON without --json, where there is no terminal, ends with the next release; say --json\n"
+    )
     told = json.loads(measured.stdout)["timescale"]
     assert told["timescaledb"] is None
     tables = {table["name"]: table for table in told["tables"]}

@@ -208,7 +208,7 @@ def test_a_run_says_ready_then_how_it_goes_and_at_last_what_became_of_it(written
     ) == [
         "ready in 1.3 s: 13 agents",
         f"{route}; {tables}; 25 coins such as coin-1 75,000, coin-2 9,375, coin-3 2,777.78 USD (simulator)",
-        "draining: waiting for what is in flight; a second signal stops at once",
+        "draining: waiting for what is in flight; a signal now stops at once",
         f"stopped after 7.5 s; {route}; {tables}",
     ]
 

@@ -20,7 +20,7 @@ from dataplatform.sources.coingecko.plans import is_paid
 from dataplatform.sources.timescale import TimescaleSource
 from dataplatform.system.commands.bench import STORED, at_work, only, stored_source
 from dataplatform.system.commands.filling import Account, Backfill
-from dataplatform.system.commands.frame import LEFT_OVER, SETTINGS, Moment, common_options, framed
+from dataplatform.system.commands.frame import LEFT_OVER, SETTINGS, Moment, common_options, counted, framed
 from dataplatform.system.commands.gaps import Span, candle_spans, price_spans
 from dataplatform.system.commands.patience import Patience
 from dataplatform.system.commands.progress import Progress, log_level, progress
@@ -75,7 +75,8 @@ def backfill_command(
     was interrupted or killed goes on when it is given again. It works beside a running platform. TimescaleDB keeps
     prices for 90 days only: for a longer past ask for candles.
 
-    Exit status: 0 nothing is missing; 1 something is left, and why; 2 wrong usage or configuration.
+    Exit status: 0 nothing is missing; 1 something is left, and why, records that the database refused included: they
+    are asked for again the next time, and become no dead letters; 2 wrong usage or configuration.
     """
     now = datetime.now(UTC)
     end = min(end or now, now)
@@ -158,8 +159,8 @@ def _spans(
 
 def _tell(account: Account, stopped: str) -> None:
     """Print the summary."""
-    found = f"{account.gaps} gaps of {account.missing} intervals"
-    click.echo(f"{found}; filled {account.filled}, {account.records} records written")
+    found = f"{counted(account.gaps, 'gap')} of {counted(account.missing, 'interval')}"
+    click.echo(f"{found}; filled {account.filled}, {counted(account.records, 'record')} written")
     reasons: Counter[tuple[str, str]] = Counter()
     for left in account.left:
         reasons[str(left.span), left.reason] += left.missing

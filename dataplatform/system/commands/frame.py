@@ -17,7 +17,7 @@ from dataplatform.system.quantities import parse_duration
 from dataplatform.system.servers import require_installed
 from dataplatform.system.topology import DEFAULT, ConfigurationError, Topology, load_topology
 
-__all__ = ["LEFT_OVER", "SETTINGS", "USAGE", "Duration", "Moment", "common_options", "framed", "leave"]
+__all__ = ["LEFT_OVER", "SETTINGS", "USAGE", "Duration", "Moment", "common_options", "counted", "framed", "leave"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -99,6 +99,15 @@ def framed(path: Path | None, level: str = "warning") -> Iterator[Topology]:
         yield topology
     except PlatformError as error:
         leave(LEFT_OVER if isinstance(error, Transient) else USAGE, str(error))
+
+
+def counted(count: int, what: str) -> str:
+    """Return a number of things in words.
+
+    >>> counted(1, "gap"), counted(0, "gap")
+    ('1 gap', '0 gaps')
+    """
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def leave(status: int, *lines: str) -> NoReturn:

@@ -19,7 +19,7 @@ from dataplatform.result import get_data
 from dataplatform.suggestions import suggestion
 from dataplatform.system.commands.addressing import kinds_of_topics
 from dataplatform.system.commands.bench import LOG, at_work, log_source, only
-from dataplatform.system.commands.frame import LEFT_OVER, SETTINGS, Moment, common_options, framed
+from dataplatform.system.commands.frame import LEFT_OVER, SETTINGS, Moment, common_options, counted, framed
 from dataplatform.system.commands.patience import Patience
 from dataplatform.system.commands.progress import log_level, progress
 from dataplatform.system.commands.rereading import Pace, Reread, Rereading, Topic, length
@@ -80,7 +80,8 @@ def replay_command(
     killed, it goes on where it was if it has a group; a batch may then be written again, which a table has once, by
     its key. It works beside a running platform.
 
-    Exit status: 0 all of it was replayed; 1 some is left, and why; 2 wrong usage or configuration.
+    Exit status: 0 all of it was replayed, or became dead letters, which are kept; 1 some is left, and why; 2 wrong
+    usage or configuration.
     """
     if until is not None and since >= until:
         raise click.UsageError(f"--from {since.isoformat()} is not before --to {until.isoformat()}")
@@ -166,6 +167,7 @@ def _refuse_circle(topology: Topology, target: str, name: str, kind: Kind, clien
 def _tell(done: Reread, stopped: str) -> None:
     """Print the summary."""
     where = ", ".join(f"{count} in {target}" for target, count in sorted(done.written.items()))
-    click.echo(f"replayed {done.read} messages" + (f" ({where})" if where else "") + f", {done.letters} dead letters")
+    read, letters = counted(done.read, "message"), counted(done.letters, "dead letter")
+    click.echo(f"replayed {read}{f' ({where})' if where else ''}, {letters}")
     if stopped:
         click.echo(f"stopped: {stopped}", err=True)

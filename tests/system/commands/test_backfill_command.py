@@ -48,7 +48,7 @@ def test_a_gap_is_filled_and_what_is_stored_is_not_asked_for_again(
     to = floor(datetime.now(UTC), "1h")
     arguments = ["--coins", "bitcoin", "--from", (to - timedelta(days=2)).isoformat(), "--to", to.isoformat()]
     first = command("backfill", *arguments, topology, "--demo")
-    assert (first.exit_code, "1 gaps of 48 intervals; filled 48" in first.stdout) == (0, True), first.output
+    assert (first.exit_code, "1 gap of 48 intervals; filled 48" in first.stdout) == (0, True), first.output
     ((count, times),) = rows(STORED, coin="bitcoin")
     assert count == times == 48
 
@@ -60,7 +60,7 @@ def test_a_gap_is_filled_and_what_is_stored_is_not_asked_for_again(
     second, third = (command("backfill", *arguments, topology, "--demo") for _ in range(2))
 
     assert second.exit_code == 0, second.output
-    assert "1 gaps of " in second.stdout
+    assert "1 gap of " in second.stdout
     assert "0 gaps of 0 intervals; filled 0, 0 records written" in third.stdout
     assert rows(STORED, coin="bitcoin") == [(count, times)]
 
@@ -100,7 +100,7 @@ def test_a_coin_called_by_its_symbol_is_filled_and_found_by_its_id(
     to = floor(datetime.now(UTC), "1h")
     arguments = ["--coins", "SOL", "--from", (to - timedelta(days=1)).isoformat(), "--to", to.isoformat()]
     first, second = (command("backfill", *arguments, topology, "--demo") for _ in range(2))
-    assert (first.exit_code, "1 gaps of 24 intervals; filled 24" in first.stdout) == (0, True), first.output
+    assert (first.exit_code, "1 gap of 24 intervals; filled 24" in first.stdout) == (0, True), first.output
     assert "'SOL' is taken for solana" in first.stderr
     assert (second.exit_code, "0 gaps of 0 intervals" in second.stdout) == (0, True), second.output
     assert rows("SELECT DISTINCT coin_id FROM crypto_prices WHERE symbol = 'sol'") == [("solana",)]

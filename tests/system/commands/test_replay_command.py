@@ -104,7 +104,7 @@ def test_without_an_end_it_reads_to_the_end_of_the_log_and_keeps_what_is_no_reco
     done = replay("--topic", "history", "--from", BEGIN.isoformat())
 
     assert done.exit_code == 0, done.output
-    assert done.stdout == f"replayed {COUNT + 1} messages ({COUNT} in database), 1 dead letters\n"
+    assert done.stdout == f"replayed {COUNT + 1} messages ({COUNT} in database), 1 dead letter\n"
     assert len(rows(STORED, like="replay-%")) == COUNT
     assert "history/0@20" in command("dead-letters", "list", topology, "--stream", "history").stdout
 
