@@ -7,7 +7,9 @@ from collections.abc import Iterator, Sequence
 import click
 import msgspec
 
+from dataplatform.errors import Permanent
 from dataplatform.system.catalogue import Entry, Option, catalogue, markdown
+from dataplatform.system.commands.frame import USAGE, leave
 
 __all__ = ["plugins_command"]
 
@@ -31,7 +33,10 @@ def plugins_command(*, as_json: bool, as_markdown: bool) -> None:
     """
     if as_json and as_markdown:
         raise click.UsageError("--json and --markdown exclude each other")
-    entries = catalogue()
+    try:
+        entries = catalogue()
+    except Permanent as error:
+        leave(USAGE, str(error))
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(entries), indent=2))
     elif as_markdown:

@@ -14,6 +14,7 @@ from typing import Any
 from attrs import define, field, frozen, validators
 
 from dataplatform.dsl.registry import Plugin, Side, plugins
+from dataplatform.errors import Permanent
 from dataplatform.redaction import REDACTOR, redacted
 from dataplatform.suggestions import suggestion
 from dataplatform.system.places import Path, line_of
@@ -87,7 +88,10 @@ def parse_topology(text: str, name: str = "topology", environ: Mapping[str, str]
         message = str(error).split(" (at ", 1)[0]
         raise ConfigurationError([f"{name}:{line}: is not valid TOML: {message[:1].lower()}{message[1:]}"]) from error
     parser = _Parser(environ)
-    topology = parser.topology(document)
+    try:
+        topology = parser.topology(document)
+    except Permanent as error:  # what is installed does not fit the sources
+        raise ConfigurationError([str(error)]) from error
     REDACTOR.learn(secrets_of(topology))
     problems = [*parser.problems, *topology.check(parser.broken)]
     if problems:

@@ -153,9 +153,15 @@ def test_a_kind_of_client_that_says_too_little_is_listed_with_its_error(
 
 def test_a_platform_whose_metadata_are_older_than_its_sources_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "entry_points", lambda group: _of(group, []))
-    with pytest.raises(Permanent, match="name none of its clients") as refused:
-        plugins("clients")
+    with pytest.raises(Permanent, match="name none of its sources") as refused:
+        plugins("sources")
     assert "pip install -e ." in (refused.value.remedy or "")
+    for arguments in (["plugins"], ["--check"]):
+        ran = CliRunner().invoke(main, arguments)
+        assert ran.exit_code == 2
+        assert re.fullmatch(
+            r"not_installed: the installed metadata of dataplatform name none of its \w+; .+\n", ran.stderr
+        )
 
 
 def test_the_text_shows_operations_and_options() -> None:
