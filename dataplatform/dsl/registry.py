@@ -42,11 +42,12 @@ SIDES: tuple[Side, ...] = ("sources", "targets", "clients")
 
 @frozen
 class Contract:
-    """What the class of a plugin has to be: its base, what its `Options` extend, and the texts that it says."""
+    """What a class has to be: its base, what its `Options` extend, the texts that it says, the methods it writes."""
 
     base: type[Any]
     options: type[Any]
     texts: tuple[str, ...] = ("client_kind",)
+    methods: tuple[str, ...] = ()
 
     def breach(self, found: Any) -> str | None:
         """Return what is wrong with a class, None where nothing is."""
@@ -57,13 +58,16 @@ class Contract:
             extending = "" if self.options is object else f" that extend {self.options.__name__}"
             return f"has no Options{extending or ' that are an attrs class'}"
         unsaid = [name for name in self.texts if not isinstance(getattr(found, name, None), str)]
-        return f"does not say its {' and '.join(unsaid)}" if unsaid else None
+        if unsaid:
+            return f"does not say its {' and '.join(unsaid)}"
+        unwritten = [one for one in self.methods if getattr(found, one).__func__ is getattr(self.base, one).__func__]
+        return f"does not write {' and '.join(unwritten)}" if unwritten else None
 
 
 CONTRACTS: Mapping[Side, Contract] = {
     "sources": Contract(Source, SourceOptions),
     "targets": Contract(Target, TargetOptions),
-    "clients": Contract(Technology, object, ("title", "place", "remedy")),
+    "clients": Contract(Technology, object, ("title", "place", "remedy"), ("agents", "sign_of_life")),
 }
 
 

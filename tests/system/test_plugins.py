@@ -64,6 +64,12 @@ class Mute(Technology):
     Options = Inner
 
 
+class Idle(Mute):
+    """A kind of client that has no agents."""
+
+    place = remedy = "somewhere"
+
+
 def shown(*arguments: str) -> str:
     ran = CliRunner().invoke(main, ["plugins", *arguments])
     assert ran.exit_code == 0, ran.output
@@ -142,6 +148,7 @@ def test_a_broken_plugin_is_listed_with_its_error_beside_the_others(
             "TypeError: dataplatform.base.technology:Technology has no Options that are an attrs class",
         ),
         (f"{__name__}:Mute", f"TypeError: {__name__}:Mute does not say its place and remedy"),
+        (f"{__name__}:Idle", f"TypeError: {__name__}:Idle does not write agents and sign_of_life"),
     ],
 )
 def test_a_kind_of_client_that_says_too_little_is_listed_with_its_error(
