@@ -57,9 +57,8 @@ def unreachable(topology: Topology, *, demo: bool = False) -> Problems:
 
 
 def _problem(name: str, spec: ClientSpec, error: PlatformError) -> Problem:
-    what = f"client {name!r} cannot be reached: {error}"
     at = ("clients", name, spec.technology.place)
-    return Problem(at, what if error.remedy else f"{what}; {spec.technology.remedy}")
+    return Problem(at, f"client {name!r}: {error.message}; {error.remedy or spec.technology.remedy}")
 
 
 def _probe(runtime: Runtime, name: str, spec: ClientSpec) -> PlatformError | None:

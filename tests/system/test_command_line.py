@@ -138,11 +138,11 @@ def test_what_cannot_be_reached_is_named_with_reason_and_remedy(
         result = run(file, "--check", "--connect")
     assert result.exit_code == 2
     web, kafka, db, hung = result.stderr.splitlines()
-    assert web.startswith(f"{file}:3: client 'web' cannot be reached: unreachable: cannot reach http://127.0.0.1:9")
-    assert kafka.startswith(f"{file}:7: client 'kafka' cannot be reached: ")
-    assert db.startswith(f"{file}:11: client 'db' cannot be reached: database: ")
+    assert web.startswith(f"{file}:3: client 'web': cannot reach http://127.0.0.1:9")
+    assert kafka.startswith(f"{file}:7: client 'kafka': ")
+    assert db.startswith(f"{file}:11: client 'db': ")
     assert "refused" in db
-    assert hung.startswith(f"{file}:15: client 'hung' cannot be reached: ")
+    assert hung.startswith(f"{file}:15: client 'hung': ")
     assert [line.rpartition("; ")[2] for line in (web, kafka, db, hung)] == [
         "check base_url, and that this machine may reach it",
         "check brokers, and that they run",

@@ -104,4 +104,4 @@ def test_in_a_demo_the_simulator_is_the_mcp_server_and_gets_no_key(tmp_path: Pat
 def test_an_mcp_server_that_cannot_be_reached_is_said_with_its_line() -> None:
     client = GECKO.replace("https://mcp.example/mcp", "http://127.0.0.1:1/mcp")
     problems = {problem.path[1]: problem.message for problem in unreachable(parsed(client))}
-    assert "client 'gecko' cannot be reached: unreachable: cannot reach http://127.0.0.1:1/mcp" in problems["gecko"]
+    assert "client 'gecko': cannot reach http://127.0.0.1:1/mcp" in problems["gecko"]

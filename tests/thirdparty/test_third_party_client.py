@@ -147,7 +147,7 @@ def test_it_is_told_whether_the_feed_can_be_reached(installed: Site, tmp_path: P
     assert reached.returncode == 0, reached.stderr
     assert "client  exchange             ticks" in reached.stdout
     assert unreachable.returncode != 0
-    why = f"client 'exchange' cannot be reached: unreachable: cannot reach 127.0.0.1:{port}: Connection refused"
+    why = f"client 'exchange': cannot reach 127.0.0.1:{port}: Connection refused"
     assert f"{file}:5: {why}; check host and port, and that the feed runs" in unreachable.stderr
 
 

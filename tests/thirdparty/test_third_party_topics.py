@@ -78,7 +78,7 @@ def test_a_target_with_topics_takes_the_dead_letters_before_one_with_tables(inst
 def test_a_folder_that_is_not_there_is_told_with_its_line(installed: Site, file: Path, folder: Path) -> None:
     folder.rmdir()
     checked = installed.platform(file, "--check", "--connect", "--demo")
-    assert f"{file}:8: client 'files' cannot be reached: unreachable: cannot write to {folder}" in checked.stderr
+    assert f"{file}:8: client 'files': cannot write to {folder}" in checked.stderr
     assert "check folder, which has to exist" in checked.stderr
 
 

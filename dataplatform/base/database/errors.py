@@ -55,6 +55,7 @@ AT_CONNECT = {  # libpq tells no SQLSTATE of a refused connection, only what the
     re.compile(r"unsupported startup parameter"): "leave options out of the DSN: the proxy refuses what is set there",
     TLS_REFUSED: "check sslmode and the certificates in the DSN",
 }
+QUESTION = re.compile(r" Is the server running (?:there|locally|on that host)[^?]*\?")  # our remedies say more
 ATTEMPT = re.compile(r"(?=connection to server (?:at|on) )")
 WITHOUT_TLS = re.compile(r"no encryption|SSL off")
 UNUSABLE = re.compile(r"invalid (port number|integer value|\w+ value)|could not match \d+ |definition of service ")
@@ -119,6 +120,6 @@ def _refused_at_connect(said: str) -> str:
 
 
 def _said(error: psycopg2.Error) -> str:
-    """Return what was said in one line; libpq never shows the password."""
+    """Return what was said in one line, without libpq's question; it never shows the password."""
     primary = error.diag.message_primary if error.pgcode else None
-    return " ".join((primary or str(error) or type(error).__name__).split())
+    return QUESTION.sub("", " ".join((primary or str(error) or type(error).__name__).split()))

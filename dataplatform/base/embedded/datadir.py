@@ -63,7 +63,7 @@ class DataDirectory:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise self._unusable(error) from error
+            raise self._unusable(error) from None
         try:
             self._take(lock)
         except BaseException:
@@ -104,15 +104,15 @@ class DataDirectory:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.ftruncate(lock, 0)
             os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
-        except BlockingIOError as error:
+        except BlockingIOError:
             holder = os.pread(lock, 20, 0).decode(errors="replace").strip()
             raise Permanent(
                 "data_dir_in_use",
                 f"{self.path} is in use by process {holder or 'unknown'}",
                 remedy=f"stop it, or {REMEDY}",
-            ) from error
+            ) from None
         except OSError as error:
-            raise self._unusable(error) from error
+            raise self._unusable(error) from None
 
     def _unusable(self, error: OSError) -> Permanent:
         where = f" ({error.filename})" if error.filename and error.filename != str(self.path) else ""

@@ -43,6 +43,7 @@ def test_a_second_process_is_told_who_has_the_directory(tmp_path: Path, holder: 
     with pytest.raises(Permanent) as refused:
         DataDirectory(tmp_path / "data").open()
     assert refused.value.code == "data_dir_in_use"
+    assert refused.value.__suppress_context__, "one error, without the kernel's before it"
     assert f"is in use by process {holder.pid}" in refused.value.message
     assert "--data-dir" in refused.value.remedy
 
