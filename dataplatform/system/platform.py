@@ -21,10 +21,10 @@ from dataplatform.dsl.proxy import AgentProxy, ReaderProxy, WriterProxy
 from dataplatform.errors import Permanent
 from dataplatform.result import Result
 from dataplatform.services.gateway.control import Operator, RunQuery
+from dataplatform.services.gateway.service import OwnerDoor
 from dataplatform.services.service import Phase, PlatformStatus, Surroundings, TargetInPlace
 from dataplatform.suggestions import suggestion
 from dataplatform.system.assembly import Assembly, add_services, assemble
-from dataplatform.system.control.server import ControlServer
 from dataplatform.system.report import Outcome, make_report
 from dataplatform.system.root import Root
 from dataplatform.system.topology import Topology, default_topology, load_topology
@@ -89,7 +89,7 @@ class Platform:
             platform = cls(topology, data, assembly, demo)
             surroundings = platform.surroundings
             add_services(topology, surroundings, assembly)
-            assembly.add_apart([ControlServer.child("control", surroundings)])
+            assembly.add_apart([OwnerDoor.child("control", surroundings)])
         except BaseException:
             data.close()
             raise

@@ -15,8 +15,8 @@ from attrs import define
 from click.testing import CliRunner, Result
 
 from dataplatform.base.agent import State
+from dataplatform.services.gateway.client import RemotePlatform
 from dataplatform.system.__main__ import main
-from dataplatform.system.control.client import RemotePlatform
 from tests.integration.platforms import (
     COMMAND,
     DEADLINE,

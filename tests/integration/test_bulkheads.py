@@ -13,8 +13,8 @@ from pykka.messages import ProxyCall
 
 from dataplatform.base.agent import AgentStatus, GetStatus
 from dataplatform.result import Success, is_success
+from dataplatform.services.gateway.client import RemotePlatform
 from dataplatform.services.gateway.control import RestartAgent
-from dataplatform.system.control.client import RemotePlatform
 from dataplatform.system.logs import configure_logs
 from dataplatform.system.platform import Platform
 from dataplatform.system.topology import load_topology

@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from dataplatform.services.gateway.client import RemotePlatform
 from dataplatform.services.service import Phase
-from dataplatform.system.control.client import RemotePlatform
 from tests.base.embedded.servers import all_end
 from tests.integration.platforms import restarted, unbalanced
 from tests.integration.prompts import Typist, at_prompt

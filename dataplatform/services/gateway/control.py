@@ -18,7 +18,6 @@ from dataplatform.base.database import Query, Rows
 from dataplatform.base.database.technology import Tables
 from dataplatform.base.streaming import SkipBatch, TopicMessage
 from dataplatform.base.streaming.technology import Topics
-from dataplatform.dsl.flow.source import Pause, Resume
 from dataplatform.dsl.operations import SourceRequest, TargetRequest
 from dataplatform.dsl.registry import ability
 from dataplatform.errors import Permanent, Transient
@@ -33,11 +32,9 @@ __all__ = [
     "GetPlatformInfo",
     "GetPlatformStatus",
     "Operator",
-    "PauseSource",
     "PlatformInfo",
     "PlatformRequest",
     "RestartAgent",
-    "ResumeSource",
     "RunQuery",
     "SkipPartition",
     "TailTopic",
@@ -76,24 +73,10 @@ class GetPlatformStatus(Request[PlatformStatus]):
 
 
 @frozen
-class PauseSource(Request[None]):
-    """Have a source read nothing until it is resumed; what is in flight settles, and operations are answered."""
-
-    name: str
-
-
-@frozen
-class ResumeSource(Request[None]):
-    """Have a paused source read on."""
-
-    name: str
-
-
-@frozen
 class RestartAgent(Request[None]):
     """Stop an agent in good order and start it anew; answers when it runs again."""
 
-    name: str
+    agent: str
 
 
 @frozen
@@ -130,15 +113,7 @@ class RunQuery(Request[Rows]):
 
 
 PlatformRequest = (
-    GetPlatformInfo
-    | GetPlatformStatus
-    | PauseSource
-    | ResumeSource
-    | RestartAgent
-    | SkipPartition
-    | DrainPlatform
-    | TailTopic
-    | RunQuery
+    GetPlatformInfo | GetPlatformStatus | RestartAgent | SkipPartition | DrainPlatform | TailTopic | RunQuery
 )
 
 
@@ -158,26 +133,26 @@ class Operator:
         return answer
 
     def _of_agent(self, name: str, request: Request[Any], timeout: float) -> Result[Any]:
-        platform, address = self.platform, self.directory.address(name)
+        """Ask an agent what all of its kind understand."""
+        what, names = self._who_takes(request)
+        address = self.directory.address(name)
         if address.status() is None:
-            return Failure(_nobody("agent", name, self.directory.names()))
-        understood = (
-            isinstance(request, GetStatus)
-            or (isinstance(request, SourceRequest) and name in platform.sources)
-            or (isinstance(request, TargetRequest) and name in platform.targets)
-        )
-        if not understood:
-            whose, names = (
-                ("sources", platform.sources) if isinstance(request, SourceRequest) else ("targets", platform.targets)
-            )
-            remedy = f"the {whose} are {', '.join(names) or 'none'}"
+            return Failure(_nobody(what, name, names))
+        if name not in names:
+            remedy = f"the {what}s are {', '.join(names) or 'none'}"
             return Failure(Permanent("unsupported", f"{name} does not take {type(request).__name__}", remedy=remedy))
         return address.ask(request, timeout)
 
-    def _of_source(self, name: str, request: Request[None], timeout: float) -> Result[None]:
-        if self.directory.address(name).status() is None:
-            return Failure(_nobody("source", name, tuple(self.platform.sources)))
-        return self._of_agent(name, request, timeout)
+    def _who_takes(self, request: Request[Any]) -> tuple[str, Sequence[str]]:
+        match request:
+            case SourceRequest():
+                return "source", tuple(self.platform.sources)
+            case TargetRequest():
+                return "target", tuple(self.platform.targets)
+            case GetStatus():
+                return "agent", self.directory.names()
+            case _:
+                return "agent", ()
 
     def _of_platform(self, request: Request[Any], timeout: float) -> Result[Any]:
         match request:
@@ -185,10 +160,6 @@ class Operator:
                 return Success(self._info())
             case GetPlatformStatus():
                 return Success(self.platform.status())
-            case PauseSource(name):
-                return self._of_source(name, Pause(), timeout)
-            case ResumeSource(name):
-                return self._of_source(name, Resume(), timeout)
             case RestartAgent(name):
                 return self._restart(name, timeout)
             case SkipPartition():

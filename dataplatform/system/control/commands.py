@@ -15,20 +15,15 @@ from typing import Any, NoReturn, TypeVar
 import click
 from rich.console import Console
 
-from dataplatform.base.agent import Request, State
+from dataplatform.base.agent import State
 from dataplatform.errors import PlatformError
 from dataplatform.result import Failure, get_data
+from dataplatform.services.gateway.client import RemotePlatform
 from dataplatform.services.gateway.control import (
     MOST_MESSAGES,
-    PauseSource,
-    RestartAgent,
-    ResumeSource,
-    SkipPartition,
-    TailTopic,
 )
-from dataplatform.services.gateway.status import status_as_json
+from dataplatform.services.gateway.operations import OPERATIONS
 from dataplatform.services.service import Phase
-from dataplatform.system.control.client import RemotePlatform
 from dataplatform.system.control.shell import Prompt, require_ipython
 from dataplatform.system.control.shown import on_screen, plain
 from dataplatform.system.platform import default_data_dir
@@ -102,18 +97,17 @@ def attach_command(platform: RemotePlatform) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one object of JSON, as in a report.")
 def status_command(platform: RemotePlatform, *, as_json: bool) -> None:
     """Show the agents, routes and tables of a running platform."""
-    status = platform.status()
     if as_json:
-        click.echo(json.dumps(status_as_json(status), indent=2))
+        click.echo(json.dumps(platform.status_as_json(), indent=2))
     else:
-        _show(status)
+        _show(platform.status())
 
 
 @control_command("pause coingecko")
 @click.argument("name")
 def pause_command(platform: RemotePlatform, *, name: str) -> None:
     """Have a source read nothing, until it is resumed; what is in flight settles."""
-    _ask(platform, PauseSource(name))
+    _operate(platform, "pause", source=name)
     click.echo(f"{name} is paused")
 
 
@@ -121,7 +115,7 @@ def pause_command(platform: RemotePlatform, *, name: str) -> None:
 @click.argument("name")
 def resume_command(platform: RemotePlatform, *, name: str) -> None:
     """Have a paused source read on."""
-    _ask(platform, ResumeSource(name))
+    _operate(platform, "resume", source=name)
     click.echo(f"{name} reads on")
 
 
@@ -129,7 +123,7 @@ def resume_command(platform: RemotePlatform, *, name: str) -> None:
 @click.argument("name")
 def restart_command(platform: RemotePlatform, *, name: str) -> None:
     """Stop an agent in good order, and start it anew; returns when it runs again."""
-    _ask(platform, RestartAgent(name))
+    _operate(platform, "restart", agent=name)
     paused = any(agent.name == name and agent.state is State.PAUSED for agent in platform.status().agents)
     click.echo(f"{name} was restarted{', and is still paused' if paused else ''}")
 
@@ -141,7 +135,7 @@ def skip_command(platform: RemotePlatform, *, partition: tuple[str, int]) -> Non
 
     Its bytes are kept there, with its offsets and codec. It is tried once more before; reading goes on behind it.
     """
-    given_up = _ask(platform, SkipPartition(*partition))
+    given_up = _operate(platform, "skip", topic=partition[0], partition=partition[1])
     click.echo(f"given up, unless it can be read by now: {given_up}")
 
 
@@ -157,7 +151,7 @@ def drain_command(platform: RemotePlatform) -> None:
 @click.option("-n", "most", type=click.IntRange(1, MOST_MESSAGES), default=10, show_default=True, help="How many.")
 def tail_command(platform: RemotePlatform, *, topic: str, most: int) -> None:
     """Print the last messages of a topic, oldest first: time, partition/offset, key and value, divided by tabs."""
-    for message in _ask(platform, TailTopic(topic, most)):
+    for message in _operate(platform, "tail", topic=topic, most=most):
         where = f"{message.partition}/{message.offset}"
         when = message.time.isoformat() if isinstance(message.time, datetime) else str(message.time)
         click.echo("\t".join([when, where, plain(message.key or ""), plain(message.value or "")]))
@@ -191,8 +185,10 @@ def _partition(text: str) -> tuple[str, int]:
     return topic, int(number)
 
 
-def _ask(platform: RemotePlatform, request: Request[T]) -> T:
-    return get_data(platform.ask("", request, TIMEOUT))
+def _operate(platform: RemotePlatform, operation: str, **arguments: Any) -> Any:
+    """Have an operation carried out, and return what it answers; raises `PlatformError`."""
+    asked = OPERATIONS[operation].asked(TIMEOUT, **arguments)
+    return get_data(platform.ask(asked.agent, asked.request, asked.timeout))
 
 
 def _show(value: Any) -> None:

@@ -15,16 +15,8 @@ from dataplatform.base.agent import Request
 from dataplatform.base.database import Rows
 from dataplatform.base.streaming import TopicMessage
 from dataplatform.result import Result, get_data
-from dataplatform.services.gateway.control import (
-    MOST_ROWS,
-    GetPlatformStatus,
-    PauseSource,
-    RestartAgent,
-    ResumeSource,
-    RunQuery,
-    SkipPartition,
-    TailTopic,
-)
+from dataplatform.services.gateway.control import MOST_ROWS
+from dataplatform.services.gateway.operations import OPERATIONS
 from dataplatform.services.service import PlatformStatus
 
 __all__ = ["Asks", "Helpers", "variable_name"]
@@ -52,31 +44,36 @@ class Helpers:
 
     def status(self) -> PlatformStatus:
         """Look at everything: `status()`."""
-        return get_data(self._platform.ask("", GetPlatformStatus(), TIMEOUT))
+        status: PlatformStatus = get_data(self._operate("status"))
+        return status
 
     def pause(self, name: str) -> Result[None]:
         """Have a source read nothing, until `resume`: `pause("coingecko")`. What is in flight settles."""
-        return self._platform.ask("", PauseSource(name), TIMEOUT)
+        return self._operate("pause", source=name)
 
     def resume(self, name: str) -> Result[None]:
         """Have a paused source read on: `resume("coingecko")`."""
-        return self._platform.ask("", ResumeSource(name), TIMEOUT)
+        return self._operate("resume", source=name)
 
     def restart(self, name: str) -> Result[None]:
         """Stop an agent in good order and start it anew: `restart("coingecko")`. Nothing is lost by it."""
-        return self._platform.ask("", RestartAgent(name), TIMEOUT)
+        return self._operate("restart", agent=name)
 
     def skip(self, topic: str, partition: int) -> Result[str]:
         """Give up a batch that cannot be read and holds a partition up, as a dead letter: `skip("prices", 2)`."""
-        return self._platform.ask("", SkipPartition(topic, partition), TIMEOUT)
+        return self._operate("skip", topic=topic, partition=partition)
 
     def tail(self, topic: str, n: int = 10) -> Result[list[TopicMessage]]:
         """Read the last messages of a topic, at most 1,000: `tail("crypto-prices", n=5)`."""
-        return self._platform.ask("", TailTopic(topic, n), TIMEOUT)
+        return self._operate("tail", topic=topic, most=n)
 
     def sql(self, select: str, client: str | None = None, most: int = MOST_ROWS) -> Result[Rows]:
         """Run one SELECT, read-only, on the database, or the client that is named: `sql("select now()")`."""
-        return self._platform.ask("", RunQuery(select, client, most), TIMEOUT)
+        return self._operate("sql", sql=select, client=client, most=most)
+
+    def _operate(self, operation: str, **arguments: Any) -> Result[Any]:
+        asked = OPERATIONS[operation].asked(TIMEOUT, **arguments)
+        return self._platform.ask(asked.agent, asked.request, asked.timeout)
 
     def help(self, what: object = None) -> None:
         """Tell what something does: `help(coingecko.get_current_prices)`, `help(coingecko)`, `help(tail)`."""

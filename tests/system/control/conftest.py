@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dataplatform.system.control.client import RemotePlatform
+from dataplatform.services.gateway.client import RemotePlatform
 from dataplatform.system.logs import configure_logs
 from dataplatform.system.platform import Platform
 from tests.support.agents import no_thread_left_behind

@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from dataplatform.base.agent import State
+from dataplatform.services.gateway.place import listen
 from dataplatform.system.__main__ import main
-from dataplatform.system.control.place import listen
 from dataplatform.system.platform import Platform
 
 NAMES = ("attach", "status", "pause", "resume", "restart", "drain", "skip", "tail", "top")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -10,40 +11,56 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import threading
 from contextlib import ExitStack, closing, suppress
+from http.client import HTTPResponse, RemoteDisconnected
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
+from attrs import frozen
+from click.testing import CliRunner
 
 from dataplatform.base.agent import Request, State
 from dataplatform.dsl import operations as ops
-from dataplatform.dsl.flow.source import Pause
-from dataplatform.errors import Permanent, PlatformError
+from dataplatform.dsl.flow.source import Pause, Resume
+from dataplatform.errors import Permanent, PlatformError, Transient
 from dataplatform.result import Success, get_data, get_error
-from dataplatform.services.gateway.control import (
-    DrainPlatform,
-    GetPlatformInfo,
-    PauseSource,
-    RestartAgent,
-    ResumeSource,
-    RunQuery,
-    TailTopic,
-)
+from dataplatform.services.gateway import app
+from dataplatform.services.gateway import service as module
+from dataplatform.services.gateway.client import RemotePlatform
+from dataplatform.services.gateway.control import GetPlatformInfo, RestartAgent, RunQuery, TailTopic
+from dataplatform.services.gateway.operations import OPERATIONS
+from dataplatform.services.gateway.place import NAME, connect, listen, peer_of
 from dataplatform.services.service import Phase
-from dataplatform.system.control import server as module
-from dataplatform.system.control.client import RemotePlatform
-from dataplatform.system.control.place import NAME, connect, listen, peer_of
-from dataplatform.system.control.wire import decode_answer, encode_request, read_frame, write_frame
+from dataplatform.system.__main__ import main
 from dataplatform.system.platform import Platform
+from dataplatform.system.topology import parse_topology
 from tests.support.agents import DEADLINE
-from tests.system.control.small import small_platform
+from tests.system.control.small import SMALL, small_platform
 
 
 def fail(remote: RemotePlatform, request: Request[Any], agent: str = "") -> PlatformError:
     error = get_error(remote.ask(agent, request, DEADLINE))
     assert error is not None
     return error
+
+
+@frozen
+class Response:
+    status: int
+    content: bytes
+
+
+def request_for(method: str, path: str, body: bytes = b"") -> bytes:
+    return f"{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
+
+
+def response_from(client: socket.socket) -> Response:
+    response = HTTPResponse(client)
+    response.begin()
+    return Response(response.status, response.read())
 
 
 def state_of(platform: Platform, name: str) -> State:
@@ -83,9 +100,9 @@ def test_an_agent_that_is_not_there_is_an_error_with_a_suggestion(remote: Remote
 
 
 def test_a_source_is_paused_and_resumed(platform: Platform, remote: RemotePlatform) -> None:
-    assert remote.ask("", PauseSource("coingecko"), DEADLINE) == Success(None)
+    assert remote.ask("coingecko", Pause(), DEADLINE) == Success(None)
     assert state_of(platform, "coingecko") is State.PAUSED
-    assert remote.ask("", ResumeSource("coingecko"), DEADLINE) == Success(None)
+    assert remote.ask("coingecko", Resume(), DEADLINE) == Success(None)
     assert state_of(platform, "coingecko") is State.RUNNING
 
 
@@ -105,12 +122,12 @@ def test_an_agent_is_restarted_as_often_as_one_likes_and_that_is_no_crash(
 @pytest.mark.parametrize(
     ("agent", "request_", "code", "said"),
     [
-        ("", PauseSource("coingeko"), "not_found", "did you mean 'coingecko'"),
-        ("", PauseSource("bookkeeper"), "unsupported", "the sources are coingecko"),
+        ("coingeko", Pause(), "not_found", "did you mean 'coingecko'"),
+        ("bookkeeper", Pause(), "unsupported", "the sources are coingecko"),
         ("", RestartAgent("nobody"), "not_found", "there are"),
         ("", RestartAgent("supervisor"), "unsupported", "supervisor is not restarted: it restarts the others"),
         ("", RestartAgent("control"), "unsupported", "control is not restarted: requests come by it"),
-        ("", ResumeSource("nosuch"), "not_found", "no source is called 'nosuch'; there are coingecko"),
+        ("nosuch", Resume(), "not_found", "no source is called 'nosuch'; there are coingecko"),
         ("", TailTopic("crypto-prices"), "not_found", "no broker"),
         ("", RunQuery("select 1"), "not_found", "no database"),
         ("", Pause(), "unsupported", "the platform does not take Pause"),
@@ -128,6 +145,34 @@ def test_what_cannot_be_done_is_said_and_harms_nobody(
     assert error.code == code
     assert said in str(error)
     assert {one.name: one.restarts for one in platform.status().agents} == restarts
+
+
+# Whoever else speaks HTTP
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_curl_is_answered_what_the_command_prints(platform: Platform) -> None:
+    curl = str(shutil.which("curl"))
+    place = str(platform.data.path / NAME)
+    command = [curl, "--silent", "--show-error", "--fail", "--unix-socket", place, "http://localhost/status"]
+    answered = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, check=True).stdout
+    printed = CliRunner().invoke(main, ["status", "--json", "--data-dir", str(platform.data.path)]).stdout
+    ours, theirs = json.loads(answered), json.loads(printed)
+    for one in (ours, theirs):
+        one["uptime_s"] = one["agents"] = None  # which go on meanwhile
+    assert list(json.loads(answered)) == list(json.loads(printed))
+    assert ours == theirs
+
+
+def test_every_operation_can_be_found_with_its_arguments(platform: Platform) -> None:
+    with connect(platform.data.path, DEADLINE) as client:
+        client.sendall(request_for("GET", "/operations"))
+        listed = json.loads(response_from(client).content)["operations"]
+    assert [one["name"] for one in listed] == list(OPERATIONS)
+    schema = next(one for one in listed if one["name"] == "get_price_history")["arguments"]
+    jsonschema.validate({"source": "coingecko", "coinId": "bitcoin", "days": 7}, schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"source": "coingecko", "coinId": "bitcoin", "days": "seven"}, schema)
 
 
 # Clients
@@ -148,7 +193,7 @@ def test_another_user_is_refused_even_where_the_files_would_let_him_in(platform:
         os.setgid(65534); os.setuid(65534)
         with socket.socket(socket.AF_UNIX) as theirs:
             theirs.connect(sys.argv[1])
-            print(theirs.recv(1000))
+            print(theirs.recv(1000), theirs.recv(1000))
     """
     try:
         folder.chmod(0o755)
@@ -169,7 +214,7 @@ def test_another_user_is_refused_even_where_the_files_would_let_him_in(platform:
 
 
 def test_a_platform_of_another_user_is_not_spoken_to(remote: RemotePlatform, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dataplatform.system.control.place.peer_of", lambda _: (1, os.geteuid() + 1))
+    monkeypatch.setattr("dataplatform.services.gateway.place.peer_of", lambda _: (1, os.geteuid() + 1))
     error = fail(remote, GetPlatformInfo())
     assert error.code == "not_yours"
     assert "sudo" in error.remedy
@@ -181,16 +226,20 @@ def test_many_clients_are_answered_at_once(remote: RemotePlatform) -> None:
 
 
 def test_a_client_too_many_is_told_so_and_the_next_is_answered_when_one_leaves(
-    remote: RemotePlatform, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MOST_CLIENTS", 2)
-    with ExitStack() as others:
-        for _ in range(2):
-            held = others.enter_context(connect(remote.data_dir, DEADLINE))
-            write_frame(held, encode_request("", GetPlatformInfo(), DEADLINE))
-            assert read_frame(held) is not None
-        assert fail(remote, GetPlatformInfo()).code == "busy"
-    eventually_answers(remote)
+    with small_platform(tmp_path):
+        remote = RemotePlatform(tmp_path)
+        with ExitStack() as others:
+            for _ in range(2):
+                held = others.enter_context(connect(tmp_path, DEADLINE))
+                held.sendall(request_for("GET", "/status"))
+                assert response_from(held).status == 200
+            error = fail(remote, GetPlatformInfo())
+            assert isinstance(error, Transient)
+            assert (error.code, error.retry_after) == ("busy", 1.0)
+        eventually_answers(remote)
 
 
 def eventually_answers(remote: RemotePlatform) -> None:
@@ -201,29 +250,118 @@ def eventually_answers(remote: RemotePlatform) -> None:
     raise AssertionError("the others' places were not given back")
 
 
-@pytest.mark.parametrize("noise", [b"GET / HTTP/1.1\r\n\r\n", b"\xff" * 100, b"\x00\x00\x00\x02ab", b"\x00"])
-def test_noise_is_refused_and_others_are_answered(remote: RemotePlatform, noise: bytes) -> None:
-    with connect(remote.data_dir, DEADLINE) as client:
-        client.sendall(noise)
-        client.shutdown(socket.SHUT_WR)
-        answers = []
-        with suppress(ConnectionResetError):  # it has hung up without reading the rest
-            while (content := read_frame(client)) is not None:
-                answers.append(get_error(decode_answer(GetPlatformInfo(), content)))
-    assert all(answer is not None and answer.code in {"bad_request", "too_large"} for answer in answers)
+MALFORMED = [
+    b"\xff" * 100,
+    b"\x00\x00\x00\x02ab",
+    b"\x00",
+    b"GET /status\r\n\r\n",
+    b"POST /operations/pause HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n",
+    b"POST /operations/pause HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
+    b"GET /status HTTP/1.1\r\nhost: x\r\nx: " + b"a" * 100_000,
+    b"GET /status HTTP/1.1\r\nhost : x\r\n\r\n",
+]
+REFUSED = [
+    ("GET", "/", b"", 404, "not_found"),
+    ("GET", "/../../etc/passwd", b"", 404, "not_found"),
+    ("DELETE", "/status", b"", 405, "method"),
+    ("GET", "/operations/pause", b"", 405, "method"),
+    ("POST", "/operations/paus", b"{}", 404, "not_found"),
+    ("POST", "/operations/pause", b"{", 400, "bad_request"),
+    ("POST", "/operations/pause", b"\xff\xfe", 400, "bad_request"),
+    ("POST", "/operations/pause", b"[" * 100_000, 400, "bad_request"),
+    ("POST", "/operations/pause", b"[]", 400, "bad_argument"),
+    ("POST", "/operations/pause", b"{}", 400, "bad_argument"),
+    ("POST", "/operations/pause", b'{"source": 7}', 400, "bad_argument"),
+    ("POST", "/operations/pause", b'{"source": "coingecko", "x": 1}', 400, "bad_argument"),
+    ("POST", "/operations/pause", b'{"source": "nobody"}', 404, "not_found"),
+    ("POST", "/operations/pause", b'{"source": "coingecko", "timeout": 0}', 400, "bad_argument"),
+    ("POST", "/operations/pause", b'{"source": "coingecko", "timeout": 1e9}', 400, "bad_argument"),
+    ("POST", "/operations/tail", b'{"topic": "t", "most": 1000000000}', 400, "bad_argument"),
+    ("POST", "/operations/flush", b'{"target": "coingecko"}', 422, "unsupported"),
+]
+
+
+def test_three_hundred_malformed_requests_harm_nothing(platform: Platform, remote: RemotePlatform) -> None:
+    before = {one.name: (one.restarts, one.state) for one in platform.status().agents}
+    hung_up = 0
+    for number in range(300):
+        noise = MALFORMED[number % len(MALFORMED)]
+        with connect(remote.data_dir, DEADLINE) as client:
+            with suppress(BrokenPipeError, ConnectionResetError):  # it has hung up on the first of it
+                client.sendall(noise)
+                client.shutdown(socket.SHUT_WR)
+            try:
+                response = response_from(client)
+            except (RemoteDisconnected, ConnectionResetError):  # it has waited for the rest, and got none
+                hung_up += 1
+                continue
+        assert response.status == 400, noise
+        assert json.loads(response.content)["error"]["code"] == "bad_request"
+    assert hung_up < 150  # most are told why
+    assert {one.name: (one.restarts, one.state) for one in platform.status().agents} == before
     assert remote.info().sources == ("coingecko",)
 
 
-def test_a_silent_client_is_hung_up_on(remote: RemotePlatform, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("method", "path", "body", "status", "code"), REFUSED)
+def test_what_cannot_be_answered_is_an_error_in_json_and_the_connection_goes_on(
+    platform: Platform, method: str, path: str, body: bytes, status: int, code: str
+) -> None:
+    with connect(platform.data.path, DEADLINE) as client:
+        for _ in range(2):
+            client.sendall(request_for(method, path, body))
+            response = response_from(client)
+            error = json.loads(response.content)["error"]
+            assert (response.status, error["code"]) == (status, code), error
+            assert set(error) >= {"code", "message", "remedy"}
+
+
+def test_a_body_that_is_too_large_is_refused_before_it_has_come(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "MOST_BYTES", 1_000)
+    with connect(platform.data.path, DEADLINE) as client:
+        client.sendall(b"POST /operations/sql HTTP/1.1\r\nhost: x\r\ncontent-length: 100000000\r\n\r\n" + b"x" * 5_000)
+        response = response_from(client)
+    assert (response.status, json.loads(response.content)["error"]["code"]) == (413, "too_large")
+
+
+@pytest.mark.parametrize(
+    "begun", [b"", b"GET /sta", b"POST /operations/sql HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{"]
+)
+def test_a_client_that_keeps_the_door_waiting_is_hung_up_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun: bytes
+) -> None:
     monkeypatch.setattr(module, "IDLE", 0.05)
-    with connect(remote.data_dir, DEADLINE) as client:
-        assert read_frame(client) is None
+    with small_platform(tmp_path), connect(tmp_path, DEADLINE) as client:
+        client.sendall(begun)
+        with suppress(ConnectionResetError):
+            assert client.recv(1) == b""
+
+
+def test_requests_that_take_their_time_are_no_more_than_there_are_places_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "MOST_ASKED", 1)
+    with closing(socket.create_server(("127.0.0.1", 0))) as mute:
+        slow = parse_topology(SMALL.replace("127.0.0.1:9", f"127.0.0.1:{mute.getsockname()[1]}"))
+        with Platform.start(slow, data_dir=tmp_path), connect(tmp_path, DEADLINE) as client:
+            body = b'{"source": "coingecko", "coinId": "bitcoin", "timeout": 60}'
+            client.sendall(request_for("POST", "/operations/get_current_price", body))
+            mute.settimeout(DEADLINE)
+            asked, _ = mute.accept()  # so the first request has its place
+            remote = RemotePlatform(tmp_path)
+            error = fail(remote, Pause(), "coingecko")
+            assert error == Transient("busy", "1 requests are under way", retry_after=1.0)
+            assert remote.status_as_json()["phase"] == "running"
+            asked.close()
+            assert response_from(client).status >= 400
+            assert remote.ask("coingecko", Pause(), DEADLINE) == Success(None)
 
 
 def test_a_request_that_is_answered_late_is_a_timeout_for_its_asker(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dataplatform.system.control.client.GRACE", 0.01)
+    monkeypatch.setattr("dataplatform.services.gateway.client.GRACE", 0.01)
     with closing(listen(tmp_path)):  # takes the connection, and never says a word
         answer = RemotePlatform(tmp_path).ask("", GetPlatformInfo(), 0.01)
     error = get_error(answer)
@@ -292,11 +430,24 @@ def test_a_drain_stops_the_platform_and_answers_when_it_has_stopped(tmp_path: Pa
 def test_an_asker_in_the_middle_of_a_drain_is_told_that_it_hung_up_or_is_gone(tmp_path: Path) -> None:
     with small_platform(tmp_path) as platform:
         with connect(tmp_path, DEADLINE) as held:
-            write_frame(held, encode_request("", DrainPlatform(), DEADLINE))
-            assert read_frame(held) is not None
-            assert read_frame(held) is None
+            held.sendall(request_for("POST", "/operations/drain", b"{}"))
+            assert response_from(held).status == 200
+            with suppress(ConnectionResetError):
+                assert held.recv(1) == b""
         assert platform.wait_end(DEADLINE)
     assert fail(RemotePlatform(tmp_path), GetPlatformInfo()).code in {"not_running", "hung_up"}
+
+
+def test_a_release_that_speaks_another_language_is_named(tmp_path: Path) -> None:
+    def answer_in_frames(listener: socket.socket) -> None:
+        client, _ = listener.accept()
+        with client:
+            client.recv(100_000)
+            client.sendall(b"\x00\x00\x00\x03abc\r\n")
+
+    with closing(listen(tmp_path)) as listener:
+        threading.Thread(target=answer_in_frames, args=(listener,), daemon=True).start()
+        assert fail(RemotePlatform(tmp_path), GetPlatformInfo()).code == "other_version"
 
 
 def test_the_other_end_of_a_connection_is_known() -> None:

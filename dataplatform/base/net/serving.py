@@ -1,0 +1,163 @@
+"""An ASGI application served and stopped in bounded time, whatever its clients do: refused, silent, slow or many."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from asyncio import TimerHandle, Transport
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
+from functools import partial
+from http import HTTPStatus
+from typing import Any, cast
+
+import anyio.lowlevel
+import uvicorn
+from attrs import define, field, frozen
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from dataplatform.errors import Permanent, PlatformError, Transient
+
+__all__ = ["AsgiServer", "Limits"]
+
+SILENT = logging.NullHandler()  # what clients do wrong is theirs to know, and no line on standard error
+MALFORMED = Permanent("bad_request", "this is not an HTTP request")
+
+
+@frozen(kw_only=True)
+class Limits:
+    """What clients may do, and what those are told that are sent away before they have asked for anything.
+
+    - `connections`: how many there may be at once; one more is answered `busy`
+    - `idle`: seconds within which a request is to arrive whole, and after which an answer that is not read is given up
+    - `refusal`: why a new connection is refused, None for one that is let in
+    - `refused`: is told of each that was sent away
+    - `body`: an error as the body of a response, in JSON
+    """
+
+    connections: int
+    idle: float
+    refusal: Callable[[socket.socket], PlatformError | None]
+    refused: Callable[[PlatformError], None]
+    body: Callable[[PlatformError], bytes]
+
+
+class _Connection(H11Protocol):
+    """One connection, looked at every `idle` seconds: one whose client owes something, and gave nothing, is aborted."""
+
+    def __init__(self, limits: Limits, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._limits = limits
+        self._answered = 0
+        self._look: TimerHandle | None = None
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if error := self._limits.refusal(transport.get_extra_info("socket")):
+            self._send_away(HTTPStatus.FORBIDDEN, error)
+        elif len(self.connections) > self._limits.connections:
+            text = f"{self._limits.connections} clients are connected"
+            self._send_away(HTTPStatus.SERVICE_UNAVAILABLE, Transient("busy", text, retry_after=1.0))
+        else:
+            self._look_again()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._look is not None:
+            self._look.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if not self.transport.is_closing():  # what a client that was sent away has sent before it knew
+            super().data_received(data)
+
+    def on_response_complete(self) -> None:
+        self._answered += 1
+        super().on_response_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP; in the middle of an answer there is nothing left but to hang up."""
+        del msg
+        if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
+            self.transport.abort()
+        else:
+            self._send_away(HTTPStatus.BAD_REQUEST, MALFORMED)
+
+    def _send_away(self, status: HTTPStatus, error: PlatformError) -> None:
+        self._limits.refused(error)
+        body = self._limits.body(error)
+        head = (
+            f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: application/json\r\n"
+            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self.transport.close()
+
+    def _look_again(self) -> None:
+        self._look = self.loop.call_later(self._limits.idle, self._overdue, self._progress())
+
+    def _overdue(self, before: tuple[int, int]) -> None:
+        if self._client_owes() and self._progress() == before:
+            self.transport.abort()
+        else:
+            self._look_again()
+
+    def _client_owes(self) -> bool:
+        """Tell whether the client has to send or to read something before anything goes on."""
+        asking = self.cycle is None or self.cycle.response_complete or self.cycle.more_body
+        return asking or self.flow.write_paused
+
+    def _progress(self) -> tuple[int, int]:
+        return self._answered, self.transport.get_write_buffer_size()
+
+
+class _Server(uvicorn.Server):
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Hang up on all clients first: uvicorn would wait for them, however long that takes."""
+        self.abort()
+        await super().shutdown(sockets)
+
+    def abort(self) -> None:
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+
+
+@define(eq=False)
+class AsgiServer:
+    """Serves an application on a listening socket until `close`, which breaks off what is under way.
+
+    `around` is entered before the first request and left after the last.
+    """
+
+    app: ASGIApp
+    limits: Limits
+    around: AbstractAsyncContextManager[Any] = field(factory=nullcontext)
+    _uvicorn: _Server = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        logging.getLogger("uvicorn.error").addHandler(SILENT)
+        self._uvicorn = _Server(
+            uvicorn.Config(
+                self.app,
+                http=cast("Any", partial(_Connection, self.limits)),
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_keep_alive=max(1, int(self.limits.idle)),
+            )
+        )
+
+    async def serve(self, listener: socket.socket) -> None:
+        """Serve until `close`; then no client is connected any more."""
+        try:
+            async with self.around:
+                await self._uvicorn.serve([listener])
+        finally:
+            self._uvicorn.abort()
+            await anyio.lowlevel.checkpoint()  # in which the transports close
+
+    def close(self) -> None:
+        """Have `serve` end, in any thread, without waiting for clients."""
+        self._uvicorn.should_exit = self._uvicorn.force_exit = True

@@ -1,0 +1,156 @@
+"""The gateway's application: routes, what a request may be, and every refusal as JSON."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, TypeAlias
+
+from attrs import define, field, frozen
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from dataplatform.base.agent import later
+from dataplatform.errors import Permanent, PlatformError, Transient
+from dataplatform.result import Failure
+from dataplatform.services.gateway.control import Operator
+from dataplatform.services.gateway.operations import OPERATIONS, Asked, Operation, operation_named
+from dataplatform.services.gateway.status import status_as_json
+from dataplatform.services.gateway.wire import MOST_BYTES, Answer, answer_to, error_answer, read_body
+
+__all__ = ["MOST_ASKED", "Refused", "Served", "owner_app"]
+
+MOST_ASKED = 32  # requests under way
+JSON = "application/json"
+Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
+
+
+@frozen
+class Served:
+    """An operation was carried out or passed on, with an error or without; `of` is the agent that it was about."""
+
+    operation: Operation
+    of: str
+    error: str | None = None
+
+
+@frozen
+class Refused:
+    """A request was refused before it was known what it asks."""
+
+    error: str
+
+
+@define(eq=False)
+class Asking:
+    """Carries out operations, so many at once; each has its place until it has ended, whether or not anybody waits."""
+
+    operator: Operator
+    note: Callable[[Served | Refused], None]
+    _places: threading.BoundedSemaphore = field(factory=lambda: threading.BoundedSemaphore(MOST_ASKED), init=False)
+
+    async def answer(self, name: str, body: bytes) -> Answer:
+        """Answer one request; what is refused is noted, and raised."""
+        operation = operation_named(name)
+        asked = operation.read(read_body(body))
+        if not self._places.acquire(blocking=False):
+            raise Transient("busy", f"{MOST_ASKED} requests are under way", retry_after=1.0)
+        return await later(partial(self._carry_out, operation, asked), f"asking for {name}")
+
+    def _carry_out(self, operation: Operation, asked: Asked) -> Answer:
+        try:
+            result = self.operator.ask(asked.agent, asked.request, asked.timeout)
+            answer = answer_to(result)
+        except Exception as bug:  # noqa: BLE001  of the platform's, which this caller is told of and the log has
+            result = Failure(Transient("crashed", f"the platform failed over this: {type(bug).__name__}: {bug}"))
+            answer = answer_to(result)
+        finally:
+            self._places.release()
+        failed = str(result.error) if isinstance(result, Failure) else None
+        self.note(Served(operation, asked.agent or getattr(asked.request, "agent", ""), failed))
+        return answer
+
+
+def owner_app(operator: Operator, note: Callable[[Served | Refused], None]) -> Starlette:
+    """Return the application for the platform's owner, who has all rights.
+
+    - `GET /status`: the status, as `status --json` prints it
+    - `GET /operations`: each operation with its arguments
+    - `POST /operations/NAME`: its answer; the body holds the arguments
+    """
+    asking = Asking(operator, note)
+
+    async def status(request: Request) -> Response:
+        del request
+        return _json(status_as_json(operator.platform.status()))
+
+    async def operations(request: Request) -> Response:
+        del request
+        return _json({"operations": [_described(one) for one in OPERATIONS.values()]})
+
+    async def operate(request: Request) -> Response:
+        return _response(await asking.answer(request.path_params["name"], await _body_of(request)))
+
+    refuse = partial(_refused, note)
+    return Starlette(
+        routes=[
+            Route("/status", status, methods=["GET"]),
+            Route("/operations", operations, methods=["GET"]),
+            Route("/operations/{name}", operate, methods=["POST"]),
+        ],
+        exception_handlers={HTTPException: refuse, PlatformError: refuse, ClientDisconnect: refuse},
+    )
+
+
+async def _body_of(request: Request) -> bytes:
+    """Return a body of bearable size; what is larger is not read."""
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > MOST_BYTES:
+            raise Permanent("too_large", f"the body has more than {MOST_BYTES:,} bytes", remedy="send less at once")
+    return bytes(body)
+
+
+async def _refused(note: Callable[[Served | Refused], None], request: Request, error: Exception) -> Response:
+    told = _as_platform_error(request, error)
+    note(Refused(str(told)))
+    return _response(error_answer(told))
+
+
+def _as_platform_error(request: Request, error: Exception) -> PlatformError:
+    match error:
+        case PlatformError():
+            return error
+        case HTTPException(status_code=404):
+            return Permanent(
+                "not_found", f"there is nothing at {request.scope['path']!r:.100}", remedy="see GET /operations"
+            )
+        case HTTPException(status_code=405):
+            return Permanent("method", f"{request.method[:20]} is not taken at {request.scope['path']!r:.100}")
+        case _:
+            return Permanent("bad_request", f"{type(error).__name__}: {error}")
+
+
+def _described(operation: Operation) -> dict[str, Any]:
+    return {
+        "name": operation.name,
+        "summary": operation.summary,
+        "right": operation.right,
+        "arguments": operation.schema(),
+        "answer": operation.answer_schema(),
+    }
+
+
+def _response(answer: Answer) -> Response:
+    headers = {} if answer.retry_after is None else {"retry-after": f"{max(1.0, answer.retry_after):.0f}"}
+    return Response(answer.body, answer.status, headers, media_type=JSON)
+
+
+def _json(value: Any) -> Response:
+    return Response(json.dumps(value, indent=2) + "\n", media_type=JSON)
