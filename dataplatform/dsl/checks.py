@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from dataplatform.dsl.kinds import KINDS
+from dataplatform.dsl.kinds import kinds
 from dataplatform.dsl.queries import CurrentPricesOptions, DateRangeOHLCVQuery, Level1Query
 from dataplatform.dsl.timeframes import check_timeframe as timeframe
 from dataplatform.dsl.timeframes import length
@@ -19,6 +19,7 @@ __all__ = [
     "date_range",
     "days",
     "history_currency",
+    "keys",
     "level1",
     "limit",
     "records",
@@ -50,6 +51,15 @@ def coin_ids(values: Any) -> PlatformError | None:
     if not 1 <= len(values) <= MOST_COINS:
         return _bad(f"expected 1 to {MOST_COINS} coin ids, got {len(values)}")
     return next((error for value in values if (error := coin_id(value))), None)
+
+
+def keys(name: str, values: Any) -> PlatformError | None:
+    """Refuse anything but 1 to 10,000 texts by which messages of a topic are keyed; `name` is the argument's."""
+    if isinstance(values, str) or not isinstance(values, Sequence):
+        return _bad(f"{name}: expected a list, got {shown(values)}")
+    if not 1 <= len(values) <= MOST_COINS:
+        return _bad(f"{name}: expected 1 to {MOST_COINS}, got {len(values)}")
+    return next((error for value in values if (error := _name(name, "" if value is None else value))), None)
 
 
 def currencies(options: Any) -> PlatformError | None:
@@ -105,7 +115,7 @@ def records(values: Any) -> PlatformError | None:
     """Refuse anything but a sequence of records, of any kinds."""
     if isinstance(values, (str, bytes)) or not isinstance(values, Sequence):
         return _bad(f"expected a list of records, got {shown(values)}")
-    types = {kind.type for kind in KINDS}
+    types = {kind.type for kind in kinds()}
     for index, value in enumerate(values):
         if type(value) not in types:
             return _bad(f"expected a record at index {index}, got {shown(value)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from operator import attrgetter
 from typing import Any
 
@@ -12,7 +13,7 @@ from msgspec.structs import asdict
 
 from dataplatform.base.misfit import misfit
 from dataplatform.dsl.columns import Builder
-from dataplatform.dsl.kinds import KINDS, Kind
+from dataplatform.dsl.kinds import Kind
 from dataplatform.dsl.schema import struct_of
 from dataplatform.dsl.types import Record
 from dataplatform.errors import Permanent
@@ -96,9 +97,7 @@ class Codec:
         return records, failures
 
 
-_CODECS = {kind.name: Codec(kind) for kind in KINDS}
-
-
+@cache
 def codec(kind: Kind) -> Codec:
     """Return the codec of a kind."""
-    return _CODECS[kind.name]
+    return Codec(kind)

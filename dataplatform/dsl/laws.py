@@ -16,7 +16,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, cast, get_args, get_origin,
 from attrs import evolve, field, frozen
 
 from dataplatform.base.agent import Future, Timeout
-from dataplatform.dsl.kinds import KINDS
+from dataplatform.dsl.kinds import kinds
 from dataplatform.dsl.proxy import ReaderProxy, WriterProxy
 from dataplatform.dsl.types import Record
 from dataplatform.errors import Permanent, PlatformError, Transient
@@ -29,7 +29,6 @@ R = TypeVar("R", bound=Record)
 Answer = TypeVar("Answer")
 
 TIMEOUT = 30.0  # seconds for one operation
-RECORDS = {kind.type for kind in KINDS}
 
 
 @frozen
@@ -178,7 +177,7 @@ def _argument(write: Any) -> Any:
 
 def _record_type(hint: Any, operation: Any) -> type[Any]:
     found = get_args(hint)[0] if get_origin(hint) is not None and get_args(hint) else hint
-    if found not in RECORDS:
+    if found not in [kind.type for kind in kinds()]:
         raise TypeError(f"{_label(operation)} is about {hint}, not about records of one type")
     return cast("type[Any]", found)
 

@@ -5,13 +5,12 @@ Every source answers the reading ones and every target the writing ones, by mess
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeAlias, TypeVar, get_args
 
 from attrs import frozen
 
 from dataplatform.base.agent import Request
-from dataplatform.dsl.kinds import ANALYTICS, KINDS, LEVEL1, OHLCV, PRICES, Kind
 from dataplatform.dsl.queries import (
     BatchPublishResult,
     CurrentPricesOptions,
@@ -23,9 +22,6 @@ from dataplatform.dsl.queries import (
 from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoOHLCVData, CryptoPriceData, Level1Data, Record
 
 __all__ = [
-    "MESSAGES",
-    "READING",
-    "WRITING",
     "Flush",
     "GetAvailableTickers",
     "GetCurrentOHLCV",
@@ -216,38 +212,6 @@ WritingOperation: TypeAlias = (
     | PublishBatch
     | Flush
 )
-
-# A reader supports an operation when it overrides the operation's hook,
-READING: Mapping[str, str] = {
-    "get_current_price": "_current_prices",
-    "get_current_prices": "_current_prices",
-    "get_current_ohlcv": "_latest_ohlcv",
-    "get_latest_ohlcv": "_latest_ohlcv",
-    "get_price_history": "_price_history",
-    "get_ohlcv_by_date_range": "_ohlcv_by_date_range",
-    "get_available_tickers": "_available_tickers",
-    "get_level1_data": "_level1",
-    "get_market_analytics": "_market_analytics",
-}
-# a writer when it takes one of the kinds of record that the operation is about.
-WRITING: Mapping[str, tuple[Kind, ...]] = {
-    "publish_price": (PRICES,),
-    "publish_prices": (PRICES,),
-    "publish_ohlcv": (OHLCV,),
-    "publish_ohlcv_batch": (OHLCV,),
-    "publish_level1": (LEVEL1,),
-    "publish_level1_batch": (LEVEL1,),
-    "publish_analytics": (ANALYTICS,),
-    "publish_batch": KINDS,
-    "flush": KINDS,
-}
-MESSAGES: Mapping[str, type[Request[Any]]] = {
-    name: message
-    for name in (*READING, *WRITING)
-    for message in (*get_args(ReadingOperation), *get_args(WritingOperation))
-    if message.__name__.lower() == name.replace("_", "")
-}
-"""The message of each operation."""
 
 
 def result_of(message: type[Any]) -> Any:

@@ -10,7 +10,7 @@ from attrs import Attribute, field, frozen, validators
 
 from dataplatform.base.agent import ChildSpec
 from dataplatform.dsl.flow.letters import PolledRow
-from dataplatform.dsl.kinds import KINDS, Kind, kind_named
+from dataplatform.dsl.kinds import Kind, kind_named, kinds
 from dataplatform.dsl.types import Record
 from dataplatform.dsl.validators import shown
 from dataplatform.errors import Permanent
@@ -111,7 +111,7 @@ class Target:
         extended_as: the class that plugins extend.
         technology: what it is called in errors.
         client_kind: the kind of client that it writes to.
-        takes: the kinds of record that the technology has a place for.
+        takes: the kinds of record that the technology has a place for; None: all that are installed.
         Options: what a topology tells it.
 
     """
@@ -119,13 +119,18 @@ class Target:
     extended_as: ClassVar[str] = "BaseWriter"
     technology: ClassVar[str]
     client_kind: ClassVar[str]
-    takes: ClassVar[tuple[Kind, ...]] = KINDS
+    takes: ClassVar[tuple[Kind, ...] | None] = None
     Options: ClassVar[type[TargetOptions]]
 
     @classmethod
     def client_kinds(cls) -> tuple[str, ...]:
         """Return the kinds of client that such a target can have."""
         return (cls.client_kind,)
+
+    @classmethod
+    def taken(cls) -> tuple[Kind, ...]:
+        """Return the kinds of record that the technology has a place for."""
+        return kinds() if cls.takes is None else cls.takes
 
     @classmethod
     def supported(cls) -> tuple[str, ...]:
@@ -137,7 +142,7 @@ def topic_names(_: Any, attribute: Attribute[Any], topics: Mapping[str, str]) ->
     """Accept topics by the name of the kind of record that each of them holds, and no other kind."""
     for kind, topic in topics.items():
         if kind_named(kind) is None:
-            names = ", ".join(known.name for known in KINDS)
+            names = ", ".join(known.name for known in kinds())
             raise ValueError(f"{attribute.name}: {shown(kind)} is no kind of record; there are {names}")
         if not isinstance(topic, str) or not TOPIC_NAME.fullmatch(topic):
             raise ValueError(

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Protocol, TypeVar
+from functools import cache
+from types import MethodType
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, get_type_hints
 
 from attrs import frozen
 
 from dataplatform.base.agent import AgentStatus, Future, GetStatus, Request
 from dataplatform.dsl import operations as ops
 from dataplatform.dsl.flow.source import Pause, Resume
-from dataplatform.dsl.operations import SourceRequest, TargetRequest
+from dataplatform.dsl.language import messages
+from dataplatform.dsl.operations import SourceRequest, TargetRequest, result_of
 from dataplatform.dsl.queries import (
     BatchPublishResult,
     CurrentPricesOptions,
@@ -92,9 +95,37 @@ class AgentProxy(Proxy):
         return self._put(request, timeout)
 
 
+class _OperationsOfKinds:
+    """Has the operations that follow from kinds of record and are not written down, as methods of a proxy."""
+
+    __slots__ = ()
+
+    if not TYPE_CHECKING:  # a type checker knows those that are written down
+
+        def __getattr__(self, name: str) -> Any:
+            message = messages().get(name)
+            if message is None or not issubclass(message, type(self).takes):
+                raise AttributeError(f"{type(self).__name__} has no operation {name!r}")
+            return MethodType(_operation(name), self)
+
+
+@cache
+def _operation(name: str) -> Callable[..., Any]:
+    """Return the function of an operation, with the types that its message and its answer have."""
+    message = messages()[name]
+
+    def operation(self: Proxy, *args: Any, **kwargs: Any) -> Any:
+        return self.address.future(message(*args, **kwargs))
+
+    operation.__name__, operation.__doc__ = name, message.__doc__
+    answer: Any = result_of(message)
+    operation.__annotations__ = {**get_type_hints(message), "return": Future[Result[answer]]}
+    return operation
+
+
 @_documented_by(BaseReader)
 @frozen
-class ReaderProxy(Proxy):
+class ReaderProxy(_OperationsOfKinds, Proxy):
     """A source: `platform["coingecko"].get_current_prices(["bitcoin"]).get(timeout=10)`."""
 
     takes = SourceRequest
@@ -147,7 +178,7 @@ class ReaderProxy(Proxy):
 
 @_documented_by(BaseWriter)
 @frozen
-class WriterProxy(Proxy):
+class WriterProxy(_OperationsOfKinds, Proxy):
     """A target: `platform["timescale"].publish_prices(prices).get(timeout=10)`."""
 
     takes = TargetRequest
@@ -157,24 +188,39 @@ class WriterProxy(Proxy):
         return self._put(request, timeout)
 
     def publish_price(self, price: CryptoPriceData) -> Future[Result[PublishResult]]:
+        """Write one price.
+
+        Fails with `rejected` when it can never be written, `invalid` when it is of a time before 2008 or more than a
+        day ahead, `Transient` in an outage.
+        """
         return self.address.future(ops.PublishPrice(price))
 
     def publish_prices(self, prices: Sequence[CryptoPriceData]) -> Future[Result[BatchPublishResult]]:
+        """Write several prices; those that can never be written are named in the answer and harm no other.
+
+        Fails with `bad_argument` for what is no list of prices, `Transient` in an outage: then some of them may be
+        durable, and all of them may be published again.
+        """
         return self.address.future(ops.PublishPrices(prices))
 
     def publish_analytics(self, analytics: CryptoMarketAnalytics) -> Future[Result[PublishResult]]:
+        """Write one state of the market. Fails as `publish_price` does."""
         return self.address.future(ops.PublishAnalytics(analytics))
 
     def publish_ohlcv(self, candle: CryptoOHLCVData) -> Future[Result[PublishResult]]:
+        """Write one candle. Fails as `publish_price` does."""
         return self.address.future(ops.PublishOHLCV(candle))
 
     def publish_ohlcv_batch(self, candles: Sequence[CryptoOHLCVData]) -> Future[Result[BatchPublishResult]]:
+        """Write several candles. Answers and fails as `publish_prices` does."""
         return self.address.future(ops.PublishOHLCVBatch(candles))
 
     def publish_level1(self, level1: Level1Data) -> Future[Result[PublishResult]]:
+        """Write one best bid and ask. Fails as `publish_price` does."""
         return self.address.future(ops.PublishLevel1(level1))
 
     def publish_level1_batch(self, level1s: Sequence[Level1Data]) -> Future[Result[BatchPublishResult]]:
+        """Write several best bids and asks. Answers and fails as `publish_prices` does."""
         return self.address.future(ops.PublishLevel1Batch(level1s))
 
     def publish_batch(self, records: Sequence[Record]) -> Future[Result[BatchPublishResult]]:

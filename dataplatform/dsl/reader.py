@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, TypeAlias, TypeVar, assert_never
 
@@ -11,11 +11,12 @@ from attrs import evolve
 from dataplatform.base.agent import Answer, Context
 from dataplatform.dsl import checks
 from dataplatform.dsl.flow import Outbox
-from dataplatform.dsl.flow.source import FlowMessage, FlowSource
+from dataplatform.dsl.flow.source import FlowMessage, FlowSource, Pause, Resume
 from dataplatform.dsl.in_flight import InFlight
-from dataplatform.dsl.matching import asked_for, level1_asked_for
+from dataplatform.dsl.kinds import Kind
+from dataplatform.dsl.language import of_kind, reading
+from dataplatform.dsl.matching import asked_for, latest_of_kind, level1_asked_for
 from dataplatform.dsl.operations import (
-    READING,
     GetAvailableTickers,
     GetCurrentOHLCV,
     GetCurrentPrice,
@@ -26,24 +27,24 @@ from dataplatform.dsl.operations import (
     GetOHLCVByDateRange,
     GetPriceHistory,
     ReadingOperation,
+    SourceRequest,
 )
 from dataplatform.dsl.parts import Connection, Part, Source
 from dataplatform.dsl.plan import Plan
 from dataplatform.dsl.queries import CurrentPricesOptions, DateRangeOHLCVQuery, Level1Query, OHLCVSeries
 from dataplatform.dsl.registry import unsupported
-from dataplatform.dsl.timeframes import length, series
+from dataplatform.dsl.timeframes import series
 from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoOHLCVData, CryptoPriceData, Level1Data
+from dataplatform.dsl.unknown import SHOWN, named_coins, unknown_coin
 from dataplatform.errors import Permanent, PlatformError
 from dataplatform.result import Failure, Result, Success
 
-__all__ = ["UNKNOWN", "BaseReader", "no_candles", "tells_unknown_coin", "unknown_coin"]
+__all__ = ["BaseReader"]
 
 S = TypeVar("S")
 T = TypeVar("T")
 OfCoin = TypeVar("OfCoin", CryptoPriceData, CryptoOHLCVData)
-SHOWN = 5  # of the coins asked for, in an error
-UNKNOWN = "knows no coin"
-ReaderMessage: TypeAlias = ReadingOperation | FlowMessage
+ReaderMessage: TypeAlias = ReadingOperation | SourceRequest[Any] | FlowMessage
 
 
 class BaseReader(FlowSource, Source):
@@ -65,7 +66,7 @@ class BaseReader(FlowSource, Source):
     @classmethod
     def supported(cls) -> tuple[str, ...]:
         """Return the operations whose hook such a source overrides."""
-        return tuple(name for name, hook in READING.items() if getattr(cls, hook) is not getattr(BaseReader, hook))
+        return tuple(name for name, hook in reading().items() if getattr(cls, hook) is not getattr(BaseReader, hook))
 
     @classmethod
     def part(cls, name: str, options: Any, connection: Connection, outbox: Outbox | None) -> Part:
@@ -133,6 +134,11 @@ class BaseReader(FlowSource, Source):
         """Plan the best bid and ask."""
         del query
         return self._unsupported("get_level1_data")
+
+    def _latest_records(self, kind: Kind, keys: Sequence[str]) -> Result[Plan[list[Any]]]:
+        """Plan the latest record of a kind for each of some message keys; those that there are not are absent."""
+        del keys
+        return self._unsupported(kind.get_latest)
 
     # Operations
 
@@ -241,6 +247,11 @@ class BaseReader(FlowSource, Source):
     def receive(self, message: ReaderMessage) -> Answer[Any] | None:
         if isinstance(message, ReadingOperation):
             return self._operations.isolated(partial(self._operate, message))
+        if isinstance(message, SourceRequest) and not isinstance(message, (Pause, Resume)):
+            operation = of_kind(message)
+            if operation is None:
+                return self._not_understood(message)
+            return self._operations.isolated(partial(self._get_latest, operation.kind, operation.value(message)))
         return super().receive(message)
 
     def _operate(self, operation: ReadingOperation) -> Answer[Any]:
@@ -265,6 +276,18 @@ class BaseReader(FlowSource, Source):
                 return self.get_level1_data(query)
             case _:
                 assert_never(operation)
+
+    def _get_latest(self, kind: Kind, keys: Sequence[str]) -> Answer[list[Any]]:
+        """Answer the latest record of each key, in the order asked; those the source lacks are absent.
+
+        Fails with `not_found` when it has none of them.
+        """
+        if error := checks.keys(f"{kind.message_key}s", keys):
+            return Failure(error)
+        once = list(dict.fromkeys(keys))
+        return self._answer_with(
+            None, lambda: self._latest_records(kind, once), partial(latest_of_kind, kind, once, self.name)
+        )
 
     # How it works
 
@@ -304,7 +327,7 @@ class BaseReader(FlowSource, Source):
         if isinstance(answer, Failure):
             return answer
         wanted = frozenset(coin_ids)
-        fitting = asked_for(answer, _named(coin_ids), lambda one: one.coin_id in wanted, self.name)
+        fitting = asked_for(answer, named_coins(coin_ids), lambda one: one.coin_id in wanted, self.name)
         return self._in_order(coin_ids, fitting)
 
     def _candles_of(
@@ -313,7 +336,7 @@ class BaseReader(FlowSource, Source):
         if isinstance(answer, Failure):
             return answer
         wanted = frozenset((coin_id, timeframe) for coin_id in coin_ids)
-        asked = f"candles of {timeframe} of {_named(coin_ids)}"
+        asked = f"candles of {timeframe} of {named_coins(coin_ids)}"
         return asked_for(answer, asked, lambda one: (one.coin_id, one.timeframe) in wanted, self.name)
 
     def _in_order(self, coin_ids: Sequence[str], answer: Result[list[OfCoin]]) -> Result[list[OfCoin]]:
@@ -351,34 +374,3 @@ class BaseReader(FlowSource, Source):
 
 def _each_once(answer: Result[list[str]], limit: int | None) -> Result[list[str]]:
     return answer if isinstance(answer, Failure) else Success([*dict.fromkeys(answer.data)][:limit], answer.notes)
-
-
-def _named(coin_ids: Sequence[str]) -> str:
-    return ", ".join(map(repr, coin_ids[:SHOWN])) + (", …" if len(coin_ids) > SHOWN else "")
-
-
-def unknown_coin(coin: str, source: str) -> Permanent:
-    """Return the error of a coin that a source has never heard of."""
-    return Permanent("not_found", f"{source} {UNKNOWN} {coin!r}", remedy="see get_available_tickers")
-
-
-def tells_unknown_coin(error: PlatformError) -> bool:
-    """Tell whether an error, perhaps of a source behind other platforms, is that of a coin that the source lacks.
-
-    >>> tells_unknown_coin(unknown_coin("bitcoinn", "history")), tells_unknown_coin(Permanent("not_found", "no row"))
-    (True, False)
-    """
-    return error.code == "not_found" and UNKNOWN in error.message
-
-
-def no_candles(source: str, interval: str, coins: Sequence[str], others: Iterable[str]) -> Permanent:
-    """Return the error of known coins that have no candles of an interval, which names the intervals that they have.
-
-    >>> str(no_candles("history", "15m", ["bitcoin"], {"4d", "30m", "4h"}))
-    "not_found: history has no candles of 15m of 'bitcoin'; there are 30m, 4h, 4d; ask for one of those"
-    """
-    there = sorted(set(others) - {interval}, key=length)
-    text = f"{source} has no candles of {interval} of {_named(coins)}"
-    if there:
-        return Permanent("not_found", f"{text}; there are {', '.join(there)}", remedy="ask for one of those")
-    return Permanent("not_found", f"{text}, nor of any other interval")

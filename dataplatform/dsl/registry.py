@@ -11,7 +11,7 @@ from attrs import field, frozen, has
 
 from dataplatform.base.technology import Technology
 from dataplatform.dsl.kinds import Kind
-from dataplatform.dsl.operations import READING
+from dataplatform.dsl.language import reading
 from dataplatform.dsl.parts import Source, SourceOptions, Target, TargetOptions
 from dataplatform.errors import Permanent
 
@@ -124,7 +124,7 @@ def plugins(side: Side) -> list[Plugin]:
 @cache
 def supporters(operation: str) -> tuple[str, ...]:
     """Return the kinds of source or target that support an operation, as far as they can be loaded."""
-    side: Side = "sources" if operation in READING else "targets"
+    side: Side = "sources" if operation in reading() else "targets"
     return tuple(kind for kind, cls in _loaded(side).items() if operation in _supported(cls))
 
 
@@ -139,7 +139,7 @@ def unsupported(operation: str, technology: str) -> Permanent:
 
 def untaken(kind: Kind, technology: str) -> Permanent:
     """Return the error of records that a technology does not take: it names the kinds of target that do."""
-    takers = [name for name, cls in _loaded("targets").items() if issubclass(cls, Target) and kind in cls.takes]
+    takers = [name for name, cls in _loaded("targets").items() if issubclass(cls, Target) and kind in cls.taken()]
     return _refusal(f"{technology} cannot take {kind.name}", takers)
 
 

@@ -10,7 +10,8 @@ import msgspec
 
 from dataplatform.base.agent import Request
 from dataplatform.base.mcp import CallAnyOf, CallTool, ToolAnswer
-from dataplatform.dsl.operations import MESSAGES, result_of
+from dataplatform.dsl.language import messages
+from dataplatform.dsl.operations import result_of
 from dataplatform.dsl.queries import BatchPublishResult, OHLCVSeries
 from dataplatform.dsl.rows import ParsedRows, read_rows
 from dataplatform.dsl.schema import Wire
@@ -21,7 +22,6 @@ __all__ = ["call_of", "data_of", "notes_of", "operation_of", "record_in", "rows_
 
 UNTOLD = "its topology says what it offers (writing: allow_writes = true), and our token what we may use"
 ANSWERS = Wire(lenient=True)
-NAMES = {message: name for name, message in MESSAGES.items()}
 
 
 def operation_of(message: Request[Any]) -> str:
@@ -31,7 +31,7 @@ def operation_of(message: Request[Any]) -> str:
     >>> operation_of(GetPriceHistory("bitcoin", 7))
     'get_price_history'
     """
-    return NAMES[type(message)]
+    return next(name for name, cls in messages().items() if cls is type(message))
 
 
 def call_of(operation: str, arguments: Mapping[str, Any]) -> CallAnyOf:
@@ -42,7 +42,7 @@ def call_of(operation: str, arguments: Mapping[str, Any]) -> CallAnyOf:
     >>> call_of("get_price_history", {"coinId": "bitcoin", "days": 7}).calls[0].name
     'get_price_history'
     """
-    whole = {"all": True} if _may_be_long(MESSAGES[operation]) else {}
+    whole = {"all": True} if _may_be_long(messages()[operation]) else {}
     untold = Permanent("unsupported", f"the other platform does not offer us {operation}", remedy=UNTOLD)
     return CallAnyOf((CallTool(operation, {**arguments, **whole}),), untold)
 
@@ -60,7 +60,7 @@ def data_of(answer: ToolAnswer) -> Any:
     or of one too far from ours in version.
     """
     try:
-        return ANSWERS.read(result_of(MESSAGES[answer.tool]), _result(answer))
+        return ANSWERS.read(result_of(messages()[answer.tool]), _result(answer))
     except Permanent as error:
         raise _no_answer(answer, error.message) from error
 
@@ -96,7 +96,7 @@ def record_in(raw: bytes, operation: str) -> Any:
 
 def _row_of(operation: str) -> tuple[Any, tuple[str, ...]]:
     """Return the type of an operation's rows, and where in its result they stand; None where it answers no rows."""
-    answers = result_of(MESSAGES[operation])
+    answers = result_of(messages()[operation])
     if answers is OHLCVSeries:
         return CryptoOHLCVData, ("candles",)
     return (get_args(answers)[0], ()) if get_origin(answers) is list else (None, ())

@@ -22,7 +22,7 @@ import msgspec
 from attrs import define, field
 
 from dataplatform.base.misfit import misfit
-from dataplatform.dsl.kinds import KINDS
+from dataplatform.dsl.kinds import kinds
 from dataplatform.errors import Permanent, PlatformError, Transient
 
 __all__ = ["KIND", "Wire", "camel_case", "described", "form_schema", "from_json", "json_schema", "struct_of", "to_json"]
@@ -30,7 +30,6 @@ __all__ = ["KIND", "Wire", "camel_case", "described", "form_schema", "from_json"
 LONGEST_TEXT = 10_000
 KIND, VERSION = "kind", "schema_version"
 PLAIN = {str, int, float, bool, type(None)}  # what JSON has as it is
-KIND_NAMES = {kind.type: kind.name for kind in KINDS}
 TIME, BYTES, FLOAT, MAP = "$time", "$bytes", "$float", "$map"
 ANYTHING = f"Any value; a time is {{{TIME!r}: …}}, bytes {{{BYTES!r}: …}}, a float that JSON lacks {{{FLOAT!r}: …}}."
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -121,8 +120,9 @@ def _is_attrs(hint: Any) -> bool:
 
 
 def _tagged_to_json(value: Any) -> Any:
-    if attrs.has(type(value)):
-        return {KIND: _tag(type(value)), **to_json(value)}
+    cls: Any = type(value)
+    if attrs.has(cls):
+        return {KIND: _tag(cls), **to_json(value)}
     return to_json(value) if value is None or isinstance(value, str) else [_tagged_to_json(one) for one in value]
 
 
@@ -248,8 +248,8 @@ class Wire:
 
     def _struct(self, cls: type[Any], *, tagged: bool) -> type[msgspec.Struct]:
         if (cls, tagged) not in self._structs:
-            tag = KIND_NAMES.get(cls, cls.__name__) if tagged else None
-            made = struct_of(cls, self.form, lenient=self.lenient, tag=tag)
+            named: Any = cls
+            made = struct_of(cls, self.form, lenient=self.lenient, tag=_tag(named) if tagged else None)
             self._structs[cls, tagged], self._classes[made] = made, cls
         return self._structs[cls, tagged]
 
@@ -292,8 +292,9 @@ def _member(option: attrs.Attribute[Any], form: Any) -> tuple[Any, ...]:
     return (option.name, form, msgspec.field(default_factory=factory) if factory else default)
 
 
+@cache
 def _tag(cls: type[Any]) -> str:
-    return KIND_NAMES.get(cls, cls.__name__)
+    return next((kind.name for kind in kinds() if kind.type is cls), cls.__name__)
 
 
 def _hooked(cls: type[Any], value: Any) -> Any:

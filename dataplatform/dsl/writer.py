@@ -16,31 +16,20 @@ from dataplatform.dsl.flow.batch import Rejection
 from dataplatform.dsl.flow.chunks import Chunks
 from dataplatform.dsl.flow.target import FlowTarget, TargetMessage
 from dataplatform.dsl.in_flight import InFlight
-from dataplatform.dsl.kinds import ANALYTICS, KINDS, LEVEL1, OHLCV, PRICES, Kind
-from dataplatform.dsl.operations import (
-    WRITING,
-    Flush,
-    PublishAnalytics,
-    PublishBatch,
-    PublishLevel1,
-    PublishLevel1Batch,
-    PublishOHLCV,
-    PublishOHLCVBatch,
-    PublishPrice,
-    PublishPrices,
-    WritingOperation,
-)
+from dataplatform.dsl.kinds import Kind, kinds
+from dataplatform.dsl.language import OfKind, of_kind, writing
+from dataplatform.dsl.operations import Flush, PublishBatch, TargetRequest
 from dataplatform.dsl.parts import Connection, Part, Target
 from dataplatform.dsl.plausible import implausible
 from dataplatform.dsl.queries import BatchPublishResult, PublishResult, Refused
 from dataplatform.dsl.registry import untaken
-from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoOHLCVData, CryptoPriceData, Level1Data, Record
+from dataplatform.dsl.types import Record
 from dataplatform.errors import Permanent, Transient
 from dataplatform.result import Failure, Result, Success
 
 __all__ = ["BaseWriter"]
 
-WriterMessage: TypeAlias = WritingOperation | TargetMessage
+WriterMessage: TypeAlias = TargetRequest[Any] | TargetMessage
 
 
 @frozen(eq=False)
@@ -75,12 +64,9 @@ class BaseWriter(FlowTarget, Target):
 
     It is under way while the target does other work; beyond 256 of them the next fails as `busy`. A drain waits for
     those under way.
-
-    `takes` are the kinds of record that the technology has a place for.
     """
 
     technology: ClassVar[str] = "this target"
-    takes: ClassVar[tuple[Kind, ...]] = KINDS
 
     def __init__(self, context: Context, options: Any, client: str) -> None:
         super().__init__(context, client, credit=options.credit)
@@ -90,7 +76,7 @@ class BaseWriter(FlowTarget, Target):
     @classmethod
     def supported(cls) -> tuple[str, ...]:
         """Return the operations about the kinds of record that such a target takes."""
-        return tuple(name for name, kinds in WRITING.items() if not set(kinds).isdisjoint(cls.takes))
+        return tuple(name for name, about in writing().items() if not set(about).isdisjoint(cls.taken()))
 
     @classmethod
     def part(cls, name: str, options: Any, connection: Connection) -> Part:
@@ -102,7 +88,7 @@ class BaseWriter(FlowTarget, Target):
     def kinds(cls, options: Any) -> tuple[Kind, ...]:
         """Return the kinds of record a target with these options takes; all that the technology does by default."""
         del options
-        return cls.takes
+        return cls.taken()
 
     @classmethod
     def places(cls, options: Any) -> Mapping[str, str]:
@@ -118,48 +104,15 @@ class BaseWriter(FlowTarget, Target):
 
     # Operations
 
-    def publish_price(self, price: CryptoPriceData) -> Answer[PublishResult]:
-        """Write one price.
-
-        Fails with `rejected` when it can never be written, `invalid` when it is of a time before 2008 or more than a
-        day ahead, `Transient` in an outage.
-        """
-        return self._publish_one(PRICES, price)
-
-    def publish_prices(self, prices: Sequence[CryptoPriceData]) -> Answer[BatchPublishResult]:
-        """Write several prices; those that can never be written are named in the answer and harm no other.
-
-        Fails with `bad_argument` for what is no list of prices, `Transient` in an outage: then some of them may be
-        durable, and all of them may be published again.
-        """
-        return self._publish_all(PRICES, prices)
-
-    def publish_ohlcv(self, candle: CryptoOHLCVData) -> Answer[PublishResult]:
-        """Write one candle. Fails as `publish_price` does."""
-        return self._publish_one(OHLCV, candle)
-
-    def publish_ohlcv_batch(self, candles: Sequence[CryptoOHLCVData]) -> Answer[BatchPublishResult]:
-        """Write several candles. Answers and fails as `publish_prices` does."""
-        return self._publish_all(OHLCV, candles)
-
-    def publish_level1(self, level1: Level1Data) -> Answer[PublishResult]:
-        """Write one best bid and ask. Fails as `publish_price` does."""
-        return self._publish_one(LEVEL1, level1)
-
-    def publish_level1_batch(self, level1s: Sequence[Level1Data]) -> Answer[BatchPublishResult]:
-        """Write several best bids and asks. Answers and fails as `publish_prices` does."""
-        return self._publish_all(LEVEL1, level1s)
-
     def publish_batch(self, records: Sequence[Record]) -> Answer[BatchPublishResult]:
-        """Write records of several kinds, kind by kind. Answers and fails as `publish_prices` does."""
+        """Write records of several kinds, kind by kind; those that can never be written harm no other.
+
+        Answers and fails as the operations of one kind, such as `publish_prices`, do.
+        """
         if error := checks.records(records):
             return Failure(error)
-        of_kinds = {kind: [at for at, record in enumerate(records) if type(record) is kind.type] for kind in KINDS}
+        of_kinds = {kind: [at for at, record in enumerate(records) if type(record) is kind.type] for kind in kinds()}
         return self._publish({kind: indexes for kind, indexes in of_kinds.items() if indexes}, records)
-
-    def publish_analytics(self, analytics: CryptoMarketAnalytics) -> Answer[PublishResult]:
-        """Write one state of the market. Fails as `publish_price` does."""
-        return self._publish_one(ANALYTICS, analytics)
 
     def flush(self) -> Result[None]:
         """Succeed when nothing accepted is still on its way; `busy` while batches or operations are being written."""
@@ -172,28 +125,25 @@ class BaseWriter(FlowTarget, Target):
 
     def receive(self, message: WriterMessage) -> Answer[Any] | None:
         match message:
-            case PublishPrice(price):
-                return self.publish_price(price)
-            case PublishPrices(prices):
-                return self.publish_prices(prices)
-            case PublishAnalytics(analytics):
-                return self.publish_analytics(analytics)
-            case PublishOHLCV(candle):
-                return self.publish_ohlcv(candle)
-            case PublishOHLCVBatch(candles):
-                return self.publish_ohlcv_batch(candles)
-            case PublishLevel1(level1):
-                return self.publish_level1(level1)
-            case PublishLevel1Batch(level1s):
-                return self.publish_level1_batch(level1s)
             case PublishBatch(records):
                 return self.publish_batch(records)
             case Flush():
                 return self.flush()
+            case TargetRequest():
+                operation = of_kind(message)
+                if operation is None:
+                    return self._not_understood(message)
+                return self._publish_of_kind(operation, operation.value(message))
             case _:
                 return super().receive(message)
 
     # How it works
+
+    def _publish_of_kind(self, operation: OfKind, value: Any) -> Answer[Any]:
+        """Write what an operation of one kind was given: `publish_prices`, `publish_analytics` and so on."""
+        if operation.several:
+            return self._publish_all(operation.kind, value)
+        return self._publish_one(operation.kind, value)
 
     def _publish_one(self, kind: Kind, record: Record) -> Answer[PublishResult]:
         answer = self._publish_all(kind, [record])

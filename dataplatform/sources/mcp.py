@@ -15,7 +15,8 @@ from dataplatform.dsl import operations as ops
 from dataplatform.dsl.arguments import spread
 from dataplatform.dsl.feeds import Crop, Feed
 from dataplatform.dsl.flow import Outbox, PolledRow, letter_for_row
-from dataplatform.dsl.kinds import ANALYTICS, PRICES
+from dataplatform.dsl.kinds import ANALYTICS, PRICES, Kind
+from dataplatform.dsl.language import messages
 from dataplatform.dsl.parts import Connection, Part, SourceOptions
 from dataplatform.dsl.plan import Plan
 from dataplatform.dsl.polling import FeedOptions, Seen
@@ -128,6 +129,10 @@ class McpSource(BaseReader):
 
     def _level1(self, query: Level1Query) -> Result[Plan[Level1Data]]:
         return Success(self._plan([ops.GetLevel1Data(query)], _only))
+
+    def _latest_records(self, kind: Kind, keys: Sequence[str]) -> Result[Plan[list[Any]]]:
+        message: Any = messages()[kind.get_latest]
+        return Success(self._plan([message(part) for part in self._parts(keys)], _joined))
 
     # Feeds
 

@@ -12,7 +12,7 @@ from dataplatform.base.agent import Bulkhead, ChildSpec, Intensity, Link
 from dataplatform.base.database.technology import Tables
 from dataplatform.base.streaming.technology import Topics
 from dataplatform.dsl.flow import Outbox
-from dataplatform.dsl.kinds import DEAD_LETTERS, KINDS
+from dataplatform.dsl.kinds import DEAD_LETTERS, kinds
 from dataplatform.dsl.parts import Connection, Part
 from dataplatform.dsl.storage import STORAGE
 from dataplatform.redaction import REDACTOR
@@ -194,9 +194,9 @@ def _add_bookkeeper(topology: Topology, connections: Mapping[str, Connection], a
     tables: dict[str, set[str]] = {}
     topics: dict[str, set[str]] = {}
     for name, spec in topology.targets.items():
-        kinds = [kind.name for kind in KINDS if kind is not DEAD_LETTERS or name == topology.dead_letters]
+        wanted = [kind.name for kind in kinds() if kind is not DEAD_LETTERS or name == topology.dead_letters]
         of_kinds = spec.cls.tables(spec.options)
-        tables.setdefault(spec.options.client, set()).update(of_kinds[kind] for kind in kinds if kind in of_kinds)
+        tables.setdefault(spec.options.client, set()).update(of_kinds[kind] for kind in wanted if kind in of_kinds)
         topics.setdefault(spec.options.client, set()).update(spec.cls.places(spec.options).values())
     databases, streams = (
         [

@@ -12,7 +12,7 @@ import msgspec
 from attrs import field, frozen
 
 from dataplatform.base.technology import Technology
-from dataplatform.dsl.operations import READING, WRITING
+from dataplatform.dsl.language import reading, writing
 from dataplatform.dsl.registry import SIDES, Plugin, PluginClass, plugins
 from dataplatform.system.structure import key_of
 
@@ -60,9 +60,9 @@ def catalogue() -> list[Entry]:
 
 def markdown(entries: list[Entry]) -> str:
     """Return the tables of the README: which source answers, and which target takes, what."""
-    reading = _table([entry for entry in entries if entry.side == "sources"], "reading", READING)
-    writing = _table([entry for entry in entries if entry.side == "targets"], "writing", WRITING)
-    return f"{reading}\n\n{writing}"
+    sources = _table([entry for entry in entries if entry.side == "sources"], "reading", reading())
+    targets = _table([entry for entry in entries if entry.side == "targets"], "writing", writing())
+    return f"{sources}\n\n{targets}"
 
 
 def _table(entries: list[Entry], title: str, operations: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import click
 import msgspec
 
+from dataplatform.dsl.kinds import kinds, refused_kinds
 from dataplatform.errors import Permanent
 from dataplatform.system.catalogue import Entry, Option, catalogue, markdown
 from dataplatform.system.commands.frame import USAGE, leave
@@ -26,10 +27,11 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="Print a list of JSON objects, one per source, target or client.")
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print the tables of operations that the README has.")
 def plugins_command(*, as_json: bool, as_markdown: bool) -> None:
-    """List the sources, targets and kinds of client that are installed: what they can do, and their options.
+    """List the sources, targets, kinds of client and of record that are installed: what they can do, and their options.
 
     They come from the entry points dataplatform.sources, dataplatform.targets and dataplatform.clients of all installed
-    packages. One that cannot be used is listed with the reason, and harms no other.
+    packages, and the kinds of record, of dataplatform.kinds, come after them. One that cannot be used is listed with
+    the reason, and harms no other.
     """
     if as_json and as_markdown:
         raise click.UsageError("--json and --markdown exclude each other")
@@ -42,7 +44,19 @@ def plugins_command(*, as_json: bool, as_markdown: bool) -> None:
     elif as_markdown:
         click.echo(markdown(entries))
     else:
-        click.echo("\n\n".join("\n".join(_lines(entry)) for entry in entries))
+        click.echo("\n\n".join(["\n".join(_lines(entry)) for entry in entries] + list(map("\n".join, _kinds()))))
+
+
+def _kinds() -> Iterator[list[str]]:
+    """Return what is to be said of the kinds of record, those that cannot be used with the reason."""
+    for kind in kinds():
+        yield [
+            f"kind of record {kind.name} ({kind.type.__module__}:{kind.type.__qualname__})",
+            f"  table {kind.table}, topic {kind.topic}, by {kind.message_key}",
+            f"  operations: {', '.join(kind.operations) or 'none of its own'}",
+        ]
+    for point, reason in refused_kinds().items():
+        yield [f"kind of record {point}", f"  cannot be used: {reason}"]
 
 
 def _lines(entry: Entry) -> Iterator[str]:

@@ -10,7 +10,7 @@ from attrs import Attribute, field, frozen, validators
 from dataplatform.base.streaming import Produce, Produced, TopicSpec
 from dataplatform.dsl.codec import codec
 from dataplatform.dsl.flow import Batch, Rejection
-from dataplatform.dsl.kinds import DEAD_LETTERS, KINDS, Kind
+from dataplatform.dsl.kinds import DEAD_LETTERS, Kind, kinds
 from dataplatform.dsl.parts import TargetOptions, topic_names
 from dataplatform.dsl.types import Record
 from dataplatform.dsl.writer import BaseWriter
@@ -18,11 +18,10 @@ from dataplatform.dsl.writer import BaseWriter
 __all__ = ["RedpandaTarget", "RedpandaTargetOptions"]
 
 LONGEST_LETTER = 8 * 1024 * 1024  # a letter holds what was too long for its own topic, in base64
-DEFAULT_TOPICS = {kind.name: kind.topic for kind in KINDS}
 
 
 def _all_topic_names(options: Any, attribute: Attribute[Any], topics: Mapping[str, str]) -> None:
-    topic_names(options, attribute, DEFAULT_TOPICS | dict(topics))
+    topic_names(options, attribute, {kind.name: kind.topic for kind in kinds()} | dict(topics))
 
 
 @frozen(kw_only=True)
@@ -62,7 +61,7 @@ class RedpandaTarget(BaseWriter):
 
     @classmethod
     def places(cls, options: Any) -> Mapping[str, str]:
-        return {kind.name: options.topic(kind).name for kind in KINDS}
+        return {kind.name: options.topic(kind).name for kind in kinds()}
 
     def _request(self, kind: Kind, records: list[Record]) -> Produce:
         return Produce(self.options.topic(kind), kind.keys(records), codec(kind).encode(records))

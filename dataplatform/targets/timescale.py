@@ -13,7 +13,7 @@ from dataplatform.base.database import RowsWritten, TableSpec, TimesOfRows, Writ
 from dataplatform.base.position import Position, ReadPositions
 from dataplatform.dsl.flow import Batch, LeftOut, Rejection
 from dataplatform.dsl.flow.target import reader_of
-from dataplatform.dsl.kinds import DEAD_LETTERS, KINDS, Kind, kind_named
+from dataplatform.dsl.kinds import DEAD_LETTERS, Kind, kind_named, kinds
 from dataplatform.dsl.parts import TargetOptions
 from dataplatform.dsl.storage import STORAGE
 from dataplatform.dsl.tables import named_table
@@ -32,7 +32,7 @@ def _table_names(options: Any, attribute: Attribute[Any], names: Mapping[str, st
     del options
     for kind, name in names.items():
         if kind_named(kind) is None:
-            known = ", ".join(one.name for one in KINDS)
+            known = ", ".join(one.name for one in kinds())
             raise ValueError(f"{attribute.name}: {shown(kind)} is no kind of record; there are {known}")
         if not isinstance(name, str) or not 0 < len(name.encode()) <= LONGEST_NAME or "\0" in name:
             raise ValueError(f"{attribute.name}: {shown(name)} is no name of a table of 1 to {LONGEST_NAME} bytes")
@@ -72,11 +72,11 @@ class TimescaleTarget(BaseWriter):
 
     def __init__(self, context: Context, options: Any, client: str) -> None:
         super().__init__(context, options, client)
-        self._specs = {kind.name: self.options.spec(kind) for kind in KINDS}
+        self._specs = {kind.name: self.options.spec(kind) for kind in kinds()}
 
     @classmethod
     def tables(cls, options: Any) -> Mapping[str, str]:
-        return {kind.name: options.spec(kind).name for kind in KINDS}
+        return {kind.name: options.spec(kind).name for kind in kinds()}
 
     def _request(self, kind: Kind, records: list[Record]) -> WriteRows:
         spec = self._specs[kind.name]

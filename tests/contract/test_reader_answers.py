@@ -10,7 +10,7 @@ from attrs import frozen
 
 from dataplatform import MarketDataReader
 from dataplatform.dsl import operations as ops
-from dataplatform.dsl.operations import READING
+from dataplatform.dsl.language import reading
 from dataplatform.dsl.registry import supporters
 from dataplatform.errors import Permanent
 from dataplatform.result import Failure, Success, get_data
@@ -90,7 +90,7 @@ def test_every_installed_source_is_asked_and_every_waiver_is_of_one_of_them() ->
     assert all(rig in rigs and what in known for rig, what in WAIVERS)
 
 
-@pytest.mark.parametrize("operation", READING)
+@pytest.mark.parametrize("operation", reading())
 def test_an_operation_is_answered_or_refused_with_the_names_of_those_who_answer_it(
     asked: Asked, operation: str
 ) -> None:

@@ -10,9 +10,9 @@ import pytest
 from attrs import evolve, frozen
 
 from dataplatform import MarketDataReader, MarketDataWriter
+from dataplatform.dsl import language
 from dataplatform.dsl import operations as ops
 from dataplatform.dsl.kinds import ANALYTICS, LEVEL1, OHLCV, PRICES
-from dataplatform.dsl.operations import WRITING
 from dataplatform.dsl.queries import BatchPublishResult, Level1Query, PublishResult
 from dataplatform.dsl.timeframes import floor
 from dataplatform.result import Success, get_data
@@ -71,7 +71,7 @@ def test_every_installed_target_is_written_to_and_every_waiver_is_of_one_of_them
     assert {rig.kind for rig in WRITER_RIGS} == set(WRITERS)
     rigs = {rig.name for rig in WRITER_RIGS}
     assert all(rig in rigs and what in globals() for rig, what in WAIVERS)
-    assert all(cls.supported() == tuple(WRITING) for cls in WRITERS.values())
+    assert all(cls.supported() == tuple(language.writing()) for cls in WRITERS.values())
 
 
 def test_prices_that_were_acknowledged_are_there(writing: Writing) -> None:

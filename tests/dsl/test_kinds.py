@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import get_args
 
 import pytest
-from attrs import fields_dict
+from attrs import evolve, fields_dict
 
+from dataplatform.dsl import kinds as kinds_module
 from dataplatform.dsl.kinds import DEAD_LETTERS, KINDS, LEVEL1, PRICES, Kind, kind_named, kind_of
 from dataplatform.dsl.storage import LAYOUTS
 from dataplatform.dsl.types import Record
@@ -46,3 +48,19 @@ def test_messages_are_keyed_so_that_each_coins_records_stay_in_order() -> None:
     assert LEVEL1.keys([record(LEVEL1)]) == [b"BTC/USD"]
     assert DEAD_LETTERS.keys([letter(origin="topics")]) == [b"topics"]
     assert PRICES.keys([price("a", exchange_id="kraken")]) == [b"a"]
+
+
+def test_only_the_kinds_themselves_and_their_schema_files_name_those_of_the_platform_alone() -> None:
+    package = Path(kinds_module.__file__).parent.parent
+    naming = {str(file.relative_to(package)) for file in package.rglob("*.py") if "KINDS" in file.read_text()}
+    assert naming == {"dsl/kinds.py", "dsl/schemas/files.py"}
+
+
+def test_a_kind_says_fields_that_its_type_has() -> None:
+    for change in ({"key": ("coin",)}, {"time": "when"}, {"message_key": "id"}):
+        with pytest.raises(ValueError, match="CryptoPriceData has no field"):
+            evolve(PRICES, **change)
+    with pytest.raises(TypeError, match="no attrs class"):
+        evolve(PRICES, type=int)
+    with pytest.raises(ValueError, match="publish_one"):
+        evolve(PRICES, publish_one="Publish One")

@@ -19,8 +19,9 @@ from dataplatform.base.agent.status import Vitals
 from dataplatform.base.database import Migrator, TimescaleClient, TimescaleSettings, migrate
 from dataplatform.base.embedded import EmbeddedPostgres, postgres_dsn
 from dataplatform.dsl.flow.letters import letter_for_input
+from dataplatform.dsl.kinds import DEAD_LETTERS, PRICES
 from dataplatform.dsl.storage import STORAGE
-from dataplatform.dsl.tables import TABLES
+from dataplatform.dsl.tables import table_of
 from dataplatform.errors import Permanent, Transient
 from dataplatform.result import Failure, get_data
 from tests.base.database.clients import rows
@@ -103,7 +104,7 @@ def test_a_dead_letter_that_was_stored_twice_stands_once(dsn: str) -> None:
 
 
 def test_tables_that_the_client_made_meanwhile_are_taken_over(dsn: str) -> None:
-    run(dsn, *TABLES["prices"].create)
+    run(dsn, *table_of(PRICES).create)
     migrated(dsn)
     assert difference(dsn) == []
 
@@ -119,7 +120,7 @@ def test_changes_beyond_single_precision_are_cut_by_the_migration(dsn: str) -> N
 
 def test_changes_beyond_single_precision_are_cut_when_written(dsn: str, agents: Solo) -> None:
     migrated(dsn)
-    client, spec = agents.start("client", TimescaleClient, TimescaleSettings(dsn)), TABLES["prices"]
+    client, spec = agents.start("client", TimescaleClient, TimescaleSettings(dsn)), table_of(PRICES)
     records = [price(coin_id="a", change_24h=-1e300, change_7d=1e-300), price(coin_id="b", change_24h=-1.23456)]
     client.ask(rows(spec, *records), PATIENCE)
     changes = "SELECT coin_id, change_24h, change_7d FROM crypto_prices ORDER BY 1"
@@ -128,7 +129,7 @@ def test_changes_beyond_single_precision_are_cut_when_written(dsn: str, agents: 
 
 def test_a_dead_letter_that_comes_again_is_stored_once(dsn: str, agents: Solo) -> None:
     migrated(dsn)
-    client, spec = agents.start("client", TimescaleClient, TimescaleSettings(dsn)), TABLES["dead_letters"]
+    client, spec = agents.start("client", TimescaleClient, TimescaleSettings(dsn)), table_of(DEAD_LETTERS)
     for at in (FIRST, FIRST + DAY):
         letter = letter_for_input(b"?", Permanent("invalid", "no JSON"), origin="topic", at=at, place=(0, 7))
         get_data(client.ask(rows(spec, letter), PATIENCE))

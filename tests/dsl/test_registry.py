@@ -10,7 +10,8 @@ import pytest
 
 from dataplatform.dsl import registry
 from dataplatform.dsl.kinds import LEVEL1, PRICES
-from dataplatform.dsl.operations import READING, WRITING, ReadingOperation, WritingOperation
+from dataplatform.dsl.language import reading, writing
+from dataplatform.dsl.operations import ReadingOperation, WritingOperation
 from dataplatform.dsl.reader import BaseReader
 from dataplatform.dsl.registry import plugins, supporters, unsupported, untaken
 from dataplatform.dsl.writer import BaseWriter
@@ -41,9 +42,9 @@ def points(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[EntryPoint]]:
 
 
 def test_every_operation_has_its_hook_or_its_kinds() -> None:
-    assert set(READING) == {name_of(operation) for operation in get_args(ReadingOperation)}
-    assert all(callable(getattr(BaseReader, hook)) for hook in READING.values())
-    assert set(WRITING) == {name_of(operation) for operation in get_args(WritingOperation)}
+    assert set(reading()) == {name_of(operation) for operation in get_args(ReadingOperation)}
+    assert all(callable(getattr(BaseReader, hook)) for hook in reading().values())
+    assert set(writing()) == {name_of(operation) for operation in get_args(WritingOperation)}
 
 
 def test_a_reader_supports_the_operations_of_the_hooks_it_writes() -> None:
@@ -52,7 +53,7 @@ def test_a_reader_supports_the_operations_of_the_hooks_it_writes() -> None:
 
 
 def test_a_writer_supports_the_operations_about_what_it_takes() -> None:
-    assert BaseWriter.supported() == tuple(WRITING)
+    assert BaseWriter.supported() == tuple(writing())
     assert Letters.supported() == ("publish_level1", "publish_level1_batch", "publish_batch", "flush")
 
 

@@ -21,7 +21,8 @@ import psycopg2
 from attrs import define, field
 
 from dataplatform.base.embedded import broker_address, postgres_dsn
-from dataplatform.dsl.tables import TABLES
+from dataplatform.dsl.kinds import PRICES
+from dataplatform.dsl.tables import table_of
 from tests.support import waiting
 
 with warnings.catch_warnings():
@@ -167,7 +168,7 @@ class PricesTable:
         self._connection.autocommit = True
         with self._connection.cursor() as cursor:
             cursor.execute("select pg_advisory_lock(1684108385)")  # the one that the platform creates tables under
-            for statement in TABLES["prices"].create:
+            for statement in table_of(PRICES).create:
                 cursor.execute(statement)
             cursor.execute(
                 "create or replace function tell() returns trigger language plpgsql as"

@@ -9,8 +9,9 @@ from attrs import evolve
 
 from dataplatform.base.database import Query, TimescaleClient, TimescaleSettings
 from dataplatform.base.database.hypertables import candles_ddl
+from dataplatform.dsl import kinds
 from dataplatform.dsl.storage import LAYOUTS, STORAGE
-from dataplatform.dsl.tables import TABLES
+from dataplatform.dsl.tables import table_of
 from dataplatform.result import get_data
 from tests.base.database.clients import rows
 from tests.dsl.records import price
@@ -114,7 +115,7 @@ def test_compressed_rows_are_read_and_written_as_before_by_the_client(timescaled
     assert query(timescaledb, COMPRESSED) == [(1,)]
     assert query(timescaledb, PRICES) == before
 
-    spec = TABLES["prices"]
+    spec = table_of(kinds.PRICES)
     known = price(coin_id="coin-1", symbol="c1", usd_price=5.0, source="simulator", last_updated=FIRST)
     new = evolve(known, last_updated=FIRST + timedelta(seconds=1))
     with solo() as agents:

@@ -16,7 +16,7 @@ from dataplatform.base.database import Migrated, Storage, TimescaleSettings, mig
 from dataplatform.base.database.positions import POSITIONS_TABLE
 from dataplatform.base.database.stale_candles import STALE_TABLE
 from dataplatform.dsl.storage import STORAGE
-from dataplatform.dsl.tables import TABLES
+from dataplatform.dsl.tables import tables
 from dataplatform.result import get_data
 
 __all__ = ["FIRST", "candles", "difference", "first_release", "migrated", "query", "run"]
@@ -54,7 +54,7 @@ def query(dsn: str, sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
 
 def first_release(dsn: str) -> None:
     """Make the tables as the first release did when it first wrote to them, with ten hours of prices of three coins."""
-    for spec in TABLES.values():
+    for spec in tables():
         for statement in spec.create:
             run(dsn, statement.replace(" REAL", " DOUBLE PRECISION").replace("KEY (id)", "KEY (id, time)"))
     run(dsn, *[f"ALTER TABLE dead_letters DROP COLUMN {name}" for name in ("record_kind", "source_kind", "source")])
@@ -77,7 +77,7 @@ def candles(dsn: str, timeframe: str) -> list[tuple[Any, ...]]:
 def difference(dsn: str) -> list[Any]:
     """Return what Alembic would change to make the tables what the types say."""
     types = sa.MetaData()
-    for spec in TABLES.values():
+    for spec in tables():
         spec.table.to_metadata(types)
     engine = sa.create_engine("postgresql+psycopg2://", creator=lambda: psycopg2.connect(dsn), poolclass=sa.NullPool)
     with engine.connect() as connection:

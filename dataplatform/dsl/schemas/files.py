@@ -11,19 +11,19 @@ from pathlib import Path
 from dataplatform.base.streaming import TopicSpec
 from dataplatform.dsl.kinds import KINDS, Kind
 from dataplatform.dsl.schema import described, form_schema, struct_of
-from dataplatform.dsl.tables import TABLES
+from dataplatform.dsl.tables import table_of
 
-__all__ = ["FOLDER", "schema_files", "write_schemas"]
+__all__ = ["FOLDER", "schema_files", "schema_text", "write_schemas"]
 
 FOLDER = Path(__file__).parent
 
 
 def schema_files() -> dict[str, str]:
-    """Return the text of every schema file by its name."""
+    """Return the text of every schema file of the platform's own kinds by its name."""
     files = {}
     for kind in KINDS:
-        files[f"{kind.name}.schema.json"] = _json(_json_schema(kind))
-        files[f"{kind.name}.sql"] = ";\n\n".join(TABLES[kind.name].create) + ";\n"
+        files[f"{kind.name}.schema.json"] = schema_text(kind)
+        files[f"{kind.name}.sql"] = ";\n\n".join(table_of(kind).create) + ";\n"
         files[f"{kind.name}.topic.json"] = _json(_topic(kind))
     return files
 
@@ -43,14 +43,16 @@ def write_schemas(folder: Path = FOLDER) -> list[str]:
     return stale + gone
 
 
-def _json_schema(kind: Kind) -> dict[str, object]:
+def schema_text(kind: Kind) -> str:
+    """Return the JSON Schema of the messages of a kind."""
     schema = form_schema(struct_of(kind.type, version=kind.version))
-    return {
+    document = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": kind.type.__name__,
         "description": described(kind.type),
         **{key: value for key, value in schema.items() if key not in {"title", "description"}},
     }
+    return _json(document)
 
 
 def _topic(kind: Kind) -> dict[str, object]:

@@ -19,7 +19,7 @@ from dataplatform.base.agent import later
 from dataplatform.errors import Permanent, PlatformError, Transient
 from dataplatform.result import Failure
 from dataplatform.services.gateway.control import Operator
-from dataplatform.services.gateway.operations import OPERATIONS, Asked, Operation, operation_named
+from dataplatform.services.gateway.operations import Asked, Operation, operation_named, operations
 from dataplatform.services.gateway.status import status_as_json
 from dataplatform.services.gateway.wire import MOST_BYTES, Answer, answer_to, error_answer, read_body
 
@@ -89,9 +89,9 @@ def owner_app(operator: Operator, note: Callable[[Served | Refused], None]) -> S
         del request
         return _json(status_as_json(operator.platform.status()))
 
-    async def operations(request: Request) -> Response:
+    async def list_operations(request: Request) -> Response:
         del request
-        return _json({"operations": [_described(one) for one in OPERATIONS.values()]})
+        return _json({"operations": [_described(one) for one in operations().values()]})
 
     async def operate(request: Request) -> Response:
         return _response(await asking.answer(request.path_params["name"], await _body_of(request)))
@@ -100,7 +100,7 @@ def owner_app(operator: Operator, note: Callable[[Served | Refused], None]) -> S
     return Starlette(
         routes=[
             Route("/status", status, methods=["GET"]),
-            Route("/operations", operations, methods=["GET"]),
+            Route("/operations", list_operations, methods=["GET"]),
             Route("/operations/{name}", operate, methods=["POST"]),
         ],
         exception_handlers={HTTPException: refuse, PlatformError: refuse, ClientDisconnect: refuse},

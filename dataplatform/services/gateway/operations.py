@@ -7,7 +7,7 @@ callers outside of Python spell them, its right and their JSON Schema.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Literal, TypeAlias, Union
 
 import attrs
@@ -17,7 +17,8 @@ from attrs import field, frozen
 from dataplatform.base.agent import GetStatus, Request
 from dataplatform.dsl.arguments import arguments_of, gathered
 from dataplatform.dsl.flow.source import Pause, Resume
-from dataplatform.dsl.operations import MESSAGES, READING, WRITING, result_of
+from dataplatform.dsl.language import messages, reading, writing
+from dataplatform.dsl.operations import result_of
 from dataplatform.dsl.schema import Wire, camel_case, described, form_schema, json_schema, to_json
 from dataplatform.errors import Permanent
 from dataplatform.services.gateway.control import (
@@ -31,7 +32,7 @@ from dataplatform.services.gateway.control import (
 )
 from dataplatform.suggestions import suggestion
 
-__all__ = ["OPERATIONS", "RIGHTS", "Asked", "Operation", "Right", "Whom", "operation_named", "operation_of"]
+__all__ = ["RIGHTS", "Asked", "Operation", "Right", "Whom", "operation_named", "operation_of", "operations"]
 
 Right: TypeAlias = Literal["read", "write", "operate"]
 RIGHTS: tuple[Right, ...] = ("read", "write", "operate")
@@ -141,11 +142,9 @@ class Operation:
 
 
 def _all() -> tuple[Operation, ...]:
-    reading = [Operation(name, MESSAGES[name], "source", "read") for name in READING]
-    writing = [Operation(name, MESSAGES[name], "target", "write", changes=True) for name in WRITING]
     return (
-        *reading,
-        *writing,
+        *(Operation(name, messages()[name], "source", "read") for name in reading()),
+        *(Operation(name, messages()[name], "target", "write", changes=True) for name in writing()),
         Operation("get_status", GetStatus, "agent", "operate"),
         Operation("status", GetPlatformStatus, "platform", "operate"),
         Operation("info", GetPlatformInfo, "platform", "operate"),
@@ -159,21 +158,28 @@ def _all() -> tuple[Operation, ...]:
     )
 
 
-OPERATIONS: Mapping[str, Operation] = {one.name: one for one in _all()}
-_BY_MESSAGE = {one.message: one for one in OPERATIONS.values()}
+@cache
+def operations() -> Mapping[str, Operation]:
+    """Return all operations by name, those of kinds of record that packages add among them."""
+    return {one.name: one for one in _all()}
+
+
+@cache
+def _by_message() -> Mapping[type[Any], Operation]:
+    return {one.message: one for one in operations().values()}
 
 
 def operation_named(name: str) -> Operation:
     """Return an operation; raises `Permanent` (`not_found`) for a name that none has."""
-    found = OPERATIONS.get(name)
+    found = operations().get(name)
     if found is None:
-        raise Permanent("not_found", f"no operation is called {name!r:.100}{suggestion(name[:100], OPERATIONS)}")
+        raise Permanent("not_found", f"no operation is called {name!r:.100}{suggestion(name[:100], operations())}")
     return found
 
 
 def operation_of(request: Request[Any]) -> Operation:
     """Return the operation that a request stands for; raises `TypeError` for one that is none."""
-    found = _BY_MESSAGE.get(type(request))
+    found = _by_message().get(type(request))
     if found is None:
         raise TypeError(f"{type(request).__name__} is no operation, and cannot be asked for from outside")
     return found

@@ -10,7 +10,7 @@ from attrs import field, frozen
 from dataplatform.base.agent import AgentStatus, Incident
 from dataplatform.dsl.flow import RouteAccount
 from dataplatform.dsl.kinds import DEAD_LETTERS
-from dataplatform.dsl.operations import READING
+from dataplatform.dsl.language import reading
 from dataplatform.services.service import PlatformStatus, Surroundings
 
 __all__ = ["DeadLetters", "Lag", "Overview", "Places", "Status", "account_as_json", "status_as_json"]
@@ -199,7 +199,7 @@ class Overview:
             SourceView(
                 name,
                 source.cls.technology,
-                tuple(one for one in source.cls.supported() if one in READING),
+                tuple(one for one in source.cls.supported() if one in reading()),
                 around.routes.get(name, ()),
                 _state(status, name),
                 tuple(self.readers.get(name, ())),

@@ -16,9 +16,9 @@ from attrs import define, field
 from dataplatform.base.agent import Request
 from dataplatform.dsl.arguments import SPREAD, spread
 from dataplatform.dsl.operations import GetAvailableTickers, ReadingOperation, WritingOperation
-from dataplatform.dsl.reader import tells_unknown_coin
 from dataplatform.dsl.schema import camel_case
 from dataplatform.dsl.types import Record
+from dataplatform.dsl.unknown import tells_unknown_coin
 from dataplatform.errors import Permanent, PlatformError
 from dataplatform.result import Failure
 from dataplatform.services.mcp_server.bridge import Bridge

@@ -16,14 +16,15 @@ from attrs import define, field, frozen
 
 from dataplatform.base.agent import Request
 from dataplatform.dsl.arguments import Argument, arguments_of, gathered
-from dataplatform.dsl.operations import MESSAGES, READING, WRITING, result_of
+from dataplatform.dsl.language import messages, reading, writing
+from dataplatform.dsl.operations import result_of
 from dataplatform.dsl.queries import BatchPublishResult, OHLCVSeries
 from dataplatform.dsl.schema import Wire, described
 from dataplatform.dsl.timeframes import check_timeframe
 from dataplatform.errors import Permanent
 from dataplatform.services.mcp_server.answers import Shape, Sort
 from dataplatform.services.mcp_server.forms import Form, Option, kind_of, output_schema, record_form, shaping
-from dataplatform.services.mcp_server.meanings import MEANINGS, Meaning, said
+from dataplatform.services.mcp_server.meanings import MEANINGS, Meaning, key_meaning, said
 from dataplatform.services.mcp_server.options import McpServerOptions, Right
 from dataplatform.services.service import Surroundings
 
@@ -93,7 +94,7 @@ class Catalogue:
 
     def __attrs_post_init__(self) -> None:
         self.wire = Wire(self.options.max_items)
-        found = [self._tool(name) for name in MESSAGES if name in READING or self.options.allow_writes]
+        found = [self._tool(name) for name in messages() if name in reading() or self.options.allow_writes]
         self.tools = {tool.name: tool for tool in found if tool is not None}
 
     def read(self, tool: OperationTool, arguments: Any) -> Call:
@@ -113,18 +114,18 @@ class Catalogue:
 
     def missing(self, name: str) -> str:
         """Say why there is no such tool."""
-        if name in READING:
+        if name in reading():
             return f"no source of this platform can answer {name}; see list_sources"
-        if name in WRITING and not self.options.allow_writes:
+        if name in writing() and not self.options.allow_writes:
             return f"{name} is switched off here: the topology does not say allow_writes = true"
         return f"there is no tool {name!r:.60}; see tools/list"
 
     def _tool(self, name: str) -> OperationTool | None:
-        side: Side = "source" if name in READING else "target"
+        side: Side = "source" if name in reading() else "target"
         places = self._places(name, side)
         if not places:
             return None
-        message: Any = MESSAGES[name]
+        message: Any = messages()[name]
         form = Form.of(message.__name__, self._options(name, message, side, places))
         description = " ".join(filter(None, [described(message), WHEN.get(name)]))
         return OperationTool(name, side, message, places, form, description, output_schema(message))
@@ -132,7 +133,7 @@ class Catalogue:
     def _places(self, name: str, side: Side) -> tuple[str, ...]:
         if side == "source":
             return tuple(place for place, one in self.surroundings.sources.items() if name in one.cls.supported())
-        kinds = set(WRITING[name])
+        kinds = set(writing()[name])
         return tuple(
             place for place, one in self.surroundings.targets.items() if kinds & set(one.cls.kinds(one.options))
         )
@@ -152,7 +153,7 @@ class Catalogue:
         form = one.type if one.type is str else self.wire.form(one.type)  # a text has the bounds of its meaning
         if kind_of(one.type) is not None or one.name == "records":
             return Option(one.name, form, shown=record_form(one, self.options.max_items))
-        meaning = MEANINGS[one.name]
+        meaning = MEANINGS.get(one.name) or key_meaning(one.name)
         if name == "get_price_history" and one.name == "vs_currency":
             meaning = attrs.evolve(meaning, choices=("usd",))
         if meaning.items is not None:

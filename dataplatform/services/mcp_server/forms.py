@@ -12,8 +12,8 @@ import msgspec
 from attrs import field, frozen
 
 from dataplatform.dsl.arguments import Argument
-from dataplatform.dsl.kinds import KINDS, Kind
-from dataplatform.dsl.operations import WRITING, result_of
+from dataplatform.dsl.kinds import Kind, kinds
+from dataplatform.dsl.operations import result_of
 from dataplatform.dsl.schema import Wire, camel_case, form_schema
 from dataplatform.errors import Permanent
 from dataplatform.services.mcp_server.forgiving import forgiven, respelt
@@ -31,8 +31,6 @@ __all__ = [
     "shaping",
 ]
 
-KIND_OF = {kind.type: kind for kind in KINDS}
-SINGLE = {kinds[0].name: name.removeprefix("publish_") for name, kinds in [*WRITING.items()][::-1] if len(kinds) == 1}
 WORDS = {"string": "text", "array": "list", "boolean": "true or false", "date-time": "time"}
 SHAPING: Mapping[str, tuple[str, Any, Any]] = {  # by meaning: name, type and default of what shapes an answer
     "every": ("interval", str, msgspec.UNSET),
@@ -127,7 +125,7 @@ def shaping(meanings: Sequence[str]) -> list[Option]:
 
 def kind_of(hint: Any) -> Kind | None:
     """Return the kind of the records that a type holds, one or several."""
-    return KIND_OF.get(hint) or next((KIND_OF[one] for one in get_args(hint) if one in KIND_OF), None)
+    return next((kind for kind in kinds() if kind.type is hint or kind.type in get_args(hint)), None)
 
 
 def record_form(one: Argument, most: int) -> Any:
@@ -135,7 +133,7 @@ def record_form(one: Argument, most: int) -> Any:
     kind, several = kind_of(one.type), get_origin(one.type) is not None
     text = records_text() if kind is None else record_text(kind)
     if several and kind:
-        text = f"Each as publish_{SINGLE[kind.name]} takes it."
+        text = f"Each as {kind.publish_one} takes it."
     form: Any = list[dict[str, Any]] if several else dict[str, Any]
     return Annotated[form, msgspec.Meta(description=text, max_length=most if several else None)]
 

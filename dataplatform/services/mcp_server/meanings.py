@@ -11,10 +11,10 @@ from attrs import field, frozen
 
 from dataplatform.dsl import checks
 from dataplatform.dsl.arguments import RENAMED
-from dataplatform.dsl.kinds import KINDS, Kind
+from dataplatform.dsl.kinds import Kind, kinds
 from dataplatform.dsl.schema import KIND, camel_case
 
-__all__ = ["MEANINGS", "MOST_POINTS", "POINTS", "Meaning", "record_text", "records_text", "said"]
+__all__ = ["MEANINGS", "MOST_POINTS", "POINTS", "Meaning", "key_meaning", "record_text", "records_text", "said"]
 
 POINTS, MOST_POINTS = 200, 10_000
 ID = {"min_length": 1, "max_length": checks.LONGEST_ID}
@@ -53,6 +53,11 @@ MEANINGS: Mapping[str, Meaning] = {
 }
 
 
+def key_meaning(name: str) -> Meaning:
+    """Return what the keys mean by which the latest records of an added kind are asked for, as `tickers`."""
+    return Meaning(f"The {name.replace('_', ' ')} of which the latest records are wanted.", (), {"min_length": 1}, ID)
+
+
 def said(meaning: Meaning, form: Any, **words: Any) -> Any:
     """Return a wire form with the meaning's choices, bounds and text.
 
@@ -82,4 +87,6 @@ def record_text(kind: Kind) -> str:
 
 def records_text() -> str:
     """Return what a list of records of several kinds holds."""
-    return f"Records, each with `{KIND}`, one of {', '.join(kind.name for kind in KINDS)}, and what schema://KIND says."
+    return (
+        f"Records, each with `{KIND}`, one of {', '.join(kind.name for kind in kinds())}, and what schema://KIND says."
+    )

@@ -13,9 +13,9 @@ from anyio import to_thread
 from attrs import define, field, frozen
 
 from dataplatform.base.agent import Address, Request
-from dataplatform.dsl.kinds import KINDS
+from dataplatform.dsl.kinds import Kind, kinds
 from dataplatform.dsl.laws import Piped, pipe
-from dataplatform.dsl.operations import WRITING, result_of
+from dataplatform.dsl.operations import result_of
 from dataplatform.dsl.proxy import ReaderProxy, WriterProxy
 from dataplatform.errors import PlatformError, Transient
 from dataplatform.result import Failure, Result, Success
@@ -25,8 +25,6 @@ from dataplatform.services.mcp_server.failures import told_by
 __all__ = ["PipeResult", "Pipes", "pipeable", "writer_of"]
 
 AT_ONCE = 8
-RECORDS = {kind.type for kind in KINDS}
-WRITERS = {kinds[0].type: name for name, kinds in WRITING.items() if len(kinds) == 1}  # the last: it takes many
 
 
 @frozen
@@ -53,12 +51,14 @@ class PipeResult:
 
 def pipeable(tool: OperationTool) -> bool:
     """Tell whether an operation reads records that a target can write."""
-    return tool.side == "source" and _record_of(tool.message) in RECORDS
+    return tool.side == "source" and _kind_of(tool.message) is not None
 
 
 def writer_of(tool: OperationTool) -> str:
     """Return the writing operation that takes what a reading one reads."""
-    return WRITERS[_record_of(tool.message)]
+    kind = _kind_of(tool.message)
+    assert kind is not None
+    return kind.publish_many or kind.publish_one
 
 
 @define(eq=False)
@@ -102,6 +102,8 @@ def _told(source: str, targets: Sequence[str], answer: Success[Piped[Any]]) -> P
     return PipeResult(source, len(piped.records), tuple(deliveries), answer.notes)
 
 
-def _record_of(message: type[Any]) -> Any:
+def _kind_of(message: type[Any]) -> Kind | None:
+    """Return the kind of the records that an operation reads, of those that an operation writes."""
     result = result_of(message)
-    return get_args(result)[0] if get_args(result) else result
+    record = get_args(result)[0] if get_args(result) else result
+    return next((kind for kind in kinds() if kind.type is record and kind.publish_one), None)

@@ -13,7 +13,7 @@ from itertools import cycle
 from attrs import define, evolve, field
 
 from dataplatform.base.agent import ChildSpec, Request
-from dataplatform.dsl.operations import READING
+from dataplatform.dsl.language import reading
 from dataplatform.dsl.registry import technology
 from dataplatform.errors import PlatformError, Transient
 from dataplatform.result import Result
@@ -75,7 +75,7 @@ class Pool:
 
 def readers_of(service: str, name: str, source: SourceInPlace, count: int) -> list[str]:
     """Return the names of the agents that answer for a source; none where it answers nothing."""
-    if not set(READING).intersection(source.cls.supported()):
+    if not set(reading()).intersection(source.cls.supported()):
         return []
     if source.client not in source.connection.agents:
         return [name]

@@ -22,9 +22,9 @@ from mcp.types import (
 )
 
 from dataplatform.dsl import checks
-from dataplatform.dsl.kinds import KINDS
+from dataplatform.dsl.kinds import kinds
 from dataplatform.dsl.schema import to_json
-from dataplatform.dsl.schemas import schema_files
+from dataplatform.dsl.schemas import schema_text
 from dataplatform.errors import PlatformError
 from dataplatform.result import Failure
 from dataplatform.services.gateway.status import Overview
@@ -48,8 +48,7 @@ class Resources:
     _schemas: dict[str, str] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        files = schema_files()
-        self._schemas = {kind.name: files[f"{kind.name}.schema.json"] for kind in KINDS}
+        self._schemas = {kind.name: schema_text(kind) for kind in kinds()}
 
     async def list(
         self, context: ServerRequestContext[Any, Any], params: PaginatedRequestParams | None

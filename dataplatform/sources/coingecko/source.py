@@ -14,7 +14,7 @@ from dataplatform.dsl.parts import Connection, Part
 from dataplatform.dsl.plan import Plan
 from dataplatform.dsl.polling import Absent, FeedOptions, Seen
 from dataplatform.dsl.queries import CurrentPricesOptions, DateRangeOHLCVQuery, Level1Query
-from dataplatform.dsl.reader import BaseReader, unknown_coin
+from dataplatform.dsl.reader import BaseReader
 from dataplatform.dsl.rows import OddRow
 from dataplatform.dsl.types import (
     CryptoMarketAnalytics,
@@ -24,6 +24,7 @@ from dataplatform.dsl.types import (
     Level1Data,
     Record,
 )
+from dataplatform.dsl.unknown import unknown_coin
 from dataplatform.errors import PlatformError
 from dataplatform.result import Failure, Result, Success
 from dataplatform.sources.coingecko import candles, endpoints, history, symbols, tickers, transforms

@@ -8,12 +8,15 @@ from typing import Any
 from attrs import Attribute, field, frozen, validators
 
 from dataplatform.base.streaming import TopicSpec, as_start
-from dataplatform.dsl.kinds import ANALYTICS, DEAD_LETTERS, KINDS, PRICES, Kind
+from dataplatform.dsl.kinds import ANALYTICS, DEAD_LETTERS, PRICES, Kind, kinds
 from dataplatform.dsl.parts import SourceOptions, topic_names
 
-__all__ = ["RedpandaSourceOptions"]
+__all__ = ["RedpandaSourceOptions", "viewed"]
 
-VIEWED = tuple(kind for kind in KINDS if kind is not DEAD_LETTERS)
+
+def viewed() -> tuple[Kind, ...]:
+    """Return the kinds of record that reading operations look for in topics."""
+    return tuple(kind for kind in kinds() if kind is not DEAD_LETTERS)
 
 
 def _default_topics() -> dict[str, str]:
@@ -21,7 +24,7 @@ def _default_topics() -> dict[str, str]:
 
 
 def _all_topic_names(options: Any, attribute: Attribute[Any], topics: Mapping[str, str]) -> None:
-    topic_names(options, attribute, {kind.name: kind.topic for kind in VIEWED} | dict(topics))
+    topic_names(options, attribute, {kind.name: kind.topic for kind in viewed()} | dict(topics))
 
 
 def _start(_: Any, attribute: Attribute[Any], value: Any) -> None:

@@ -11,8 +11,8 @@ from dataplatform.base.streaming import Digest, Item, Seen
 from dataplatform.dsl.kinds import OHLCV, Kind
 from dataplatform.dsl.plausible import decode_plausible
 from dataplatform.dsl.queries import DateRangeOHLCVQuery, Level1Query
-from dataplatform.dsl.reader import UNKNOWN, no_candles
 from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoOHLCVData, CryptoPriceData, Level1Data
+from dataplatform.dsl.unknown import UNKNOWN, no_candles
 from dataplatform.errors import Permanent
 
 __all__ = ["analytics", "candles", "digest", "latest_candles", "level1", "notes", "prices", "tickers"]
@@ -23,14 +23,15 @@ OfCoin = TypeVar("OfCoin", CryptoPriceData, CryptoOHLCVData)
 
 
 def digest(kind: Kind) -> Digest:
-    """Return how messages of a kind become items: by coin or ticker, the latest for each exchange, market and source.
+    """Return how messages of a kind become items: by message key (a coin or ticker), the latest for each other key.
 
     Of candles all are kept, each in the place of its open, so that ranges of them can be answered. Which times can be
     is told by the machine's clock, as those are that wrote the messages.
     """
-    group, *rest = kind.key
-    keys = [name for name in rest if kind is OHLCV or name != kind.time]
-    group_of, key_of, time_of = attrgetter(group), attrgetter(*keys), attrgetter(kind.time)
+    left_out = {kind.message_key} if kind is OHLCV else {kind.message_key, kind.time}
+    keys = [name for name in kind.key if name not in left_out]
+    group_of, time_of = attrgetter(kind.message_key), attrgetter(kind.time)
+    key_of = attrgetter(*keys) if keys else group_of
 
     def items(values: Sequence[bytes | None]) -> tuple[list[Item], int]:
         records, failures = decode_plausible(kind, values, datetime.now(UTC))

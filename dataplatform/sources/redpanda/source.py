@@ -34,7 +34,7 @@ from dataplatform.dsl.queries import CurrentPricesOptions, DateRangeOHLCVQuery, 
 from dataplatform.dsl.reader import BaseReader, ReaderMessage
 from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoOHLCVData, CryptoPriceData, DeadLetter, Level1Data
 from dataplatform.result import Result, Success
-from dataplatform.sources.redpanda.options import VIEWED, RedpandaSourceOptions
+from dataplatform.sources.redpanda.options import RedpandaSourceOptions, viewed
 from dataplatform.sources.redpanda.seen import (
     analytics,
     candles,
@@ -87,7 +87,7 @@ class RedpandaSource(BaseReader):
             options.stall_after,
         )
         spec = ViewSpec(
-            {options.topic(kind): digest(kind) for kind in VIEWED}, as_start(options.view_from), options.view_most
+            {options.topic(kind): digest(kind) for kind in viewed()}, as_start(options.view_from), options.view_most
         )
         consumer, view = f"{name}.consumer", f"{name}.view"
         return Part(
@@ -131,6 +131,9 @@ class RedpandaSource(BaseReader):
 
     def _level1(self, query: Level1Query) -> Result[Plan[Level1Data]]:
         return self._look(LEVEL1, [query.ticker], lambda seen: level1(seen, query))
+
+    def _latest_records(self, kind: Kind, keys: Sequence[str]) -> Result[Plan[list[Any]]]:
+        return self._look(kind, keys, lambda seen: list(seen.values))
 
     def _look(self, kind: Kind, groups: Sequence[str] | None, answer: Callable[[Seen], T]) -> Result[Plan[T]]:
         """Plan to look at what was seen of these coins or tickers, of all where none are named."""

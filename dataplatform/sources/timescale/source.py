@@ -17,7 +17,7 @@ from dataplatform.dsl.plan import Plan
 from dataplatform.dsl.queries import CurrentPricesOptions, DateRangeOHLCVQuery, Level1Query
 from dataplatform.dsl.reader import BaseReader
 from dataplatform.dsl.rows import OddRow, ParsedRows, joined
-from dataplatform.dsl.tables import TABLES
+from dataplatform.dsl.tables import tables
 from dataplatform.dsl.timeframes import floor, length
 from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoOHLCVData, CryptoPriceData, Level1Data
 from dataplatform.dsl.validators import latest_market_time
@@ -130,6 +130,14 @@ class TimescaleSource(BaseReader):
         """The latest time that a row can be of; those of later ones, stored before that was refused, hide no other."""
         return latest_market_time(self.clock.now())
 
+    def _latest_records(self, kind: Kind, keys: Sequence[str]) -> Result[Plan[list[Any]]]:
+        def transform(answers: list[Any]) -> Success[list[Any]]:
+            rows = _records(kind, answers[0])
+            return rows.success(rows.found)
+
+        statement = statements.latest_records(kind, keys, simulated=self.options.simulated)
+        return Success(Plan(self.client, [_query(statement)], transform))
+
     # What is answered where there is nothing
 
     def _select_prices(
@@ -193,7 +201,7 @@ class TimescaleSource(BaseReader):
 
 
 def _query(statement: statements.Select, instead: Query | None = None) -> Query:
-    return as_query(statement, most=MOST_ROWS, needs=tuple(TABLES.values()), instead=instead)
+    return as_query(statement, most=MOST_ROWS, needs=tables(), instead=instead)
 
 
 def _next(moment: datetime, timeframe: str) -> datetime:

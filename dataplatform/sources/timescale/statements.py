@@ -14,12 +14,12 @@ from dataplatform.base.database.stale_candles import DAY, STALE_TABLE
 from dataplatform.dsl.kinds import ANALYTICS, LEVEL1, OHLCV, PRICES, Kind
 from dataplatform.dsl.queries import Level1Query
 from dataplatform.dsl.storage import STORAGE
-from dataplatform.dsl.tables import TABLES
+from dataplatform.dsl.tables import table_of
 from dataplatform.dsl.timeframes import EPOCH, length
 
 __all__ = ["candles_of_prices", "coins_by_market_cap", "hidden", "history", "in_order", "kept_candles", "latest",
-           "latest_analytics", "latest_level1", "latest_prices", "latest_stored_candles", "stored_candles",
-           "there_is"]  # fmt: skip
+           "latest_analytics", "latest_level1", "latest_prices", "latest_records", "latest_stored_candles",
+           "stored_candles", "there_is"]  # fmt: skip
 
 SIMULATOR = "simulator"
 AGGREGATE = "aggregate"
@@ -38,6 +38,15 @@ def latest_prices(coin_ids: Sequence[str], until: datetime, *, simulated: bool) 
     table = _table(PRICES)
     conditions = (table.c.last_updated <= until, _made(table, simulated=simulated))
     return _latest_of_each(_those(coin_ids), table, table.c.last_updated, *conditions)
+
+
+def latest_records(kind: Kind, keys: Sequence[str], *, simulated: bool) -> Select:
+    """Select the latest row of each message key of any kind; simulated and real ones apart where they say so."""
+    table = _table(kind)
+    key, time = table.c[kind.message_key], table.c[kind.time]
+    labelled = [_made(table, simulated=simulated)] if "source" in table.c else []
+    rows = sa.select(*table.c).where(_any_of(key, keys), *labelled)
+    return rows.ext(distinct_on(key)).order_by(key, time.desc())
 
 
 def coins_by_market_cap(limit: int | None, until: datetime, *, simulated: bool) -> Select:
@@ -289,7 +298,7 @@ def _array(value: sa.ColumnElement[Any], order: sa.ColumnElement[Any]) -> Any:
 
 
 def _table(kind: Kind) -> sa.Table:
-    return TABLES[kind.name].table
+    return table_of(kind).table
 
 
 def _made(table: sa.FromClause, *, simulated: bool) -> sa.ColumnElement[bool]:

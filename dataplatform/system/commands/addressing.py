@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
-from dataplatform.dsl.kinds import KINDS, Kind, kind_named
+from dataplatform.dsl.kinds import Kind, kind_named, kinds
 from dataplatform.dsl.types import DeadLetter
 from dataplatform.errors import Permanent
 from dataplatform.result import Failure, Result, Success
@@ -42,9 +42,9 @@ def addressee(letter: DeadLetter, topology: Topology, to: str | None = None) -> 
 
 def kinds_of_topics(topology: Topology) -> Mapping[str, Kind]:
     """Return the kind of record in each topic that the topology reads or writes, or that is a kind's own."""
-    kinds = {kind.topic: kind for kind in KINDS}
+    found = {kind.topic: kind for kind in kinds()}
     places = [target.cls.places(target.options) for target in topology.targets.values()]
     places += [source.cls.places(source.options) for source in topology.sources.values()]
     for topics in places:
-        kinds |= {topic: kind for name, topic in topics.items() if (kind := kind_named(name)) is not None}
-    return kinds
+        found |= {topic: kind for name, topic in topics.items() if (kind := kind_named(name)) is not None}
+    return found

@@ -22,7 +22,7 @@ from dataplatform.dsl.operations import (
 )
 from dataplatform.dsl.proxy import AgentProxy, ReaderProxy, WriterProxy
 from dataplatform.dsl.queries import BatchPublishResult, DateRangeOHLCVQuery, Gap
-from dataplatform.dsl.tables import TABLES
+from dataplatform.dsl.tables import table_of
 from dataplatform.dsl.types import CryptoOHLCVData, CryptoPriceData
 from dataplatform.result import Failure, Result, Success, get_data
 from dataplatform.sources.coingecko.symbols import is_symbol
@@ -133,7 +133,7 @@ class Backfill:
     def _candle_times(self, span: Span) -> list[datetime]:
         """Return the candles that are stored as such; the reader's operation would make some of the prices."""
         stored = stored_candles(span.coin, span.interval, span.start, span.end, simulated=self.simulated)
-        query = as_query(stored, most=4 * MOST_CANDLES, needs=(TABLES[OHLCV.name],))
+        query = as_query(stored, most=4 * MOST_CANDLES, needs=(table_of(OHLCV),))
         rows = get_data(self._ask(self.database, query))
         place = rows.columns.index(OHLCV.time)
         return [row[place] for row in rows.rows]

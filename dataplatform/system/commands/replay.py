@@ -12,7 +12,7 @@ from attrs import frozen
 
 from dataplatform.base.streaming.log import FindStretches
 from dataplatform.base.streaming.technology import Topics
-from dataplatform.dsl.kinds import KINDS, Kind, kind_named
+from dataplatform.dsl.kinds import Kind, kind_named, kinds
 from dataplatform.dsl.registry import of_kinds
 from dataplatform.errors import Permanent, PlatformError
 from dataplatform.result import get_data
@@ -49,7 +49,7 @@ class Job:
 @click.command("replay", context_settings=SETTINGS, epilog=EXAMPLES)
 @common_options
 @click.option("--topic", "name", required=True, metavar="NAME", help="The topic.")
-@click.option("--kind", type=click.Choice([kind.name for kind in KINDS]), help="What is in it, if it is not known.")
+@click.option("--kind", type=click.Choice([kind.name for kind in kinds()]), help="What is in it, if it is not known.")
 @click.option("--from", "since", type=Moment(), required=True, metavar="TIME", help="Since when (UTC), or 2h (ago).")
 @click.option("--to", "until", type=Moment(), metavar="TIME", help="Until when; by default what is there by now.")
 @click.option(

@@ -22,7 +22,7 @@ from dataplatform.services.gateway.client import RemotePlatform
 from dataplatform.services.gateway.control import (
     MOST_MESSAGES,
 )
-from dataplatform.services.gateway.operations import OPERATIONS
+from dataplatform.services.gateway.operations import operations
 from dataplatform.services.service import Phase
 from dataplatform.system.control.shell import Prompt, require_ipython
 from dataplatform.system.control.shown import on_screen, plain
@@ -187,7 +187,7 @@ def _partition(text: str) -> tuple[str, int]:
 
 def _operate(platform: RemotePlatform, operation: str, **arguments: Any) -> Any:
     """Have an operation carried out, and return what it answers; raises `PlatformError`."""
-    asked = OPERATIONS[operation].asked(TIMEOUT, **arguments)
+    asked = operations()[operation].asked(TIMEOUT, **arguments)
     return get_data(platform.ask(asked.agent, asked.request, asked.timeout))
 
 

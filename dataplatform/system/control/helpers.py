@@ -16,7 +16,7 @@ from dataplatform.base.database import Rows
 from dataplatform.base.streaming import TopicMessage
 from dataplatform.result import Result, get_data
 from dataplatform.services.gateway.control import MOST_ROWS
-from dataplatform.services.gateway.operations import OPERATIONS
+from dataplatform.services.gateway.operations import operations
 from dataplatform.services.service import PlatformStatus
 
 __all__ = ["Asks", "Helpers", "variable_name"]
@@ -72,7 +72,7 @@ class Helpers:
         return self._operate("sql", sql=select, client=client, most=most)
 
     def _operate(self, operation: str, **arguments: Any) -> Result[Any]:
-        asked = OPERATIONS[operation].asked(TIMEOUT, **arguments)
+        asked = operations()[operation].asked(TIMEOUT, **arguments)
         return self._platform.ask(asked.agent, asked.request, asked.timeout)
 
     def help(self, what: object = None) -> None:

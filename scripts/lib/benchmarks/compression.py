@@ -17,8 +17,9 @@ from attrs import field, frozen
 
 from dataplatform.base.database.hypertables import Layout, columnstore_ddl, hypertable_ddl
 from dataplatform.base.database.tables import quoted
+from dataplatform.dsl.kinds import PRICES
 from dataplatform.dsl.storage import PRICE_ROWS
-from dataplatform.dsl.tables import TABLES
+from dataplatform.dsl.tables import table_of
 from dataplatform.dsl.types import CryptoPriceData
 from dataplatform.simulator.market import DAY, Market
 from dataplatform.simulator.markets import change
@@ -27,7 +28,7 @@ from dataplatform.simulator.rounding import amount, percentage, price
 SERVER = Path(__file__).resolve().parents[1] / "timescaledb" / "server.mjs"
 START = datetime(2026, 9, 1, tzinfo=UTC)
 STEP = timedelta(seconds=10)
-SPEC = TABLES["prices"]
+SPEC = table_of(PRICES)
 DOUBLES = {"change_24h": "double precision", "change_7d": "double precision"}
 DIGITS = "({} * (SELECT factor FROM digits WHERE digits.coin_id = day.coin_id))::bigint"  # whole, by digits of a coin
 HUNDRED_THOUSANDTHS = "round({} * 1e5)::bigint"  # of a percent

@@ -21,7 +21,7 @@ from dataplatform.base.database import TimescaleSettings
 from dataplatform.base.streaming import RedpandaSettings, TopicSpec, ensure_topics
 from dataplatform.dsl.codec import codec
 from dataplatform.dsl.kinds import PRICES
-from dataplatform.dsl.tables import TABLES
+from dataplatform.dsl.tables import table_of
 from dataplatform.dsl.types import CryptoPriceData
 from dataplatform.sources.redpanda import RedpandaSource, RedpandaSourceOptions
 from dataplatform.system.demo import DemoServers, demo_servers
@@ -31,7 +31,7 @@ from dataplatform.targets.timescale import TimescaleOptions, TimescaleTarget
 PARTITIONS, COINS = 4, 250
 POLL = 5_000  # records
 LONGEST = 600.0  # seconds
-SPEC = TABLES["prices"]
+SPEC = table_of(PRICES)
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 

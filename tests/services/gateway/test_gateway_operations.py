@@ -35,7 +35,7 @@ from dataplatform.services.gateway.control import (
     SkipPartition,
     TailTopic,
 )
-from dataplatform.services.gateway.operations import OPERATIONS, RIGHTS, Asked, operation_named, operation_of
+from dataplatform.services.gateway.operations import RIGHTS, Asked, operation_named, operation_of, operations
 from dataplatform.services.gateway.wire import answer_to, error_answer, read_answer
 from dataplatform.system.__main__ import COMMANDS
 from dataplatform.system.control.helpers import Helpers
@@ -100,8 +100,8 @@ def test_a_request_arrives_as_it_was_sent(request_: Request[Any]) -> None:
 
 def test_every_operation_is_there_by_the_name_that_it_has_everywhere() -> None:
     messages = {*get_args(ops.ReadingOperation), *get_args(ops.WritingOperation)}
-    assert messages <= {one.message for one in OPERATIONS.values()} == {type(request) for request in REQUESTS}
-    for name, operation in OPERATIONS.items():
+    assert messages <= {one.message for one in operations().values()} == {type(request) for request in REQUESTS}
+    for name, operation in operations().items():
         assert (operation.name, operation_named(name)) == (name, operation)
         assert operation.summary, name
         assert operation.right in RIGHTS
@@ -112,7 +112,7 @@ def test_every_operation_is_there_by_the_name_that_it_has_everywhere() -> None:
 
 
 def test_commands_and_prompt_call_the_operators_operations_by_their_names() -> None:
-    operators = {name for name, one in OPERATIONS.items() if one.right == "operate"} - {"get_status", "info"}
+    operators = {name for name, one in operations().items() if one.right == "operate"} - {"get_status", "info"}
     prompt = set(Helpers(cast("Any", None)).namespace()) - {"help"}
     commands = set(COMMANDS) & {*operators, "sql"}
     assert prompt == operators - {"drain"}  # at the platform's own prompt one leaves
@@ -120,9 +120,9 @@ def test_commands_and_prompt_call_the_operators_operations_by_their_names() -> N
 
 
 def test_who_asks_in_python_names_the_same_arguments() -> None:
-    assert OPERATIONS["pause"].asked(5.0, source="coingecko") == Asked("coingecko", Pause(), 5.0)
-    assert OPERATIONS["restart"].asked(5.0, agent="coingecko") == Asked("", RestartAgent("coingecko"), 5.0)
-    assert OPERATIONS["tail"].asked(5.0, topic="t", most=3) == Asked("", TailTopic("t", 3), 5.0)
+    assert operations()["pause"].asked(5.0, source="coingecko") == Asked("coingecko", Pause(), 5.0)
+    assert operations()["restart"].asked(5.0, agent="coingecko") == Asked("", RestartAgent("coingecko"), 5.0)
+    assert operations()["tail"].asked(5.0, topic="t", most=3) == Asked("", TailTopic("t", 3), 5.0)
 
 
 ANSWERS: list[tuple[Request[Any], Any]] = [
@@ -187,7 +187,7 @@ def test_numbers_that_json_lacks_and_naive_times_come_as_they_are() -> None:
 )
 def test_what_is_no_request_is_refused_and_said_why(name: str, arguments: Any, said: str) -> None:
     with pytest.raises(Permanent) as caught:
-        OPERATIONS[name].read(arguments)
+        operations()[name].read(arguments)
     assert caught.value.code == "bad_argument"
     assert said in str(caught.value)
 
@@ -206,7 +206,7 @@ def test_a_request_of_another_kind_cannot_be_sent() -> None:
 
 def test_an_agent_is_not_asked_what_the_platform_is() -> None:
     with pytest.raises(Permanent, match="coingecko does not take GetPlatformInfo"):
-        OPERATIONS["info"].arguments(Asked("coingecko", GetPlatformInfo(), 1.0))
+        operations()["info"].arguments(Asked("coingecko", GetPlatformInfo(), 1.0))
 
 
 @pytest.mark.parametrize(

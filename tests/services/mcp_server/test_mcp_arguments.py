@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from dataplatform.dsl.arguments import RENAMED, arguments_of
-from dataplatform.dsl.operations import MESSAGES, READING
+from dataplatform.dsl.language import messages, reading
 from dataplatform.dsl.parts import Connection
 from dataplatform.dsl.schema import camel_case
 from dataplatform.errors import Permanent
@@ -91,7 +91,7 @@ def test_choices_are_listed(session: Session) -> None:
     shown = {name: tool.input_schema["properties"] for name, tool in tools.items()}
     assert set(shown["get_current_price"]["vsCurrency"]["enum"]) == {"usd", "btc", "eth"}
     assert shown["get_price_history"]["vsCurrency"]["enum"] == ["usd"]
-    for name in READING:
+    for name in reading():
         assert shown[name]["source"]["enum"] == ["coingecko", "history"]
     for name in ("get_current_ohlcv", "get_latest_ohlcv", "get_ohlcv_by_date_range"):
         assert "coingecko: 30m, 4h, 4d" in shown[name]["interval"]["description"]
@@ -107,13 +107,13 @@ def test_intervals_are_an_enumeration_where_every_source_has_its_own(catalogue: 
 # How it may be spelt
 
 
-@pytest.mark.parametrize("name", [name for name in CALLS if name in MESSAGES])
+@pytest.mark.parametrize("name", [name for name in CALLS if name in messages()])
 def test_snake_case_is_read_as_camel_case_is(catalogue: Catalogue, name: str) -> None:
     tool, arguments = catalogue.tools[name], call_of(name)
     assert catalogue.read(tool, in_snake_case(arguments)) == catalogue.read(tool, arguments)
 
 
-@pytest.mark.parametrize("name", [name for name in CALLS if name in MESSAGES])
+@pytest.mark.parametrize("name", [name for name in CALLS if name in messages()])
 def test_lists_and_objects_may_be_given_as_text_and_whole_numbers_with_a_point(catalogue: Catalogue, name: str) -> None:
     tool, arguments = catalogue.tools[name], call_of(name)
     as_text = {
@@ -156,8 +156,8 @@ def test_records_are_written_with_the_names_that_arguments_have(catalogue: Catal
 
 
 def test_every_argument_of_every_operation_has_one_name() -> None:
-    messages: list[Any] = list(MESSAGES.values())
-    names = {one.name for message in messages for one in arguments_of(message)}
+    every: list[Any] = list(messages().values())
+    names = {one.name for message in every for one in arguments_of(message)}
     assert names.isdisjoint({*RENAMED, "query", "options"})
     assert all(snake_case(camel_case(name)) == name for name in names), names
 

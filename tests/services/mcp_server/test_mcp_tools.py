@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 from mcp.types import TextContent, TextResourceContents
 
-from dataplatform.dsl.operations import READING, WRITING
+from dataplatform.dsl.language import reading, writing
 from tests.services.mcp_server.served import Served, Session
 
 PRICE = {
@@ -94,7 +94,7 @@ def arguments_of(name: str) -> dict[str, Any]:
 def test_every_tool_is_listed_and_answers_what_its_schema_says(served: Served, mode: str) -> None:
     with served.connected(mode=mode) as session:
         tools = session.tools()
-        assert set(tools) == set(CALLS) >= {*READING, *WRITING}
+        assert set(tools) == set(CALLS) >= {*reading(), *writing()}
         for name, tool in tools.items():
             assert tool.description
             assert tool.output_schema is not None
