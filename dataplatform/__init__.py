@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dataplatform.base.streaming import RedpandaSettings
     from dataplatform.base.technology import Technology
     from dataplatform.dsl.feeds import Feed
-    from dataplatform.dsl.kinds import ANALYTICS, LEVEL1, OHLCV, PRICES
+    from dataplatform.dsl.kinds import ANALYTICS, LEVEL1, OHLCV, PRICES, Kind
     from dataplatform.dsl.laws import Pipe, Piped, pipe
     from dataplatform.dsl.parts import SourceOptions, TargetOptions
     from dataplatform.dsl.plan import Plan
@@ -86,6 +86,7 @@ __all__ = [
     "Failure",
     "Feed",
     "HttpSettings",
+    "Kind",
     "Level1Data",
     "Level1Query",
     "MarketDataReader",
