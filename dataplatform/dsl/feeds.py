@@ -93,7 +93,7 @@ class FeedState:
         far = self.attempt, len(self.run.answers) if self.run else 0
         if far != self.seen:
             self.seen, self.seen_at = far, now
-        return now > self.seen_at + (self.run.plan.timeout if self.run else 0.0) + grace
+        return now > self.seen_at + (self.run.plan.timeout + self.run.plan.patience if self.run else 0.0) + grace
 
     def succeeded(self) -> None:
         self.reading, self.run, self.failing = False, None, None

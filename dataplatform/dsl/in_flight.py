@@ -94,7 +94,7 @@ class InFlight:
         return len(self._answers)
 
     def _run(self, plan: Plan[S], answer: Deferred[Any]) -> PlanRun[S]:
-        return PlanRun(self.agent, plan, plan.patience, partial(self._shield, answer))
+        return PlanRun(self.agent, plan, shield=partial(self._shield, answer))
 
     @contextmanager
     def _shield(self, answer: Deferred[Any]) -> Iterator[None]:

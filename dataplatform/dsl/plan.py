@@ -14,7 +14,8 @@ from typing import Any, Generic, TypeVar
 from attrs import define, evolve, field, frozen
 
 from dataplatform.base.agent import Address, Agent, Request
-from dataplatform.errors import PlatformError, Transient
+from dataplatform.base.net.paced import Paced
+from dataplatform.errors import PlatformError
 from dataplatform.result import Failure, Result, Success
 
 __all__ = ["Plan", "PlanRun", "transformed"]
@@ -28,11 +29,11 @@ class Plan(Generic[T]):
 
     `transform` may raise `PlatformError` for answers that are not what was promised; its other exceptions are bugs.
     Where it has notes to give besides the data, it returns a `Success` that holds both.
-    `timeout` is for each request, in seconds. An operation waits `patience` seconds in all for its turn, where the
-    client's own rate limit holds requests back (`throttled`). A request that fails with a code in `absent` asked for
-    what there is not, and None stands for its answer. `more` returns the requests that follow from the answers to
-    `requests`, once; `next_page` the request that follows from the answers so far, again and again until there is none.
-    What these two refuse, the transform will too.
+    `timeout` is for each request, in seconds. Its requests may wait for their turn under the client's own rate limit
+    until `patience` seconds after the plan's beginning, or its going on. A request that fails with a code in `absent`
+    asked for what there is not, and None stands for its answer. `more` returns the requests that follow from the
+    answers to `requests`, once; `next_page` the request that follows from the answers so far, again and again until
+    there is none. What these two refuse, the transform will too.
     """
 
     client: Address
@@ -67,15 +68,17 @@ class PlanRun(Generic[T]):
     """A plan carried out by an agent, one request after the other, while it handles other messages.
 
     A run that a failure broke off keeps the answers it has, and goes on where it stopped when it is told to; one whose
-    answers were refused by the plan's transform begins anew. `patience` is how many seconds of waiting for its turn are
-    left to it. Each step is taken within a `shield`, which may keep what it raises from the agent.
+    answers were refused by the plan's transform begins anew. Requests say to the client whether they are `of_route`,
+    and how long they wait for their turn. Each step is taken within a `shield`, which may keep what it raises from the
+    agent.
     """
 
     agent: Agent
     plan: Plan[T]
-    patience: float = 0.0
+    of_route: bool = False
     shield: Callable[[], AbstractContextManager[Any]] = nullcontext
     answers: list[Any] = field(factory=list, init=False)
+    _patient_until: float = field(default=0.0, init=False)
     _now: Plan[T] = field(init=False)  # with the requests that have followed
 
     def __attrs_post_init__(self) -> None:
@@ -83,6 +86,7 @@ class PlanRun(Generic[T]):
 
     def go_on(self, then: Callable[[Result[T]], None]) -> None:
         """Put the next request; run `then`, in the agent's thread, with what the plan brings or fails with."""
+        self._patient_until = self.agent.clock.monotonic() + self.plan.patience
         with self.shield():
             self._go_on(then)
 
@@ -92,29 +96,22 @@ class PlanRun(Generic[T]):
             answers, self.answers, self._now = self.answers, [], self.plan
             then(transformed(plan, answers))
             return
-        request = plan.requests[len(self.answers)]
-        self.agent.call(plan.client, request, partial(self._answered, then), timeout=plan.timeout)
+        request, patience = plan.requests[len(self.answers)], 0.0
+        if isinstance(request, Paced):
+            patience = max(0.0, self._patient_until - self.agent.clock.monotonic())
+            request = evolve(request, of_route=self.of_route, patience=patience)
+        self.agent.call(plan.client, request, partial(self._answered, then), timeout=plan.timeout + patience)
 
     def _answered(self, then: Callable[[Result[T]], None], answer: Result[Any]) -> None:
         with self.shield():
             self._take(then, self.plan.accepted(answer))
 
     def _take(self, then: Callable[[Result[T]], None], answer: Result[Any]) -> None:
-        if not isinstance(answer, Failure):
+        if isinstance(answer, Failure):
+            then(answer)
+        else:
             self.answers.append(answer.data)
             self._go_on(then)
-            return
-        pause = _turn_in(answer.error)
-        if pause is None or pause > self.patience:
-            then(answer)
-            return
-        self.patience -= pause
-        self.agent.wait(pause, partial(self.go_on, then))
-
-
-def _turn_in(error: PlatformError) -> float | None:
-    """Return in how many seconds a request that was held back has its turn; None for any other failure."""
-    return error.retry_after if isinstance(error, Transient) and error.code == "throttled" else None
 
 
 def transformed(plan: Plan[T], answers: list[Any]) -> Result[T]:

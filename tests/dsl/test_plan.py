@@ -31,7 +31,7 @@ def begin(stage: Stage, plan: Plan[Any]) -> Answers:
     """Have an agent carry a plan out; what it brings is told."""
     brought: Answers = Told()
     stage.probe("asker")
-    stage.tell("asker", lambda probe: PlanRun(probe, plan, plan.patience).go_on(brought.tell))
+    stage.tell("asker", lambda probe: PlanRun(probe, plan).go_on(brought.tell))
     return brought
 
 
@@ -128,47 +128,31 @@ def test_what_a_transform_refuses_is_a_failure(stage: Stage) -> None:
     assert carried_out(stage, Plan(client(stage, Success), [], refuse)) == Failure(error)
 
 
-HELD_BACK = Transient("throttled", "30 requests a minute are used up", retry_after=2.0)
+@pytest.mark.parametrize("of_route", [False, True])
+def test_requests_that_take_turns_say_who_asks_and_how_long_they_wait(stage: Stage, of_route: bool) -> None:  # noqa: FBT001
+    asked: list[Get] = []
+
+    def answer(request: Get) -> Result[int]:
+        asked.append(request)
+        stage.clock.advance(2.0)
+        return Success(1)
+
+    pages = [Get("/1"), Get("/2"), Get("/3"), Get("/4")]
+    stage.start(Asked, answer, name="client")
+    plan = Plan(stage.runtime.directory.address("client"), pages, sum, patience=5.0, timeout=100.0)
+    brought: Answers = Told()
+    stage.probe("asker")
+    stage.tell("asker", lambda probe: PlanRun(probe, plan, of_route=of_route).go_on(brought.tell))
+    assert brought.next() == Success(4)
+    assert [get.patience for get in asked] == [5.0, 3.0, 1.0, 0.0]
+    assert {get.of_route for get in asked} == {of_route}
 
 
-def holding_back(times: int, error: Transient = HELD_BACK) -> Callable[[Any], Result[int]]:
-    """Answer after so many refusals."""
-    left = [Failure(error)] * times
-    return lambda _: left.pop() if left else Success(1)
-
-
-def pass_turns(stage: Stage, pauses: int) -> None:
-    """Let the time pass that the plan waits for its turns; the time-outs of its requests stay ahead."""
-    for _ in range(pauses):
-        stage.pass_timer(stage.scheduler.expect(Reply, lambda message: isinstance(message.result, Success)))
-
-
-def test_requests_that_are_held_back_wait_for_their_turn_while_the_patience_lasts(stage: Stage) -> None:
-    brought = begin(stage, Plan(client(stage, holding_back(3)), requests(2), sum, patience=6.0, timeout=100.0))
-    pass_turns(stage, 3)
-    assert brought.next() == Success(2)
-
-
-@pytest.mark.parametrize(("times", "patience"), [(1, 0.0), (3, 5.0)])
-def test_when_the_patience_is_at_its_end_that_is_the_failure(stage: Stage, times: int, patience: float) -> None:
-    plan = Plan(client(stage, holding_back(times)), requests(2), sum, patience=patience, timeout=100.0)
-    brought = begin(stage, plan)
-    pass_turns(stage, times - 1)
-    assert brought.next() == Failure(HELD_BACK)
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        pytest.param(
-            Transient("throttled", "5 a minute are used up", retry_after=3600.0), id="longer than the patience"
-        ),
-        pytest.param(Transient("rate_limited", "429", retry_after=0.01), id="asked for by the server"),
-    ],
-)
-def test_other_pauses_are_not_waited_for(stage: Stage, error: Transient) -> None:
-    plan = Plan(client(stage, holding_back(1, error)), requests(1), sum, patience=8.0)
-    assert carried_out(stage, plan) == Failure(error)
+@pytest.mark.parametrize("code", ["throttled", "rate_limited", "busy"])
+def test_a_pause_that_a_client_asks_for_is_the_failure(stage: Stage, code: str) -> None:
+    refused = Failure(Transient(code, "not now", retry_after=0.01))
+    plan = Plan(client(stage, lambda _: refused), requests(1), sum, patience=8.0)
+    assert carried_out(stage, plan) == refused
 
 
 MISSING = Permanent("not_found", "no such coin")

@@ -39,10 +39,10 @@ class TokenBucket:
         self._tokens -= 1
         return True
 
-    def wait(self) -> float:
-        """Return the seconds until there is a token, 0.0 when there is one now."""
+    def wait(self, tokens: int = 1) -> float:
+        """Return the seconds until so many tokens have come, though taken one by one; 0.0 when they are there now."""
         now = self.clock.monotonic()
         self._tokens = min(float(self.burst), self._tokens + (now - self._counted_at) * self.per_minute / 60)
         self._counted_at = now
-        missing = 1 - self._tokens
+        missing = tokens - self._tokens
         return 0.0 if missing < 1e-9 else missing * 60 / self.per_minute  # noqa: PLR2004  rounding, not a number to name

@@ -48,11 +48,16 @@ class Errands(Generic[T]):
     def __attrs_post_init__(self) -> None:
         self._last.cancel()  # done: there is no earlier call
 
+    @property
+    def overdue(self) -> bool:
+        """Whether the last call has not ended yet, though nobody waits for it any more."""
+        return not self._last.done()
+
     def run(self, call: Callable[[], T], seconds: float) -> T:
         """Return what `call` returns, or raise what it raises; in `seconds`, or 0.1 s after `stopping` was set."""
         if self.stopping.is_set():
             raise Interrupted
-        if not self._last.done():
+        if self.overdue:
             raise Busy
         self._last = errand = Future[T]()
         threading.Thread(target=_fulfil, args=(errand, call), name=self.name, daemon=True).start()

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 from attrs import field, frozen
 
-from dataplatform.base.agent import Request
 from dataplatform.base.misfit import misfit, require_json
+from dataplatform.base.net.paced import Paced
 from dataplatform.base.net.pages import not_json
 from dataplatform.base.net.refusals import Meaning
 from dataplatform.errors import Permanent
@@ -70,7 +70,7 @@ class Response:
 
 
 @frozen
-class Get(Request[Response]):
+class Get(Paced[Response]):
     """Fetches `path` under the client's base URL, with query parameters in the given order.
 
     `meanings` are those of the API's own error codes that are not plain from the HTTP status. A question `of_budget`,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
-from attrs.validators import and_, ge, gt, instance_of, le, matches_re, optional
+from attrs.validators import and_, ge, gt, instance_of, le, lt, matches_re, optional
 
 from dataplatform.base.net.urls import check_server_url
 
@@ -91,6 +91,21 @@ class HttpSettings:
         default=1,
         validator=and_(instance_of(int), ge(1)),
         metadata={"help": "requests that may follow each other at once after a quiet time"},
+    )
+    route_share: float = field(
+        default=0.5,
+        validator=and_(gt(0), lt(1)),
+        metadata={"help": "of rate_per_minute, kept for routes from when one asks; questions share the rest"},
+    )
+    concurrency: int = field(
+        default=4,
+        validator=and_(instance_of(int), ge(1), le(64)),
+        metadata={"help": "requests under way at a time; one place is for routes from when one asks"},
+    )
+    max_waiting: int = field(
+        default=256,
+        validator=and_(instance_of(int), ge(1)),
+        metadata={"help": "questions that may wait for their turn; the next is answered as `busy`"},
     )
     timeout: float = field(
         default=5.0,

@@ -204,7 +204,7 @@ class FlowSource(Agent):
             if isinstance(plan, Failure):
                 self._read_failed(state, plan.error)
                 return
-            state.run = PlanRun(self, plan.data)
+            state.run = PlanRun(self, plan.data, of_route=True)
         state.run.go_on(partial(self._read_ended, state, state.attempt))
 
     def _read_ended(self, state: FeedState, attempt: int, crops: Result[list[Crop]]) -> None:

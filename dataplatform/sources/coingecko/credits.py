@@ -51,7 +51,8 @@ class Credits:
         """Ask now, unless that is under way; the next time comes by itself."""
         if not self._asking:
             self._asking, self._turn = True, self._turn + 1
-            PlanRun(self.source, Plan(self.client, [USAGE], self._read, self.timeout), PATIENCE).go_on(self._told)
+            plan = Plan(self.client, [USAGE], self._read, self.timeout, PATIENCE)
+            PlanRun(self.source, plan, of_route=True).go_on(self._told)
 
     def _read(self, answers: list[Response]) -> SetBudget | None:
         (answer,) = answers

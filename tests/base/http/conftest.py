@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
-from dataplatform.base.agent import Context, ManualClock, Runtime
+from dataplatform.base.agent import Context, GetStatus, ManualClock, Runtime, State
 from dataplatform.base.http import Get, HttpClient, HttpSettings, Response
 from dataplatform.result import Result
 from tests.base.http.driven_client import Client, Nobody
@@ -40,7 +41,12 @@ def start(clock: ManualClock) -> Iterator[Callable[..., Client]]:
             result: Result[Response] = ref.ask(get, block=True, timeout=DEADLINE)
             return result
 
-        return Client(context, ask, lambda: ref.stop(timeout=DEADLINE), ref.tell)
+        def status() -> State:
+            ref.ask(GetStatus(), block=True, timeout=DEADLINE)  # in its turn, after all that was asked before
+            return context.vitals.state
+
+        begin = partial(ref.ask, block=False)
+        return Client(context, ask, lambda: ref.stop(timeout=DEADLINE), ref.tell, begin, status)
 
     yield start_client
     for ref in refs:

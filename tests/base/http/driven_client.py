@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Any
 
+import pykka
 from attrs import frozen
 
-from dataplatform.base.agent import Context
+from dataplatform.base.agent import Context, State
 from dataplatform.base.agent.status import Vitals
 from dataplatform.base.http import Get, Response, SetBudget
 from dataplatform.errors import PlatformError
@@ -29,13 +31,15 @@ class Client:
     ask: Callable[[Get], Result[Response]]
     stop: Callable[[], object]
     tell: Callable[[SetBudget], None]
+    begin: Callable[[Get], pykka.Future[Any]]
+    status: Callable[[], State]
 
     @property
     def vitals(self) -> Vitals:
         return self.context.vitals
 
-    def get(self, path: str = "/", *params: tuple[str, str]) -> Response:
-        result = self.ask(Get(path, params))
+    def get(self, path: str = "/", *params: tuple[str, str], of_route: bool = False) -> Response:
+        result = self.ask(Get(path, params, of_route=of_route))
         assert isinstance(result, Success), result
         return result.data
 

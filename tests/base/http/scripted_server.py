@@ -11,6 +11,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeAlias
 
+from tests.support.waiting import DEADLINE
+
 TLS_HELLO = b"\x16\x03"
 
 Act: TypeAlias = "bytes | Callable[[socket.socket], None]"
@@ -22,6 +24,26 @@ def answer(status: int, body: object = "{}", *headers: str) -> bytes:
         body = (body if isinstance(body, str) else json.dumps(body)).encode()
     head = [f"HTTP/1.1 {status} Reason", f"Content-Length: {len(body)}", *headers]
     return "\r\n".join(head).encode("latin-1") + b"\r\n\r\n" + body
+
+
+class Held:
+    """Requests that the server holds until it is told to let them go; then each connection is closed."""
+
+    def __init__(self, count: int) -> None:
+        self.count, self._arrived, self._open = count, threading.Semaphore(0), threading.Event()
+
+    def all_there(self) -> None:
+        """Wait until so many requests are held at once."""
+        for _ in range(self.count):
+            assert self._arrived.acquire(timeout=DEADLINE), "not as many requests as expected are at the server"
+
+    def let_go(self) -> None:
+        self._open.set()
+
+    def act(self, connection: socket.socket) -> None:
+        self._arrived.release()
+        if self._open.wait(2 * DEADLINE):
+            connection.sendall(answer(200, "{}", "Connection: close"))
 
 
 class ScriptedServer:
@@ -71,6 +93,12 @@ class ScriptedServer:
                 connection.sendall(act)
 
     # Acts
+
+    def hold(self, count: int) -> Held:
+        """Hold so many of the next requests."""
+        held = Held(count)
+        self.script.extend([held.act] * count)
+        return held
 
     def drip(self, head: bytes) -> Callable[[socket.socket], None]:
         """Send `head`, and then a byte now and then for as long as anybody listens."""

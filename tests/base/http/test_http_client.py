@@ -11,13 +11,13 @@ from datetime import UTC, datetime
 import pytest
 from structlog.testing import capture_logs
 
-from dataplatform.base.agent import ManualClock
+from dataplatform.base.agent import ManualClock, State
 from dataplatform.base.http import Get, Response
 from dataplatform.errors import Permanent, Transient
 from dataplatform.result import Failure
 from tests.base.http.driven_client import Client, thread_called
 from tests.base.http.scripted_server import Act, ScriptedServer, answer, cut_off, hang_up, reset
-from tests.support.waiting import DEADLINE, SHORT
+from tests.support.waiting import DEADLINE, SHORT, until
 
 Start = Callable[..., Client]
 KEY = "CG-abcdef123456"
@@ -184,7 +184,7 @@ def test_a_client_recovers_when_a_request_that_could_not_be_interrupted_has_ende
         return resolve(*args)  # type: ignore[arg-type]
 
     monkeypatch.setattr(socket, "getaddrinfo", wait_for_the_name_server)
-    client = start(base_url=server.url, timeout=SHORT)
+    client = start(base_url=server.url, timeout=SHORT, concurrency=1)
     assert client.fail().code == "timeout"
     assert client.fail() == Transient("timeout", f"{server.url} has still not answered the request before")
     thread = thread_called("http")
@@ -197,7 +197,7 @@ def test_a_stop_ends_a_request_in_flight(server: ScriptedServer, start: Start) -
     client = start(base_url=server.url, timeout=2 * DEADLINE)
 
     def stop(connection: socket.socket) -> None:
-        client.context.stopping.set()
+        client.stop()
         server.stay_silent(connection)
 
     server.script.append(stop)
@@ -213,7 +213,8 @@ def test_a_stop_ends_the_wait_before_a_retry(
 
     def fail_and_stop(connection: socket.socket) -> None:
         connection.sendall(answer(500))
-        client.context.stopping.set()
+        until(lambda: client.vitals.counters["requests"] == 2, "the second try is under way")
+        client.stop()
 
     server.script.append(fail_and_stop)
     assert client.fail().code == "stopping"
@@ -387,3 +388,90 @@ def test_a_client_that_stops_closes_its_connection(server: ScriptedServer, start
     client.get()
     client.stop()
     assert gone.wait(DEADLINE)
+
+
+# Several at a time
+
+
+def test_status_and_a_stop_have_their_turn_while_the_server_holds_requests(
+    server: ScriptedServer, start: Start
+) -> None:
+    client, held = start(base_url=server.url, concurrency=3, timeout=2 * DEADLINE), server.hold(3)
+    answers = [client.begin(Get(f"/{number}")) for number in range(4)]
+    held.all_there()
+    assert client.status() is State.RUNNING
+    assert len(server.heads) == 3  # the fourth waits for a place
+    client.stop()
+    assert [answer.get(DEADLINE).error.code for answer in answers] == ["stopping"] * 4
+
+
+def test_as_many_requests_are_held_at_the_server_at_once_as_the_setting_says(
+    server: ScriptedServer, start: Start
+) -> None:
+    client, held = start(base_url=server.url, concurrency=4, timeout=DEADLINE), server.hold(4)
+    answers = [client.begin(Get(f"/{number}")) for number in range(100)]
+    held.all_there()
+    assert server.accepted == 4
+    held.let_go()
+    assert [answer.get(DEADLINE).data.status for answer in answers] == [200] * 100
+    assert server.accepted <= 8  # those that were held are closed, and the others share four
+    assert sorted(server.paths) == sorted(f"/{number}" for number in range(100))
+
+
+def test_a_route_has_a_place_that_questions_leave_to_it(server: ScriptedServer, start: Start) -> None:
+    client = start(base_url=server.url, concurrency=2, timeout=2 * DEADLINE)
+    client.get("/first", of_route=True)
+    held = server.hold(1)
+    questions = [client.begin(Get(f"/question/{number}")) for number in range(5)]
+    held.all_there()
+    client.get("/route", of_route=True)
+    assert server.paths == ["/first", "/question/0", "/route"]
+    held.let_go()
+    assert [answer.get(DEADLINE).data.status for answer in questions] == [200] * 5
+
+
+def test_a_flood_of_questions_leaves_routes_their_share_of_the_rate(
+    server: ScriptedServer, start: Start, clock: ManualClock
+) -> None:
+    client = start(base_url=server.url, rate_per_minute=60, route_share=0.5, timeout=DEADLINE)
+    client.get("/route/0", of_route=True)
+    questions = [client.begin(Get(f"/question/{number}", patience=600.0)) for number in range(20)]
+    for second in range(1, 9):
+        route = client.begin(Get(f"/route/{second}", of_route=True, patience=5.0)) if second % 2 == 0 else None
+        client.status()  # whatever was asked has arrived
+        clock.advance(1.0)
+        if route is not None:
+            assert route.get(DEADLINE).data.status == 200
+        else:
+            until(lambda asked=second: len(server.heads) == asked + 1, "a question has its turn")  # type: ignore[misc]
+    assert [path for path in server.paths if "route" in path] == [f"/route/{second}" for second in range(0, 9, 2)]
+    assert len([path for path in server.paths if "question" in path]) == 4
+    client.stop()
+    assert {answer.get(DEADLINE).error.code for answer in questions[4:]} == {"stopping"}
+
+
+def test_beyond_its_bound_a_question_is_answered_busy_and_a_route_is_not(server: ScriptedServer, start: Start) -> None:
+    client = start(base_url=server.url, concurrency=1, max_waiting=2, timeout=2 * DEADLINE)
+    held = server.hold(1)
+    answers = [client.begin(Get("/held")), client.begin(Get("/waits")), client.begin(Get("/waits"))]
+    held.all_there()
+    refused = client.fail("/refused")
+    assert isinstance(refused, Transient)
+    assert (refused.code, refused.retry_after) == ("busy", 1.0)
+    answers.append(client.begin(Get("/route", of_route=True)))
+    client.status()
+    held.let_go()
+    assert [answer.get(DEADLINE).data.status for answer in answers] == [200] * 4
+    assert server.paths == ["/held", "/route", "/waits", "/waits"]
+
+
+def test_those_who_wait_for_their_turn_hear_of_a_pause_that_the_server_asks_for(
+    server: ScriptedServer, start: Start, clock: ManualClock
+) -> None:
+    server.script.append(answer(429, "", "Retry-After: 30"))
+    client = start(base_url=server.url, concurrency=1, timeout=DEADLINE)
+    first, second = client.begin(Get("/first")), client.begin(Get("/second"))
+    assert [answer.get(DEADLINE).error.code for answer in (first, second)] == ["rate_limited"] * 2
+    assert server.paths == ["/first"]
+    clock.advance(30.0)
+    client.get("/third")
