@@ -49,12 +49,6 @@ class Technology:
         raise NotImplementedError
 
     @classmethod
-    def another(cls, name: str, settings: Any) -> ChildSpec | None:
-        """Return one more agent, for somebody who asks beside the sources; None where they share the client's own."""
-        del name, settings
-        return None
-
-    @classmethod
     def rate_per_minute(cls, settings: Any) -> float | None:
         """Return how often a minute the server may be asked; None where the client sets no limit."""
         del settings

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from dataplatform.base.agent import Address, GetStatus, Reply
+from dataplatform.base.agent import Address, GetStatus
+from dataplatform.base.http import Get
 from dataplatform.dsl.plan import Plan, PlanRun
 from dataplatform.errors import Permanent, Transient
 from dataplatform.result import Failure, Result, Success, get_data
@@ -138,7 +139,7 @@ def test_requests_that_take_turns_say_who_asks_and_how_long_they_wait(stage: Sta
         return Success(1)
 
     pages = [Get("/1"), Get("/2"), Get("/3"), Get("/4")]
-    stage.start(Asked, answer, name="client")
+    stage.start(Double, answer, name="client")
     plan = Plan(stage.runtime.directory.address("client"), pages, sum, patience=5.0, timeout=100.0)
     brought: Answers = Told()
     stage.probe("asker")

@@ -30,7 +30,6 @@ port = 0
 """
 BULKHEADS = {
     "topics.view": "topics.view.supervisor",
-    "mcp.coingecko.1": "mcp.readers",
     "mcp": "mcp.supervisor",
     "bookkeeper": "bookkeeper.supervisor",
     "control": "control.supervisor",

@@ -42,11 +42,6 @@ class HttpTechnology(Technology):
         return Get("/ping")
 
     @classmethod
-    def another(cls, name: str, settings: HttpSettings) -> ChildSpec | None:
-        """Return an agent that asks at the same time, unless there is a rate: that is one, and requests take turns."""
-        return HttpClient.child(name, settings) if settings.rate_per_minute is None else None
-
-    @classmethod
     def rate_per_minute(cls, settings: Any) -> float | None:
         rate: float | None = settings.rate_per_minute
         return rate

@@ -76,7 +76,7 @@ def _incident_as_json(incident: Incident) -> dict[str, Any]:
 
 @frozen
 class SourceView:
-    """A source: what it can answer, where its data goes, and how it does. `readers` answer for it."""
+    """A source: what it can answer, where its data goes, and how it does. `readers` answer for it: itself."""
 
     name: str
     technology: str
@@ -191,7 +191,6 @@ class Overview:
     """Answers questions out of the platform's status, so that it does while agents hang. Safe in any thread."""
 
     surroundings: Surroundings
-    readers: dict[str, list[str]]
 
     def places(self) -> Places:
         around, status = self.surroundings, self.surroundings.status()
@@ -199,10 +198,10 @@ class Overview:
             SourceView(
                 name,
                 source.cls.technology,
-                tuple(one for one in source.cls.supported() if one in reading()),
+                operations := tuple(one for one in source.cls.supported() if one in reading()),
                 around.routes.get(name, ()),
                 _state(status, name),
-                tuple(self.readers.get(name, ())),
+                (name,) if operations else (),
             )
             for name, source in around.sources.items()
         ]

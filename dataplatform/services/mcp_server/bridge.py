@@ -7,16 +7,29 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar, cast
 
-from attrs import frozen
+from attrs import define, frozen
 
 from dataplatform.base.agent import Request
 from dataplatform.errors import Transient
 from dataplatform.result import Failure, Result, is_failure
-from dataplatform.services.mcp_server.readers import Ask
 
-__all__ = ["Bridge"]
+__all__ = ["Ask", "Bridge"]
 
 T = TypeVar("T")
+
+
+@define(eq=False)
+class Ask:
+    """Somebody's question to a source or target; `answer` may be called in any thread, and is called once.
+
+    `abandoned` is set by whoever asked and waits no more: then nobody need be asked any longer.
+    """
+
+    place: str
+    request: Request[object]
+    timeout: float
+    answer: Callable[[Result[object]], None]
+    abandoned: bool = False
 
 
 @frozen
@@ -29,7 +42,7 @@ class Bridge:
     async def ask(self, place: str, request: Request[T]) -> Result[T]:
         """Ask a source or target; one that gives no answer in time is a `Transient` failure.
 
-        Cancelled, it leaves the question: one that still waits for a reader is put to nobody.
+        Cancelled, it leaves the question: one that the service has not put yet is put to nobody.
         """
         loop = asyncio.get_running_loop()
         answered: asyncio.Future[Result[Any]] = loop.create_future()

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
-
-from attrs import evolve
 from mcp.types import CallToolResult, TextContent
 
 from dataplatform.base.mcp.told import ERROR, as_meta
 from dataplatform.errors import PlatformError, Transient
-from dataplatform.result import Failure, Result
 
-__all__ = ["ERROR", "text_of", "told_by", "tool_error"]
+__all__ = ["ERROR", "text_of", "tool_error"]
 
-T = TypeVar("T")
 PAUSE = 2.0  # seconds to wait where nobody has said how long
 LONGEST = 1_500
 
@@ -42,14 +37,3 @@ def _shown(error: PlatformError) -> PlatformError:
     if error.code != "crashed":
         return error
     return Transient(error.code, "the agent that was asked failed and is being restarted")
-
-
-def told_by(place: str, reader: str, answer: Result[T]) -> Result[T]:
-    """Return a reader's answer as its source's: a caller knows no readers."""
-    if not isinstance(answer, Failure):
-        return evolve(answer, notes=tuple(note.replace(reader, place) for note in answer.notes))
-    error = answer.error
-    message, remedy = error.message.replace(reader, place), error.remedy.replace(reader, place)
-    if isinstance(error, Transient):
-        return Failure(Transient(error.code, message, remedy=remedy, retry_after=error.retry_after))
-    return Failure(type(error)(error.code, message, remedy=remedy))

@@ -96,8 +96,10 @@ class McpServerOptions(ServiceOptions):
         default=(), converter=texts, metadata={"help": "web pages that may use it, as https://page.example"}
     )
     allow_writes: bool = field(default=False, metadata={"help": "offer publish_… and run_pipe too"})
-    readers: int = field(
-        default=4, validator=validators.in_(range(1, 65)), metadata={"help": "agents that answer for each source"}
+    readers: int | None = field(
+        default=None,
+        validator=validators.optional(validators.in_(range(1, 65))),
+        metadata={"help": "without effect, and goes with the next release: sources answer several questions at once"},
     )
     timeout: float = field(
         default=30.0, validator=[validators.ge(0.1), validators.le(600.0)], metadata={"help": "for one call"}

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import count
 from typing import Any, get_args
 
 import anyio
@@ -20,7 +19,6 @@ from dataplatform.dsl.proxy import ReaderProxy, WriterProxy
 from dataplatform.errors import PlatformError, Transient
 from dataplatform.result import Failure, Result, Success
 from dataplatform.services.mcp_server.catalogue import OperationTool
-from dataplatform.services.mcp_server.failures import told_by
 
 __all__ = ["PipeResult", "Pipes", "pipeable", "writer_of"]
 
@@ -63,28 +61,23 @@ def writer_of(tool: OperationTool) -> str:
 
 @define(eq=False)
 class Pipes:
-    """Runs pipes, each on a worker thread because it waits; `readers` answer for each source in turn."""
+    """Runs pipes, each on a worker thread because it waits."""
 
     address: Callable[[str], Address]
-    readers: Mapping[str, Sequence[str]]
     timeout: float
-    _turns: count[int] = field(factory=count, init=False)
     _limiter: anyio.CapacityLimiter = field(factory=lambda: anyio.CapacityLimiter(AT_ONCE), init=False)
 
     async def run(
         self, tool: OperationTool, source: str, request: Request[Any], targets: Sequence[str]
     ) -> Result[PipeResult]:
         """Read from the source, write to the targets, and answer when all of them have."""
-        readers = self.readers[source]
-        name = readers[next(self._turns) % len(readers)]
-        reader = ReaderProxy(self.address(name))
+        reader = ReaderProxy(self.address(source))
         writes = [getattr(WriterProxy(self.address(target)), writer_of(tool)) for target in targets]
         run = pipe(getattr(reader, tool.name), *writes).within(self.timeout)
         arguments = {one.name: getattr(request, one.name) for one in attrs.fields(tool.message)}
         answer = await to_thread.run_sync(
             partial(_carried_out, run, arguments), abandon_on_cancel=True, limiter=self._limiter
         )
-        answer = told_by(source, name, answer)
         return answer if isinstance(answer, Failure) else Success(_told(source, targets, answer))
 
 

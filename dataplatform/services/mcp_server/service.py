@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
 from functools import partial
@@ -10,22 +9,20 @@ from typing import Any, ClassVar, TypeAlias, assert_never
 
 from attrs import frozen
 
-from dataplatform.base.agent import Agent, Bulkhead, ChildSpec, Context, State
+from dataplatform.base.agent import Agent, ChildSpec, Context
 from dataplatform.base.mcp.loop import LoopThread
 from dataplatform.dsl.parts import Connection
 from dataplatform.dsl.registry import technology
 from dataplatform.errors import Transient
 from dataplatform.result import Failure, Result
 from dataplatform.services.gateway.status import Overview
-from dataplatform.services.mcp_server.bridge import Bridge
+from dataplatform.services.mcp_server.bridge import Ask, Bridge
 from dataplatform.services.mcp_server.callers import Callers
 from dataplatform.services.mcp_server.calls import Calls, Guard
 from dataplatform.services.mcp_server.catalogue import Catalogue
-from dataplatform.services.mcp_server.failures import told_by
 from dataplatform.services.mcp_server.listening import HttpDoor, listen, quieten, serve_stdio
 from dataplatform.services.mcp_server.options import McpServerOptions
 from dataplatform.services.mcp_server.piping import Pipes
-from dataplatform.services.mcp_server.readers import Ask, Pool, reader_specs, readers_of
 from dataplatform.services.mcp_server.resources import Resources
 from dataplatform.services.mcp_server.server import Parts, make_server
 from dataplatform.services.mcp_server.subscriptions import Subscriptions
@@ -71,12 +68,6 @@ class McpService(Agent):
         super().__init__(context)
         self.options = options
         self._surroundings = surroundings
-        self._readers = {
-            name: readers
-            for name, source in surroundings.sources.items()
-            if (readers := readers_of(context.name, name, source, options.readers))
-        }
-        self._pools: Mapping[str, Pool] = {name: Pool(readers) for name, readers in self._readers.items()}
         self._callers = Callers(options, self.clock)
         self._loop = LoopThread(f"{context.name}-loop", context.stopping)
         self._door: HttpDoor | None = None
@@ -85,20 +76,16 @@ class McpService(Agent):
 
     @classmethod
     def part(cls, name: str, options: McpServerOptions, surroundings: Surroundings) -> tuple[ChildSpec, ...]:
-        """Return the readers in a bulkhead of their own, and the service: neither crashes with the other."""
-        readers = [
-            spec
-            for source, place in surroundings.sources.items()
-            for spec in reader_specs(name, source, place, options.readers)
-        ]
+        """Return the service's agent."""
         restart = "transient" if options.transport == "stdio" else "permanent"
-        service = cls.child(name, options, surroundings, restart=restart)
-        return (*([Bulkhead.child(f"{name}.readers", readers)] if readers else []), service)
+        return (cls.child(name, options, surroundings, restart=restart),)
 
     # Life
 
     def _open(self) -> None:
         quieten()
+        if self.options.readers is not None:
+            self.log.warning("setting ignored", setting="readers", because="sources answer several questions at once")
         self._listen()
 
     def receive(self, message: Message) -> Result[Any] | None:
@@ -157,39 +144,23 @@ class McpService(Agent):
     # Questions
 
     def _put(self, ask: Ask) -> None:
+        """Have a source or target answer: it takes several questions at a time, and says `busy` beyond its bound."""
         self.count("asked")
-        pool = self._pools.get(ask.place)
-        if pool is None:  # a target
-            self.call(self.address(ask.place), ask.request, ask.answer, timeout=ask.timeout)
-        elif error := pool.put(ask):
-            ask.answer(Failure(error))
-        else:
-            self._hand_out(pool)
+        if not ask.abandoned:
+            self.call(self.address(ask.place), ask.request, partial(self._answered, ask), timeout=ask.timeout)
 
-    def _hand_out(self, pool: Pool) -> None:
-        while handed := pool.next(self._runs):
-            reader, ask = handed
-            then = partial(self._answered, pool, reader, ask)
-            self.call(self.address(reader), ask.request, then, timeout=ask.timeout)
-
-    def _answered(self, pool: Pool, reader: str, ask: Ask, answer: Result[Any]) -> None:
-        pool.free.append(reader)
+    def _answered(self, ask: Ask, answer: Result[Any]) -> None:
         if isinstance(answer, Failure):
             self.count("failed")
-        ask.answer(told_by(ask.place, reader, answer))
-        self._hand_out(pool)
-
-    def _runs(self, reader: str) -> bool:
-        status = self.address(reader).status()
-        return status is not None and status.state in {State.RUNNING, State.PAUSED}
+        ask.answer(answer)
 
     # What the server is made of
 
     def _parts(self) -> Parts:
         options = self.options
         bridge = Bridge(self.address(self.name).tell, options.timeout)
-        overview = Overview(self._surroundings, self._readers)
-        pipes = Pipes(self.address, self._readers, options.timeout)
+        overview = Overview(self._surroundings)
+        pipes = Pipes(self.address, options.timeout)
         toolbox = Toolbox(Catalogue(self._surroundings, options), overview, bridge, pipes)
         self._watcher = self._make_watcher(bridge)
         return Parts(

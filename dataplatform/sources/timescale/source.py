@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import cycle
 from operator import attrgetter
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
 from attrs import evolve, field, frozen
 
+from dataplatform.base.agent import Context
 from dataplatform.base.database import Query, Rows, as_query
+from dataplatform.dsl.flow import Outbox
 from dataplatform.dsl.kinds import ANALYTICS, LEVEL1, OHLCV, PRICES, Kind
-from dataplatform.dsl.parts import SourceOptions
+from dataplatform.dsl.parts import Connection, Part, SourceOptions
 from dataplatform.dsl.plan import Plan
 from dataplatform.dsl.queries import CurrentPricesOptions, DateRangeOHLCVQuery, Level1Query
 from dataplatform.dsl.reader import BaseReader
@@ -56,6 +59,18 @@ class TimescaleSource(BaseReader):
     client_kind: ClassVar[str] = "timescale"
     Options = TimescaleSourceOptions
     options: TimescaleSourceOptions
+
+    def __init__(
+        self, context: Context, options: Any, client: str, outbox: Outbox | None = None, others: Sequence[str] = ()
+    ) -> None:
+        super().__init__(context, options, client, outbox)
+        self._connections = cycle([self.client, *map(self.address, others)])
+
+    @classmethod
+    def part(cls, name: str, options: Any, connection: Connection, outbox: Outbox | None) -> Part:
+        """Ask over each of the client's connections in turn, so that a slow query holds up few others."""
+        client, *others = connection.agents
+        return Part((cls.child(name, options, client, outbox, others),), client)
 
     def _current_prices(
         self, coin_ids: Sequence[str], options: CurrentPricesOptions
@@ -175,7 +190,7 @@ class TimescaleSource(BaseReader):
                 raise error
             return rows.success(rows.found, *absence.note())
 
-        return Plan(self.client, asked, answered, more=more)
+        return Plan(next(self._connections), asked, answered, more=more)
 
     def _or_hidden(
         self, kind: Kind, of: str | None, statement: statements.Select, transform: Callable[[list[Any]], T | Success[T]]
@@ -183,7 +198,7 @@ class TimescaleSource(BaseReader):
         """Plan a query, and where it finds nothing another one: whether there are rows with the other label."""
         hidden = _query(statements.hidden(kind, of, simulated=self.options.simulated))
         return Plan(
-            self.client,
+            next(self._connections),
             [_query(statement)],
             transform,
             more=lambda answers: [] if answers[0].rows else [hidden],

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
+from typing import Any
 
 import pytest
 
-from dataplatform.base.agent import Context, GetStatus, ManualClock, Runtime, State
+from dataplatform.base.agent import Context, Future, GetStatus, ManualClock, Runtime, State
 from dataplatform.base.http import Get, HttpClient, HttpSettings, Response
 from dataplatform.result import Result
 from tests.base.http.driven_client import Client, Nobody
@@ -45,7 +45,10 @@ def start(clock: ManualClock) -> Iterator[Callable[..., Client]]:
             ref.ask(GetStatus(), block=True, timeout=DEADLINE)  # in its turn, after all that was asked before
             return context.vitals.state
 
-        begin = partial(ref.ask, block=False)
+        def begin(get: Get) -> Future[Any]:
+            answer: Future[Any] = ref.ask(get, block=False)  # type: ignore[assignment]  # its agents make ours
+            return answer
+
         return Client(context, ask, lambda: ref.stop(timeout=DEADLINE), ref.tell, begin, status)
 
     yield start_client

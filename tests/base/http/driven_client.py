@@ -6,10 +6,9 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-import pykka
 from attrs import frozen
 
-from dataplatform.base.agent import Context, State
+from dataplatform.base.agent import Context, Future, State
 from dataplatform.base.agent.status import Vitals
 from dataplatform.base.http import Get, Response, SetBudget
 from dataplatform.errors import PlatformError
@@ -31,7 +30,7 @@ class Client:
     ask: Callable[[Get], Result[Response]]
     stop: Callable[[], object]
     tell: Callable[[SetBudget], None]
-    begin: Callable[[Get], pykka.Future[Any]]
+    begin: Callable[[Get], Future[Any]]
     status: Callable[[], State]
 
     @property

@@ -31,7 +31,7 @@ def status(*agents: AgentStatus, phase: Phase = Phase.RUNNING) -> PlatformStatus
 
 
 def overview(one: PlatformStatus) -> Overview:
-    return Overview(Surroundings(status=lambda: one, dead_letters="database", data_dir=Path(), stop=lambda: None), {})
+    return Overview(Surroundings(status=lambda: one, dead_letters="database", data_dir=Path(), stop=lambda: None))
 
 
 def test_a_status_stays_as_it_was_whatever_is_counted_later() -> None:

@@ -50,7 +50,6 @@ port = 0
 allow_writes = true
 max_body = "64KiB"
 timeout = "10s"
-readers = 2
 tokens = [
     {tokens}
 ]

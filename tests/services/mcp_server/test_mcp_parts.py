@@ -1,4 +1,4 @@
-"""The parts of the server that stand by themselves: options, wire forms, readers, notices, the command's tokens."""
+"""The parts of the server that stand by themselves: options, wire forms, notices, the command's tokens."""
 
 from __future__ import annotations
 
@@ -10,21 +10,14 @@ import pytest
 from click.testing import CliRunner
 
 from dataplatform.base.agent import ManualClock
-from dataplatform.base.http import HttpSettings
 from dataplatform.base.http.bucket import TokenBucket
-from dataplatform.dsl.operations import GetMarketAnalytics
-from dataplatform.dsl.parts import Connection
 from dataplatform.dsl.schema import Wire, to_json
 from dataplatform.dsl.types import CryptoPriceData
 from dataplatform.errors import Permanent, Transient
 from dataplatform.services.mcp_server import McpServerOptions
 from dataplatform.services.mcp_server.failures import text_of
 from dataplatform.services.mcp_server.options import digest
-from dataplatform.services.mcp_server.readers import MOST_WAITING, Ask, Pool, reader_specs, readers_of
 from dataplatform.services.mcp_server.watching import Subscriber
-from dataplatform.services.service import SourceInPlace
-from dataplatform.sources.coingecko import CoinGeckoSource
-from dataplatform.sources.coingecko.options import CoinGeckoOptions
 from dataplatform.system.__main__ import main
 from dataplatform.system.mcp import with_server
 from dataplatform.system.topology import ConfigurationError, default_topology, parse_topology
@@ -128,55 +121,6 @@ def test_what_does_not_fit_is_refused_with_its_place(change: dict[str, Any], pla
 
 def test_a_failure_says_to_wait_as_long_as_was_asked_for() -> None:
     assert text_of(Transient("throttled", "used up", retry_after=12.0)) == "throttled: used up. Try again in 12 s."
-
-
-# Readers
-
-
-def source(settings: Any, *agents: str, client: str = "gecko") -> SourceInPlace:
-    return SourceInPlace(
-        CoinGeckoSource, CoinGeckoOptions(client="gecko"), Connection("gecko", "http", settings, agents), client
-    )
-
-
-def test_readers_have_clients_of_their_own_unless_a_rate_makes_them_take_turns() -> None:
-    free = source(HttpSettings(base_url="http://localhost"), "gecko")
-    assert [spec.name for spec in reader_specs("mcp", "coingecko", free, 2)] == [
-        *("mcp.coingecko.1.http", "mcp.coingecko.1"),
-        *("mcp.coingecko.2.http", "mcp.coingecko.2"),
-    ]
-    limited = source(HttpSettings(base_url="http://localhost", rate_per_minute=5.0), "gecko")
-    assert [spec.name for spec in reader_specs("mcp", "coingecko", limited, 2)] == [
-        "mcp.coingecko.1",
-        "mcp.coingecko.2",
-    ]
-
-
-def test_a_source_with_a_client_of_its_own_answers_by_itself() -> None:
-    own = source(HttpSettings(base_url="http://localhost"), "gecko", client="coingecko.consumer")
-    assert readers_of("mcp", "coingecko", own, 2) == ["coingecko"]
-    assert reader_specs("mcp", "coingecko", own, 2) == []
-
-
-def ask() -> Ask:
-    return Ask("coingecko", GetMarketAnalytics(), 1.0, lambda _: None)
-
-
-def test_each_reader_has_one_question_in_hand_and_the_abandoned_are_put_to_nobody() -> None:
-    pool, asks = Pool(["one", "two"]), [ask() for _ in range(4)]
-    assert [pool.put(one) for one in asks] == [None] * 4
-    asks[2].abandoned = True
-    assert pool.next(lambda name: name == "two") == ("two", asks[0])
-    assert pool.next(lambda name: name == "two") == ("one", asks[1])
-    assert pool.next(lambda _: True) is None
-    pool.free.append("two")
-    assert pool.next(lambda _: True) == ("two", asks[3])
-
-
-def test_no_more_questions_wait_than_can_be_answered_in_time() -> None:
-    pool = Pool([])
-    refused = [error for _ in range(MOST_WAITING + 1) if (error := pool.put(ask()))]
-    assert [error.code for error in refused] == ["busy"]
 
 
 # Notices

@@ -160,6 +160,9 @@ def test_the_polls_of_a_feed_are_spread_and_it_says_why(flow: Flow, moment: Mome
         )
         flow.until(lambda: flow.reason(INPUT) is not None)
         assert "none of 10,000 credits is left until 1 February 2026" in str(flow.reason(INPUT))
+        flow.until(
+            lambda: flow.reason(SOURCE) is not None or flow.status(SOURCE).counters.get("records")
+        )  # its first poll
         for _ in range(10):
             flow.stage.clock.advance(60.0)
             flow.quiet()
