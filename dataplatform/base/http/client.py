@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 from functools import partial
 from math import inf
 from typing import ClassVar, TypeAlias, assert_never
 
-import pykka
 from attrs import frozen
 
 from dataplatform.base.agent import Agent, Answer, BackoffPolicy, Context
@@ -155,8 +153,7 @@ class HttpClient(Agent):
 
     def _tell(self, job: Job, result: Result[Response]) -> None:
         """Hand over what came of a request; runs in its line's thread, perhaps when nobody is there any more."""
-        with suppress(pykka.ActorDeadError):
-            self.actor_ref.tell(_Tried(job, result))
+        self.tell_self(_Tried(job, result))
 
     def _tried(self, job: Job, result: Result[Response]) -> None:
         pause = RETRY_PAUSES.delay(job.attempts)
