@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from itertools import count
 from typing import Any, ClassVar, TypeVar
 
+import pykka
 from attrs import frozen
 
 from dataplatform.base.agent.backoff import Backoff
@@ -135,6 +137,11 @@ class Agent(MortalActor):
     def after(self, seconds: float, message: object) -> Timer:
         """Tell this incarnation a message in `seconds`."""
         return self.context.runtime.scheduler.after(seconds, self.actor_ref, message)
+
+    def tell_self(self, message: object) -> None:
+        """Tell this incarnation a message, from any thread; it is lost where the agent has ended."""
+        with suppress(pykka.ActorDeadError):
+            self.actor_ref.tell(message)
 
     def call(
         self,

@@ -11,7 +11,7 @@ from attrs import frozen
 
 from dataplatform.base.agent import Agent, Answer, BackoffPolicy, Context
 from dataplatform.base.http.budget import Budget, SetBudget
-from dataplatform.base.http.lines import Lines
+from dataplatform.base.http.lines import Lines, Outcome
 from dataplatform.base.http.messages import Get, Response
 from dataplatform.base.http.settings import HttpSettings
 from dataplatform.base.http.shown import origin
@@ -32,7 +32,7 @@ class _Tried:
     """A line has brought what came of a request."""
 
     job: Job
-    result: Result[Response]
+    outcome: Outcome
 
 
 Message: TypeAlias = Get | SetBudget | _Tried
@@ -68,8 +68,8 @@ class HttpClient(Agent):
         match message:
             case Get():
                 return self._ask(message)
-            case _Tried(job, result):
-                self._tried(job, result)
+            case _Tried(job, outcome):
+                self._tried(job, outcome)
             case SetBudget():
                 budget = self._turns.budget
                 self._turns.budget = budget.renewed(message) if budget else Budget(self.clock, message)
@@ -151,11 +151,13 @@ class HttpClient(Agent):
         job.attempts += 1
         self._lines.get(job.get, pause, job.due, partial(self._tell, job))
 
-    def _tell(self, job: Job, result: Result[Response]) -> None:
+    def _tell(self, job: Job, outcome: Outcome) -> None:
         """Hand over what came of a request; runs in its line's thread, perhaps when nobody is there any more."""
-        self.tell_self(_Tried(job, result))
+        self.tell_self(_Tried(job, outcome))
 
-    def _tried(self, job: Job, result: Result[Response]) -> None:
+    def _tried(self, job: Job, result: Outcome) -> None:
+        if isinstance(result, Exception):
+            raise result
         pause = RETRY_PAUSES.delay(job.attempts)
         if self._is_worth_retrying(job, result) and time.monotonic() + pause < job.due:
             self._turns.spend(job.get)

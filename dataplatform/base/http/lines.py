@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import TypeAlias
 
 from attrs import define, field
 
@@ -19,7 +20,9 @@ from dataplatform.base.http.shown import origin
 from dataplatform.errors import Transient
 from dataplatform.result import Failure, Result
 
-__all__ = ["Lines"]
+__all__ = ["Lines", "Outcome"]
+
+Outcome: TypeAlias = Result[Response] | Exception
 
 GRACE = 0.25  # seconds that an exchange gets to report its own time-out
 
@@ -52,23 +55,30 @@ class Lines:
         ]
         self._pool = ThreadPoolExecutor(self.settings.concurrency, f"{self.name}-line")
 
-    def get(self, get: Get, pause: float, due: float, then: Callable[[Result[Response]], None]) -> None:
-        """Send a request after a pause, and run `then`, in the line's thread, with what comes of it by `due`."""
+    def get(self, get: Get, pause: float, due: float, then: Callable[[Outcome], None]) -> None:
+        """Send a request after a pause, and run `then`, in the line's thread, with what comes of it by `due`.
+
+        That is its result, or the exception that is a bug.
+        """
         free = [line for line in self._idle if not line.errands.overdue]
         line = (free or self._idle)[-1]
         self._idle.remove(line)
         self._pool.submit(partial(self._carry, line, get, pause, due, then))
 
     def close(self) -> None:
-        """Send nothing more; what is under way ends by itself, 0.1 s after `stopping` was set."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """Send nothing more, and wait 0.1 s at most for what is under way; a closed client is one that stops."""
+        self.stopping.set()
+        self._pool.shutdown(wait=True, cancel_futures=True)
         for line in self._idle:
             line.exchange.close()
 
-    def _carry(self, line: _Line, get: Get, pause: float, due: float, then: Callable[[Result[Response]], None]) -> None:
-        result = self._result(line, get, pause, due)
+    def _carry(self, line: _Line, get: Get, pause: float, due: float, then: Callable[[Outcome], None]) -> None:
+        try:
+            outcome: Outcome = self._result(line, get, pause, due)
+        except Exception as bug:  # noqa: BLE001  raised again in the client's thread
+            outcome = bug
         self._idle.append(line)
-        then(result)
+        then(outcome)
 
     def _result(self, line: _Line, get: Get, pause: float, due: float) -> Result[Response]:
         host = origin(self.settings.base_url)

@@ -475,3 +475,18 @@ def test_those_who_wait_for_their_turn_hear_of_a_pause_that_the_server_asks_for(
     assert server.paths == ["/first"]
     clock.advance(30.0)
     client.get("/third")
+
+
+def test_a_bug_in_a_request_crashes_the_client_and_is_told_to_all_who_wait(
+    server: ScriptedServer, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, held = start(base_url=server.url, concurrency=2, timeout=DEADLINE), server.hold(1)
+    waits = client.begin(Get("/waits"))
+    held.all_there()
+
+    def crash(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("dataplatform.base.http.exchange.Exchange.get", crash)
+    assert client.fail("/crashes").code == "crashed"
+    assert waits.get(DEADLINE).error.code == "crashed"
