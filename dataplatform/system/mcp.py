@@ -13,9 +13,10 @@ import click
 from attrs import evolve
 
 from dataplatform.errors import PlatformError
+from dataplatform.services.gateway.operations import RIGHTS
 from dataplatform.services.mcp_server import McpServerOptions, McpService
 from dataplatform.services.mcp_server.listening import listen
-from dataplatform.services.mcp_server.options import RIGHTS, digest
+from dataplatform.services.mcp_server.options import digest
 from dataplatform.system.logs import configure_logs
 from dataplatform.system.platform import Platform
 from dataplatform.system.running import Run, Signals

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
 from attrs import define, field, frozen
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from dataplatform.base.agent import later
 from dataplatform.errors import Permanent, PlatformError, Transient
@@ -23,11 +24,10 @@ from dataplatform.services.gateway.operations import Asked, Operation, operation
 from dataplatform.services.gateway.status import status_as_json
 from dataplatform.services.gateway.wire import MOST_BYTES, Answer, answer_to, error_answer, read_body
 
-__all__ = ["MOST_ASKED", "Refused", "Served", "owner_app"]
+__all__ = ["MOST_ASKED", "Note", "Refused", "Served", "application", "owner_routes"]
 
 MOST_ASKED = 32  # requests under way
 JSON = "application/json"
-Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 
 @frozen
@@ -46,12 +46,15 @@ class Refused:
     error: str
 
 
+Note: TypeAlias = Callable[[Served | Refused], None]
+
+
 @define(eq=False)
 class Asking:
     """Carries out operations, so many at once; each has its place until it has ended, whether or not anybody waits."""
 
     operator: Operator
-    note: Callable[[Served | Refused], None]
+    note: Note
     _places: threading.BoundedSemaphore = field(factory=lambda: threading.BoundedSemaphore(MOST_ASKED), init=False)
 
     async def answer(self, name: str, body: bytes) -> Answer:
@@ -76,8 +79,15 @@ class Asking:
         return answer
 
 
-def owner_app(operator: Operator, note: Callable[[Served | Refused], None]) -> Starlette:
-    """Return the application for the platform's owner, who has all rights.
+def application(routes: Sequence[BaseRoute], note: Note, middleware: Sequence[Middleware] = ()) -> Starlette:
+    """Return the application of a door with these routes; what it refuses is JSON, and noted."""
+    refuse = partial(_refused, note)
+    handlers = dict.fromkeys((HTTPException, PlatformError, ClientDisconnect), refuse)
+    return Starlette(routes=routes, middleware=middleware, exception_handlers=handlers)
+
+
+def owner_routes(operator: Operator, note: Note) -> list[BaseRoute]:
+    """Return the routes for the platform's owner, who has all rights.
 
     - `GET /status`: the status, as `status --json` prints it
     - `GET /operations`: each operation with its arguments
@@ -96,15 +106,11 @@ def owner_app(operator: Operator, note: Callable[[Served | Refused], None]) -> S
     async def operate(request: Request) -> Response:
         return _response(await asking.answer(request.path_params["name"], await _body_of(request)))
 
-    refuse = partial(_refused, note)
-    return Starlette(
-        routes=[
-            Route("/status", status, methods=["GET"]),
-            Route("/operations", list_operations, methods=["GET"]),
-            Route("/operations/{name}", operate, methods=["POST"]),
-        ],
-        exception_handlers={HTTPException: refuse, PlatformError: refuse, ClientDisconnect: refuse},
-    )
+    return [
+        Route("/status", status, methods=["GET"]),
+        Route("/operations", list_operations, methods=["GET"]),
+        Route("/operations/{name}", operate, methods=["POST"]),
+    ]
 
 
 async def _body_of(request: Request) -> bytes:
@@ -117,7 +123,7 @@ async def _body_of(request: Request) -> bytes:
     return bytes(body)
 
 
-async def _refused(note: Callable[[Served | Refused], None], request: Request, error: Exception) -> Response:
+async def _refused(note: Note, request: Request, error: Exception) -> Response:
     told = _as_platform_error(request, error)
     note(Refused(str(told)))
     return _response(error_answer(told))

@@ -22,6 +22,7 @@ from dataplatform.dsl.operations import SourceRequest, TargetRequest
 from dataplatform.dsl.registry import ability
 from dataplatform.errors import Permanent, Transient
 from dataplatform.result import Failure, Result, Success
+from dataplatform.services.gateway.status import GetDeadLetters, GetLag, ListSources, Overview
 from dataplatform.services.service import PlatformStatus, Surroundings
 from dataplatform.suggestions import suggestion
 
@@ -160,6 +161,12 @@ class Operator:
                 return Success(self._info())
             case GetPlatformStatus():
                 return Success(self.platform.status())
+            case ListSources():
+                return Success(Overview(self.platform).places())
+            case GetLag():
+                return Success(Overview(self.platform).lag())
+            case GetDeadLetters():
+                return Success(Overview(self.platform).dead_letters())
             case RestartAgent(name):
                 return self._restart(name, timeout)
             case SkipPartition():

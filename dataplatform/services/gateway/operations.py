@@ -30,6 +30,7 @@ from dataplatform.services.gateway.control import (
     SkipPartition,
     TailTopic,
 )
+from dataplatform.services.gateway.status import GetDeadLetters, GetLag, ListSources
 from dataplatform.suggestions import suggestion
 
 __all__ = ["RIGHTS", "Asked", "Operation", "Right", "Whom", "operation_named", "operation_of", "operations"]
@@ -145,6 +146,9 @@ def _all() -> tuple[Operation, ...]:
     return (
         *(Operation(name, messages()[name], "source", "read") for name in reading()),
         *(Operation(name, messages()[name], "target", "write", changes=True) for name in writing()),
+        Operation("list_sources", ListSources, "platform", "read"),
+        Operation("lag", GetLag, "platform", "operate"),
+        Operation("dead_letters", GetDeadLetters, "platform", "operate"),
         Operation("get_status", GetStatus, "agent", "operate"),
         Operation("status", GetPlatformStatus, "platform", "operate"),
         Operation("info", GetPlatformInfo, "platform", "operate"),

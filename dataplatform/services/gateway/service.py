@@ -15,7 +15,7 @@ from dataplatform.base.agent import Agent, Context
 from dataplatform.base.mcp.loop import LoopThread
 from dataplatform.base.net.serving import AsgiServer, Limits
 from dataplatform.errors import Permanent, PlatformError
-from dataplatform.services.gateway.app import Refused, Served, owner_app
+from dataplatform.services.gateway.app import Refused, Served, application, owner_routes
 from dataplatform.services.gateway.control import Operator
 from dataplatform.services.gateway.place import NAME, listen, peer_of
 from dataplatform.services.gateway.wire import error_body
@@ -64,7 +64,7 @@ class OwnerDoor(Agent):
         limits = Limits(
             connections=MOST_CLIENTS, idle=IDLE, refusal=_not_the_owner, refused=self._tell_refused, body=error_body
         )
-        self._server = AsgiServer(owner_app(operator, self._tell), limits)
+        self._server = AsgiServer(application(owner_routes(operator, self._tell), self._tell), limits)
         serving = self._loop.start(self._server.serve, listener)
         serving.add_done_callback(self._tell_end)
         self._serving = [serving]

@@ -7,13 +7,24 @@ from typing import Any
 
 from attrs import field, frozen
 
-from dataplatform.base.agent import AgentStatus, Incident
+from dataplatform.base.agent import AgentStatus, Incident, Request
 from dataplatform.dsl.flow import RouteAccount
 from dataplatform.dsl.kinds import DEAD_LETTERS
 from dataplatform.dsl.language import reading
 from dataplatform.services.service import PlatformStatus, Surroundings
 
-__all__ = ["DeadLetters", "Lag", "Overview", "Places", "Status", "account_as_json", "status_as_json"]
+__all__ = [
+    "DeadLetters",
+    "GetDeadLetters",
+    "GetLag",
+    "Lag",
+    "ListSources",
+    "Overview",
+    "Places",
+    "Status",
+    "account_as_json",
+    "status_as_json",
+]
 
 VERSION = 1  # of the account's form
 MOST_INCIDENTS = 100
@@ -184,6 +195,21 @@ class DeadLetters:
     total: int
     stored: int | None = None
     incidents: tuple[IncidentView, ...] = ()
+
+
+@frozen
+class ListSources(Request[Places]):
+    """The sources and targets of the platform, what each can do, and its state."""
+
+
+@frozen
+class GetLag(Request[Lag]):
+    """What is read and not yet written, and what consumers have not read yet."""
+
+
+@frozen
+class GetDeadLetters(Request[DeadLetters]):
+    """How many dead letters there are, which target keeps them, and data that is missing or in doubt."""
 
 
 @frozen

@@ -13,7 +13,8 @@ from mcp.server.context import ServerRequestContext
 from dataplatform.base.agent import Clock
 from dataplatform.base.http.bucket import TokenBucket
 from dataplatform.errors import Permanent, PlatformError, Transient
-from dataplatform.services.mcp_server.options import RIGHTS, McpServerOptions, Right, TokenOptions, digest
+from dataplatform.services.gateway.operations import RIGHTS, Right
+from dataplatform.services.mcp_server.options import McpServerOptions, TokenOptions, digest
 
 __all__ = ["Caller", "Callers"]
 

@@ -8,7 +8,7 @@ said about the result.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, Literal, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import attrs
 import msgspec
@@ -16,16 +16,17 @@ from attrs import define, field, frozen
 
 from dataplatform.base.agent import Request
 from dataplatform.dsl.arguments import Argument, arguments_of, gathered
-from dataplatform.dsl.language import messages, reading, writing
+from dataplatform.dsl.language import reading, writing
 from dataplatform.dsl.operations import result_of
 from dataplatform.dsl.queries import BatchPublishResult, OHLCVSeries
 from dataplatform.dsl.schema import Wire, described
 from dataplatform.dsl.timeframes import check_timeframe
 from dataplatform.errors import Permanent
+from dataplatform.services.gateway.operations import Operation, operations
 from dataplatform.services.mcp_server.answers import Shape, Sort
 from dataplatform.services.mcp_server.forms import Form, Option, kind_of, output_schema, record_form, shaping
 from dataplatform.services.mcp_server.meanings import MEANINGS, Meaning, key_meaning, said
-from dataplatform.services.mcp_server.options import McpServerOptions, Right
+from dataplatform.services.mcp_server.options import McpServerOptions
 from dataplatform.services.service import Surroundings
 
 __all__ = ["Call", "Catalogue", "OperationTool", "Side"]
@@ -55,17 +56,23 @@ SHAPED: Mapping[Sort, tuple[str, ...]] = {
 class OperationTool:
     """An operation as a tool. `places` are the sources or targets that can carry it out, the default first."""
 
-    name: str
-    side: Side
-    message: type[Any]
+    operation: Operation
     places: tuple[str, ...]
     form: Form
     description: str
     output_schema: dict[str, Any] = field(repr=False)
 
     @property
-    def right(self) -> Right:
-        return "read" if self.side == "source" else "write"
+    def name(self) -> str:
+        return self.operation.name
+
+    @property
+    def message(self) -> Any:
+        return self.operation.message
+
+    @property
+    def side(self) -> Side:
+        return "source" if self.operation.whom == "source" else "target"
 
     @property
     def answers(self) -> Sort:
@@ -94,7 +101,8 @@ class Catalogue:
 
     def __attrs_post_init__(self) -> None:
         self.wire = Wire(self.options.max_items)
-        found = [self._tool(name) for name in messages() if name in reading() or self.options.allow_writes]
+        rights = {"read", "write"} if self.options.allow_writes else {"read"}
+        found = [self._tool(one) for one in operations().values() if one.right in rights and one.whom in get_args(Side)]
         self.tools = {tool.name: tool for tool in found if tool is not None}
 
     def read(self, tool: OperationTool, arguments: Any) -> Call:
@@ -120,15 +128,15 @@ class Catalogue:
             return f"{name} is switched off here: the topology does not say allow_writes = true"
         return f"there is no tool {name!r:.60}; see tools/list"
 
-    def _tool(self, name: str) -> OperationTool | None:
-        side: Side = "source" if name in reading() else "target"
+    def _tool(self, operation: Operation) -> OperationTool | None:
+        name, message = operation.name, operation.message
+        side: Side = "source" if operation.whom == "source" else "target"
         places = self._places(name, side)
         if not places:
             return None
-        message: Any = messages()[name]
         form = Form.of(message.__name__, self._options(name, message, side, places))
         description = " ".join(filter(None, [described(message), WHEN.get(name)]))
-        return OperationTool(name, side, message, places, form, description, output_schema(message))
+        return OperationTool(operation, places, form, description, output_schema(message))
 
     def _places(self, name: str, side: Side) -> tuple[str, ...]:
         if side == "source":

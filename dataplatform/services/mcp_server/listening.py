@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import anyio
-import anyio.lowlevel
-import uvicorn
 from attrs import define, field, frozen
 from mcp.server import Server
 from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
@@ -19,12 +17,15 @@ from mcp.server.auth.middleware.bearer_auth import BearerAuthBackend, RequireAut
 from mcp.server.stdio import stdio_server
 from mcp.server.streamable_http_manager import StreamableHTTPASGIApp, StreamableHTTPSessionManager
 from mcp.server.transport_security import RequestBodyLimitMiddleware, TransportSecuritySettings
-from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from dataplatform.base.net.serving import AsgiServer, Limits
+from dataplatform.errors import PlatformError
+from dataplatform.services.gateway.app import application
+from dataplatform.services.gateway.wire import error_body
 from dataplatform.services.mcp_server.callers import Callers
 from dataplatform.services.mcp_server.envelope import CheckedBodies, CheckedLines
 from dataplatform.services.mcp_server.options import McpServerOptions
@@ -34,6 +35,7 @@ __all__ = ["HttpDoor", "listen", "serve_stdio"]
 PATH = "/mcp"
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 BACKLOG = 256
+IDLE = 60.0  # seconds that a client may keep the server waiting
 CONNECTIONS = 1_000  # at once; a client has two or three
 REFUSALS = range(400, 500)
 
@@ -60,45 +62,30 @@ class HttpDoor:
     options: McpServerOptions
     callers: Callers
     log: Any
-    _uvicorn: uvicorn.Server = field(init=False)
-    _manager: StreamableHTTPSessionManager = field(init=False)
+    _http: AsgiServer = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._manager = StreamableHTTPSessionManager(
+        manager = StreamableHTTPSessionManager(
             self.server,
             security_settings=_security(self.options),
             max_request_body_size=self.options.max_body,
             max_sessions=self.options.max_sessions,
         )
-        self._uvicorn = uvicorn.Server(
-            uvicorn.Config(
-                self._app(),
-                http="h11",
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                limit_concurrency=CONNECTIONS,
-            )
+        limits = Limits(
+            connections=CONNECTIONS, idle=IDLE, refusal=lambda _: None, refused=self._note_refused, body=error_body
         )
+        self._http = AsgiServer(self._app(manager), limits, manager.run())
 
     async def serve(self, listener: socket.socket) -> None:
         """Serve until `close`."""
-        try:
-            async with self._manager.run():
-                await self._uvicorn.serve([listener])
-        finally:
-            for connection in list(self._uvicorn.server_state.connections):
-                connection.transport.abort()
-            await anyio.lowlevel.checkpoint()  # in which the transports close
+        await self._http.serve(listener)
 
     def close(self) -> None:
         """Have `serve` end, in any thread, without waiting for clients."""
-        self._uvicorn.should_exit = self._uvicorn.force_exit = True
+        self._http.close()
 
-    def _app(self) -> ASGIApp:
-        door: ASGIApp = CheckedBodies(StreamableHTTPASGIApp(self._manager))
+    def _app(self, manager: StreamableHTTPSessionManager) -> ASGIApp:
+        door: ASGIApp = CheckedBodies(StreamableHTTPASGIApp(manager))
         door = RequestBodyLimitMiddleware(door, self.options.max_body)
         middleware = [Middleware(Refusals, log=self.log)]
         if self.options.tokens:
@@ -107,7 +94,10 @@ class HttpDoor:
                 Middleware(AuthenticationMiddleware, backend=BearerAuthBackend(self.callers)),
                 Middleware(AuthContextMiddleware),
             ]
-        return Starlette(routes=[Route(PATH, door)], middleware=middleware)
+        return application([Route(PATH, door)], lambda _: None, middleware)  # the refused are logged by `Refusals`
+
+    def _note_refused(self, error: PlatformError) -> None:
+        self.log.warning("refused", reason=str(error))
 
 
 @frozen

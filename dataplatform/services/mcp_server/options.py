@@ -5,17 +5,16 @@ from __future__ import annotations
 import re
 from hashlib import sha256
 from ipaddress import ip_address
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from attrs import Attribute, field, frozen, validators
 
 from dataplatform.dsl.validators import texts
+from dataplatform.services.gateway.operations import RIGHTS
 from dataplatform.services.service import ServiceOptions
 
-__all__ = ["RIGHTS", "McpServerOptions", "Right", "TokenOptions", "digest", "is_loopback"]
+__all__ = ["McpServerOptions", "TokenOptions", "digest", "is_loopback"]
 
-Right: TypeAlias = Literal["read", "write", "operate"]
-RIGHTS: tuple[Right, ...] = ("read", "write", "operate")
 DIGEST = re.compile(r"[0-9a-f]{64}")
 
 

@@ -14,13 +14,13 @@ from dataplatform.dsl.queries import OHLCVSeries
 from dataplatform.dsl.schema import described, to_json
 from dataplatform.errors import Permanent, PlatformError
 from dataplatform.result import Failure, Result, Success
+from dataplatform.services.gateway.operations import Right, operations
 from dataplatform.services.gateway.status import DeadLetters, Lag, Overview, Places, Status
 from dataplatform.services.mcp_server.advice import Advice, argument_error
 from dataplatform.services.mcp_server.answers import BESIDES, in_parts, shaped
 from dataplatform.services.mcp_server.bridge import Bridge
 from dataplatform.services.mcp_server.catalogue import Catalogue, OperationTool
 from dataplatform.services.mcp_server.forms import Form, look_form, output_of, pipe_form
-from dataplatform.services.mcp_server.options import Right
 from dataplatform.services.mcp_server.piping import PipeResult, Pipes, pipeable
 
 __all__ = ["Tool", "Toolbox"]
@@ -67,10 +67,10 @@ class Toolbox:
     def __attrs_post_init__(self) -> None:
         self.advice = Advice(self.bridge, self.catalogue)
         looks = [
-            self._look("list_sources", "read", Places, self.overview.places, LOOKS),
-            self._look("status", "operate", Status, self.overview.status, "To see what is degraded or down, and why."),
-            self._look("lag", "operate", Lag, self.overview.lag),
-            self._look("dead_letters", "operate", DeadLetters, self.overview.dead_letters),
+            self._look("list_sources", Places, self.overview.places, LOOKS),
+            self._look("status", Status, self.overview.status, "To see what is degraded or down, and why."),
+            self._look("lag", Lag, self.overview.lag),
+            self._look("dead_letters", DeadLetters, self.overview.dead_letters),
         ]
         operations = [self._operation(tool) for tool in self.catalogue.tools.values()]
         found = [*looks, *operations, *self._pipe()]
@@ -89,7 +89,7 @@ class Toolbox:
             members = shaped(tool.answers, answer.data, call.shape, self.catalogue.options.max_answer_size)
             return Success({tool.side: call.place, **members, **_notes([*call.notes, *answer.notes])})
 
-        return Tool(tool.name, tool.right, tool.description, tool.form.schema, tool.output_schema, run)
+        return Tool(tool.name, tool.operation.right, tool.description, tool.form.schema, tool.output_schema, run)
 
     def _too_many(self, data: Any) -> Permanent | None:
         held, most = data.candles if isinstance(data, OHLCVSeries) else data, self.catalogue.options.max_answer
@@ -126,7 +126,7 @@ class Toolbox:
 
     # Looks
 
-    def _look(self, name: str, right: Right, cls: type[Any], look: Callable[[], Any], when: str = "") -> Tool:
+    def _look(self, name: str, cls: type[Any], look: Callable[[], Any], when: str = "") -> Tool:
         form = look_form()
 
         async def run(arguments: Any) -> Result[dict[str, Any]]:
@@ -135,7 +135,9 @@ class Toolbox:
             offset = 0 if given.offset is msgspec.UNSET else given.offset
             return Success(in_parts(to_json(look()), offset, room))
 
-        return Tool(name, right, f"{described(cls)} {when}".rstrip(), form.schema, output_of(cls), run)
+        return Tool(
+            name, operations()[name].right, f"{described(cls)} {when}".rstrip(), form.schema, output_of(cls), run
+        )
 
 
 def _read(name: str, form: Form, read: Callable[[], T]) -> T:

@@ -36,6 +36,7 @@ from dataplatform.services.gateway.control import (
     TailTopic,
 )
 from dataplatform.services.gateway.operations import RIGHTS, Asked, operation_named, operation_of, operations
+from dataplatform.services.gateway.status import GetDeadLetters, GetLag, ListSources
 from dataplatform.services.gateway.wire import answer_to, error_answer, read_answer
 from dataplatform.system.__main__ import COMMANDS
 from dataplatform.system.control.helpers import Helpers
@@ -73,6 +74,9 @@ REQUESTS: list[Request[Any]] = [
     GetPlatformStatus(),
     RestartAgent("coingecko"),
     DrainPlatform(),
+    ListSources(),
+    GetLag(),
+    GetDeadLetters(),
 ]
 
 
@@ -106,13 +110,14 @@ def test_every_operation_is_there_by_the_name_that_it_has_everywhere() -> None:
         assert operation.summary, name
         assert operation.right in RIGHTS
         assert operation.right == {"source": "read", "target": "write"}.get(operation.whom, "operate") or (
-            name in {"pause", "resume"}
+            name in {"pause", "resume", "list_sources"}
         )
         assert "timeout" in operation.schema()["properties"]
 
 
 def test_commands_and_prompt_call_the_operators_operations_by_their_names() -> None:
-    operators = {name for name, one in operations().items() if one.right == "operate"} - {"get_status", "info"}
+    looks = {"get_status", "info", "lag", "dead_letters"}
+    operators = {name for name, one in operations().items() if one.right == "operate"} - looks
     prompt = set(Helpers(cast("Any", None)).namespace()) - {"help"}
     commands = set(COMMANDS) & {*operators, "sql"}
     assert prompt == operators - {"drain"}  # at the platform's own prompt one leaves

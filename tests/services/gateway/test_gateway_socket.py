@@ -33,6 +33,7 @@ from dataplatform.services.gateway.client import RemotePlatform
 from dataplatform.services.gateway.control import GetPlatformInfo, RestartAgent, RunQuery, TailTopic
 from dataplatform.services.gateway.operations import operations
 from dataplatform.services.gateway.place import NAME, connect, listen, peer_of
+from dataplatform.services.gateway.status import GetDeadLetters, GetLag, Lag, ListSources
 from dataplatform.services.service import Phase
 from dataplatform.system.__main__ import main
 from dataplatform.system.platform import Platform
@@ -162,6 +163,13 @@ def test_curl_is_answered_what_the_command_prints(platform: Platform) -> None:
         one["uptime_s"] = one["agents"] = None  # which go on meanwhile
     assert list(json.loads(answered)) == list(json.loads(printed))
     assert ours == theirs
+
+
+def test_the_platforms_own_looks_are_answered(platform: Platform, remote: RemotePlatform) -> None:
+    places = get_data(remote.ask("", ListSources(), DEADLINE))
+    assert [(one.name, one.targets) for one in places.sources] == [("coingecko", ())]
+    assert get_data(remote.ask("", GetLag(), DEADLINE)) == Lag(0, 0, (), ())
+    assert get_data(remote.ask("", GetDeadLetters(), DEADLINE)).total == 0
 
 
 def test_every_operation_can_be_found_with_its_arguments(platform: Platform) -> None:
