@@ -10,18 +10,20 @@ The names below are what a script or a plugin imports; each is loaded when it is
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from dataplatform.base.agent import Agent, ChildSpec, Context, Request
     from dataplatform.base.database import TimescaleSettings
-    from dataplatform.base.http import HttpSettings
+    from dataplatform.base.http import Get, HttpSettings, Response
     from dataplatform.base.mcp import McpSettings
     from dataplatform.base.streaming import RedpandaSettings
     from dataplatform.base.technology import Technology
-    from dataplatform.dsl.feeds import Feed
+    from dataplatform.dsl.feeds import Crop, Feed
+    from dataplatform.dsl.flow import Outbox, letter_for_input
     from dataplatform.dsl.kinds import ANALYTICS, LEVEL1, OHLCV, PRICES, Kind
     from dataplatform.dsl.laws import Pipe, Piped, pipe
-    from dataplatform.dsl.parts import SourceOptions, TargetOptions
+    from dataplatform.dsl.parts import Connection, Part, SourceOptions, TargetOptions
     from dataplatform.dsl.plan import Plan
     from dataplatform.dsl.queries import (
         BatchPublishResult,
@@ -65,17 +67,23 @@ if TYPE_CHECKING:
         Topology,
         load_topology,
     )
+    from dataplatform.version import __version__
 
 __all__ = [
     "ANALYTICS",
     "LEVEL1",
     "OHLCV",
     "PRICES",
+    "Agent",
     "BaseReader",
     "BaseService",
     "BaseWriter",
     "BatchPublishResult",
+    "ChildSpec",
     "ConfigurationError",
+    "Connection",
+    "Context",
+    "Crop",
     "CryptoMarketAnalytics",
     "CryptoOHLCVData",
     "CryptoPriceData",
@@ -85,6 +93,7 @@ __all__ = [
     "DemoServers",
     "Failure",
     "Feed",
+    "Get",
     "HttpSettings",
     "Kind",
     "Level1Data",
@@ -92,6 +101,8 @@ __all__ = [
     "MarketDataReader",
     "MarketDataWriter",
     "McpSettings",
+    "Outbox",
+    "Part",
     "Permanent",
     "Pipe",
     "Piped",
@@ -100,6 +111,8 @@ __all__ = [
     "PlatformError",
     "PublishResult",
     "RedpandaSettings",
+    "Request",
+    "Response",
     "Result",
     "Route",
     "ServiceOptions",
@@ -113,6 +126,7 @@ __all__ = [
     "TimescaleSettings",
     "Topology",
     "Transient",
+    "__version__",
     "configure_logs",
     "create_coingecko_market_data_reader",
     "create_mcp_market_data_reader",
@@ -127,39 +141,78 @@ __all__ = [
     "get_error",
     "is_failure",
     "is_success",
+    "letter_for_input",
     "load_topology",
     "pipe",
 ]
 
-_HOMES = (
-    "dataplatform.result",
-    "dataplatform.errors",
-    "dataplatform.dsl.types",
-    "dataplatform.dsl.queries",
-    "dataplatform.dsl.feeds",
-    "dataplatform.dsl.kinds",
-    "dataplatform.dsl.parts",
-    "dataplatform.dsl.plan",
-    "dataplatform.dsl.reader",
-    "dataplatform.dsl.writer",
-    "dataplatform.dsl.laws",
-    "dataplatform.base.database",
-    "dataplatform.base.http",
-    "dataplatform.base.mcp",
-    "dataplatform.base.streaming",
-    "dataplatform.base.technology",
-    "dataplatform.services.service",
-    "dataplatform.system.topology",
-    "dataplatform.system.platform",
-    "dataplatform.system.demo",
-    "dataplatform.system.factories",
-    "dataplatform.system.logs",
-)
+_NAMES: Final = {
+    "dataplatform.dsl.flow": ("Outbox", "letter_for_input"),
+    "dataplatform.base.agent": ("Agent", "ChildSpec", "Context", "Request"),
+    "dataplatform.base.database": ("TimescaleSettings",),
+    "dataplatform.base.http": ("Get", "HttpSettings", "Response"),
+    "dataplatform.base.mcp": ("McpSettings",),
+    "dataplatform.base.streaming": ("RedpandaSettings",),
+    "dataplatform.base.technology": ("Technology",),
+    "dataplatform.dsl.feeds": ("Crop", "Feed"),
+    "dataplatform.dsl.kinds": ("ANALYTICS", "LEVEL1", "OHLCV", "PRICES", "Kind"),
+    "dataplatform.dsl.laws": ("Pipe", "Piped", "pipe"),
+    "dataplatform.dsl.parts": ("Connection", "Part", "SourceOptions", "TargetOptions"),
+    "dataplatform.dsl.plan": ("Plan",),
+    "dataplatform.dsl.queries": (
+        "BatchPublishResult",
+        "CurrentPricesOptions",
+        "DateRangeOHLCVQuery",
+        "Level1Query",
+        "PublishResult",
+    ),
+    "dataplatform.dsl.reader": ("BaseReader",),
+    "dataplatform.dsl.types": (
+        "CryptoMarketAnalytics",
+        "CryptoOHLCVData",
+        "CryptoPriceData",
+        "DeadLetter",
+        "Level1Data",
+    ),
+    "dataplatform.dsl.writer": ("BaseWriter",),
+    "dataplatform.errors": ("Permanent", "PlatformError", "Transient"),
+    "dataplatform.result": ("Failure", "Result", "Success", "get_data", "get_error", "is_failure", "is_success"),
+    "dataplatform.services.service": ("BaseService", "ServiceOptions"),
+    "dataplatform.system.demo": ("DemoServers", "demo_option", "demo_servers"),
+    "dataplatform.system.factories": (
+        "MarketDataReader",
+        "MarketDataWriter",
+        "create_coingecko_market_data_reader",
+        "create_mcp_market_data_reader",
+        "create_mcp_market_data_writer",
+        "create_redpanda_market_data_reader",
+        "create_redpanda_market_data_writer",
+        "create_timescale_market_data_reader",
+        "create_timescale_market_data_writer",
+    ),
+    "dataplatform.system.logs": ("configure_logs",),
+    "dataplatform.system.platform": ("Platform",),
+    "dataplatform.system.topology": (
+        "ConfigurationError",
+        "Route",
+        "ServiceSpec",
+        "SourceSpec",
+        "TargetSpec",
+        "Topology",
+        "load_topology",
+    ),
+    "dataplatform.version": ("__version__",),
+}
+_MODULES: Final = {name: module for module, names in _NAMES.items() for name in names}
+"""The module of each name: importing it imports what the name needs and no other."""
 
 
 def __getattr__(name: str) -> Any:
-    if name in __all__:
-        for home in map(import_module, _HOMES):
-            if name in getattr(home, "__all__", ()):
-                return getattr(home, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_MODULES[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,64 +1,96 @@
-"""The command line: `python -m dataplatform.system [run] [TOPOLOGY.toml] [--demo] …`."""
+"""The command line: `dataplatform [run] [TOPOLOGY.toml] [--demo] …`; each command is loaded when it is called.
+
+`python -m dataplatform` and `python -m dataplatform.system` are the same thing.
+"""
 
 from __future__ import annotations
 
-import os
 import re
-import sys
-from functools import partial
-from importlib.metadata import EntryPoint
+from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
-from rich.console import Console
+from attrs import frozen
+from click.shell_completion import CompletionItem
 
-from dataplatform.errors import PlatformError
 from dataplatform.output import take_any_text
 from dataplatform.redaction import redact_tracebacks, redacted
 from dataplatform.suggestions import suggestion
-from dataplatform.system.check import unreachable, wiring
-from dataplatform.system.commands.frame import Duration
-from dataplatform.system.control.logfile import LogFile
-from dataplatform.system.control.repl import PromptView, open_prompt
-from dataplatform.system.control.shell import require_ipython
-from dataplatform.system.logs import configure_logs
-from dataplatform.system.platform import Platform, default_data_dir
-from dataplatform.system.running import Run, Signals
-from dataplatform.system.servers import require_installed
-from dataplatform.system.table import TableView
-from dataplatform.system.topology import DEFAULT, ConfigurationError, Topology, load_topology, locate
-from dataplatform.system.view import LineView, View
 
-__all__ = ["main"]
+__all__ = ["COMMANDS", "Named", "main"]
 
-EXIT_USAGE = 2
 NAME = re.compile(r"[a-z][a-z-]*")  # of a command; no option, and no file with an ending
-HERE = "dataplatform.system"
+
+
+@frozen
+class Named:
+    """A command that is not loaded yet: its module below `dataplatform.system`, and its line in the list."""
+
+    module: str
+    about: str
+
+    def within(self, room: int) -> str:
+        """Return its line, shortened to that many characters."""
+        return click.Command(None, help=self.about).get_short_help_str(room)
+
+    def load(self, name: str) -> click.Command:
+        """Import the command, which its module calls `dead_letters_command` where its name is `dead-letters`."""
+        found = getattr(import_module(f"dataplatform.system.{self.module}"), f"{name.replace('-', '_')}_command")
+        assert isinstance(found, click.Command)
+        return found
+
+
 COMMANDS = {
-    "backfill": f"{HERE}.commands.backfill:backfill_command",
-    "dead-letters": f"{HERE}.commands.dead_letters:dead_letters_command",
-    "mcp": f"{HERE}.mcp:mcp_command",
-    "migrate": f"{HERE}.migrate:migrate_command",
-    "plugins": f"{HERE}.plugins:plugins_command",
-    "positions": f"{HERE}.commands.positions:positions_command",
-    "replay": f"{HERE}.commands.replay:replay_command",
-    "storage": f"{HERE}.storage:storage_command",
-    **{
-        name: f"{HERE}.control.commands:{name}_command"
-        for name in ("attach", "drain", "pause", "restart", "resume", "skip", "status", "tail", "top")
-    },
+    "attach": Named("control.commands", "Open a prompt on a platform that already runs."),
+    "backfill": Named(
+        "commands.backfill", "Find what is missing in the stored history of coins, and fill it from CoinGecko."
+    ),
+    "dead-letters": Named(
+        "commands.dead_letters", "Look at what could not be decoded or written, and write it after a fix, or drop it."
+    ),
+    "drain": Named("control.commands", "Drain and stop a running platform; returns when it has stopped."),
+    "mcp": Named("mcp", "Run a platform that AI agents may ask (MCP), over HTTP or as a child process of theirs."),
+    "migrate": Named(
+        "migrate", "Bring the databases of a topology up to date, with the data in them; then print what was done."
+    ),
+    "pause": Named("control.commands", "Have a source read nothing, until it is resumed; what is in flight settles."),
+    "plugins": Named(
+        "plugins",
+        "List the sources, targets, kinds of client and of record that are installed: what they can do, and their"
+        " options.",
+    ),
+    "positions": Named(
+        "commands.positions",
+        "Look at up to where the records of a consumer group are stored in databases, or forget it.",
+    ),
+    "replay": Named(
+        "commands.replay", "Read what a topic held between two times once more, and write it to a target; then end."
+    ),
+    "restart": Named("control.commands", "Stop an agent in good order, and start it anew; returns when it runs again."),
+    "resume": Named("control.commands", "Have a paused source read on."),
+    "run": Named(
+        "commands.run", "Run a platform until it is interrupted; the built-in topology if no TOPOLOGY.toml is given."
+    ),
+    "skip": Named(
+        "control.commands", "Give up the batch that cannot be read and holds a partition up: it becomes a dead letter."
+    ),
+    "status": Named("control.commands", "Show the agents, routes and tables of a running platform."),
+    "storage": Named("storage", "Show how many rows and bytes each table takes, and what compression saved of them."),
+    "tail": Named(
+        "control.commands",
+        "Print the last messages of a topic, oldest first: time, partition/offset, key and value, divided by tabs.",
+    ),
+    "top": Named("control.commands", "Show a running platform as a live table, until Ctrl-C."),
 }
-HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+OPTIONS = ["-h", "--help", "--version"]
+HELP: Mapping[str, Any] = {"help_option_names": OPTIONS[:2], "max_content_width": 100}
 EXAMPLES = """\b
 Examples:
   python -m dataplatform.system                CoinGecko, a topic, a database
   python -m dataplatform.system --demo         the same on simulated prices
   python -m dataplatform.system my.toml --check
-"""
-EXAMPLE = """\b
-Example:
-  python -m dataplatform.system --demo --run-for 20 --report report.json
 """
 
 
@@ -66,13 +98,25 @@ class Commands(click.Group):
     """The commands, each loaded when it is called; `run` may be left out."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted([*super().list_commands(ctx), *COMMANDS])
+        del ctx
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return super().get_command(ctx, cmd_name)
-        command: click.Command = EntryPoint(cmd_name, COMMANDS[cmd_name], "").load()
-        return command
+        del ctx
+        return COMMANDS[cmd_name].load(cmd_name) if cmd_name in COMMANDS else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without loading any."""
+        del ctx
+        room = formatter.width - 6 - max(map(len, COMMANDS))
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, one.within(room)) for name, one in COMMANDS.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete the names of commands without loading any, and options."""
+        if not incomplete.startswith("-"):
+            return [CompletionItem(name, help=COMMANDS[name].about) for name in COMMANDS if name.startswith(incomplete)]
+        return click.Command.shell_complete(self, ctx, incomplete)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -82,15 +126,35 @@ class Commands(click.Group):
             raise
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        names = {*self.commands, *COMMANDS}
-        if not args or (args[0] not in names and args[0] not in ctx.help_option_names):
+        named = bool(args) and (args[0] in COMMANDS or args[0] in OPTIONS)
+        if not (
+            named or (ctx.resilient_parsing and not args)
+        ):  # a shell that completes has all commands to choose from
             if args and NAME.fullmatch(args[0]) and not Path(args[0]).exists():
-                raise click.UsageError(f"no command and no file is called {args[0]!r}{suggestion(args[0], names)}", ctx)
+                raise click.UsageError(
+                    f"no command and no file is called {args[0]!r}{suggestion(args[0], COMMANDS)}", ctx
+                )
             args = ["run", *args]
         return super().parse_args(ctx, args)
 
 
+def _print_version(ctx: click.Context, _option: click.Parameter, asked: bool) -> None:  # noqa: FBT001  click's form
+    if asked and not ctx.resilient_parsing:
+        from dataplatform.version import __version__  # noqa: PLC0415  reads the installed metadata
+
+        click.echo(f"dataplatform {__version__}")
+        ctx.exit()
+
+
 @click.group(cls=Commands, context_settings=HELP, epilog=EXAMPLES)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version, and exit.",
+)
 def main() -> None:
     """Move cryptocurrency market data from sources to targets, and lose none of it.
 
@@ -98,153 +162,11 @@ def main() -> None:
     """
 
 
-@main.command(context_settings=HELP, epilog=EXAMPLE)
-@click.argument("topology", required=False, type=click.Path(path_type=Path))
-@click.option("--demo", is_flag=True, help="Use the simulator as CoinGecko; needs no network.")
-@click.option("--check", is_flag=True, help="Validate the topology, print its wiring, and run nothing.")
-@click.option("--connect", is_flag=True, help="With --check: also reach every server that is not embedded.")
-@click.option(
-    "--run-for",
-    type=Duration(),
-    metavar="SECONDS",
-    help="Drain and stop so long after everything was ready; 30s and 5m will do too.",
-)
-@click.option(
-    "--data-dir",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Where embedded servers keep their data; by default the user's data directory, apart for --demo.",
-)
-@click.option(
-    "--report",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Write the final account as JSON, whatever the end is.",
-)
-@click.option("--repl", is_flag=True, help="Open a prompt on the running platform; its log then goes to a file.")
-@click.option(
-    "--log-format",
-    type=click.Choice(["console", "json"]),
-    default="console",
-    show_default=True,
-    help="For people, with a live table on a terminal, or an object of JSON a line, on standard error.",
-)
-@click.option(
-    "--log-level",
-    type=click.Choice(["debug", "info", "warning", "error"]),
-    default="info",
-    show_default=True,
-    help="The least important lines to show.",
-)
-def run(
-    topology: Path | None,
-    *,
-    demo: bool,
-    check: bool,
-    connect: bool,
-    run_for: float | None,
-    data_dir: Path | None,
-    report: Path | None,
-    repl: bool,
-    log_format: str,
-    log_level: str,
-) -> None:
-    """Run a platform until it is interrupted; the built-in topology if no TOPOLOGY.toml is given.
-
-    The built-in one reads CoinGecko, publishes to the topic crypto-prices, and stores in TimescaleDB, on embedded
-    servers. The first Ctrl-C drains and stops, a second one stops at once.
-
-    Exit status: 0 drained and stopped; 1 the supervisor gave up, records that cannot be read again were left, or the
-    report could not be written; 2 wrong usage or configuration; 130 or 143 stopped at once by a signal
-    that came while it drained.
-    """
-    if connect and not check:
-        raise click.UsageError("--connect goes with --check")
-    if repl and run_for is not None:
-        raise click.UsageError("--run-for does not go with --repl, which ends when you leave it")
-    file = topology or DEFAULT
-    loaded = _load(file)
-    if check:
-        _check(loaded, file, connect=connect, demo=demo)
-        return
-    if report is not None:
-        _require_folder(report)
-    log = _log_file(data_dir or default_data_dir(demo=demo)) if repl else None
-    view = _view(log_format, log_level, log)
-    with Signals.watch() as signals:
-        try:
-            platform = Platform.start(loaded, demo=demo, data_dir=data_dir, wait=False)
-        except PlatformError as error:
-            _refuse([str(error)])
-        prompt = (
-            None if log is None else partial(open_prompt, platform, log.path, click.echo, lambda: bool(signals.numbers))
-        )
-        status = Run(platform, view, signals, run_for, report, prompt).run()
-        if repl and platform.reason:
-            click.echo(f"gave up: {platform.reason}", err=True)  # the promised last line; its log is in a file
-    sys.exit(status)
-
-
-def _load(path: Path) -> Topology:
-    try:
-        return load_topology(path)
-    except ConfigurationError as error:
-        _refuse(error.lines)
-
-
-def _check(topology: Topology, file: Path, *, connect: bool, demo: bool) -> None:
-    for line in wiring(topology, demo=demo):
-        click.echo(line)
-    try:
-        require_installed(topology)
-    except PlatformError as error:
-        _refuse([str(error)])
-    if connect:
-        configure_logs("console", "error")
-        if problems := unreachable(topology, demo=demo):
-            _refuse(locate(file, problems))
-    click.echo(f"{file}: ok")
-
-
-def _require_folder(report: Path) -> None:
-    """Refuse, before anything runs, a report that could not be written in the end."""
-    folder = report.absolute().parent
-    if not folder.is_dir():
-        _refuse([f"--report: there is no directory {folder}; create it, or choose another"])
-    if not os.access(folder, os.W_OK | os.X_OK):
-        _refuse([f"--report: the directory {folder} cannot be written; choose another"])
-
-
-def _log_file(data_dir: Path) -> LogFile:
-    """Return where the log goes while somebody types; refuse where there can be neither log nor prompt."""
-    try:
-        require_ipython()
-        return LogFile.open(data_dir.expanduser())
-    except PlatformError as error:
-        _refuse([str(error)])
-    except OSError as error:
-        _refuse([f"--repl: no log can be kept in {data_dir}: {error.strerror}; choose another with --data-dir"])
-
-
-def _view(log_format: str, log_level: str, log: LogFile | None) -> View:
-    """Return the live table on a terminal, else lines; and send the log where it does not disturb either."""
-    if log is not None:
-        configure_logs(log_format, log_level, stream=log)
-        return PromptView(click.echo)
-    console = Console()
-    if log_format == "console" and console.is_terminal and not console.is_dumb_terminal:
-        table = TableView(console)
-        configure_logs(log_format, log_level, stream=table if sys.stderr.isatty() else None)
-        return table
-    configure_logs(log_format, log_level)
-    return LineView()
-
-
-def _refuse(lines: Any) -> NoReturn:
-    """Print what is wrong, a line each, and exit with status 2."""
-    for line in lines:
-        click.echo(line, err=True)
-    sys.exit(EXIT_USAGE)
+def console() -> None:
+    """Be the program `dataplatform`, and `python -m dataplatform` as well."""
+    take_any_text()
+    redact_tracebacks()
+    main(prog_name="dataplatform")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import pytest
 from tests.architecture.package import NAME, Module, modules, within
 
 LAYERS = (
-    ("output", "redaction", "suggestions"),
+    ("output", "redaction", "suggestions", "version"),
     ("errors",),
     ("result",),
     ("base",),
@@ -18,6 +18,7 @@ LAYERS = (
     ("sources", "targets", "simulator"),
     ("services",),
     ("system",),
+    ("__main__",),
 )
 RANKS = {part: rank for rank, parts in enumerate(LAYERS) for part in parts}
 OWNERS = {

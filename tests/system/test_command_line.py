@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import closing
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from click import Context
 from click.testing import CliRunner, Result
 
 from dataplatform.simulator import Simulator
-from dataplatform.system.__main__ import COMMANDS, main
+from dataplatform.system.__main__ import COMMANDS, console, main
 from tests.integration.topologies import main_job
 from tests.support.agents import no_thread_left_behind
 from tests.support.waiting import DEADLINE
@@ -262,3 +263,37 @@ def test_a_command_loads_no_other() -> None:
     code = "import sys, dataplatform.system.__main__ as cli; print('mcp' in sys.modules, 'IPython' in sys.modules)"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout == "False False\n"
+
+
+def test_the_commands_are_listed_as_they_tell_of_themselves() -> None:
+    for name, named in COMMANDS.items():
+        command = main.get_command(Context(main), name)
+        assert command is not None
+        assert named.about == command.get_short_help_str(1000)
+        assert f"\n  {name}" in run("--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("dataplatform ", {"run", "status", "dead-letters", "mcp"}),
+        ("dataplatform st", {"status", "storage"}),
+        ("dataplatform --v", {"--version"}),
+        ("dataplatform run --rep", {"--report", "--repl"}),
+        ("dataplatform status --da", {"--data-dir"}),
+    ],
+)
+def test_a_shell_completes_commands_and_options(typed: str, offered: set[str]) -> None:
+    asking = {"_DATAPLATFORM_COMPLETE": "bash_complete", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+    code = "from dataplatform.system.__main__ import console; console()"
+    said = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, **asking}
+    )
+    completed = {line.partition(",")[2] for line in said.stdout.splitlines()}
+    assert offered <= completed
+    assert typed.endswith(" ") or completed == offered
+
+
+def test_the_program_is_installed_under_its_name() -> None:
+    (point,) = (one for one in entry_points(group="console_scripts") if one.dist and one.dist.name == "dataplatform")
+    assert (point.name, point.load()) == ("dataplatform", console)

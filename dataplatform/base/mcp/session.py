@@ -6,7 +6,6 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import CancelledError, Future, wait
 from contextlib import asynccontextmanager, suppress
-from importlib.metadata import version
 from typing import Any, Literal, TypeVar
 
 import anyio
@@ -26,6 +25,7 @@ from dataplatform.base.mcp.settings import McpSettings
 from dataplatform.base.mcp.watch import Watch
 from dataplatform.errors import PlatformError, Transient
 from dataplatform.result import Failure, Result, Success
+from dataplatform.version import __version__
 
 __all__ = ["Session"]
 
@@ -34,7 +34,7 @@ GRACE = 0.25  # seconds that the loop gets to report a time-out of its own
 FAREWELL = 1.0  # seconds for taking leave of a server over HTTP
 INQUEST = 0.5  # seconds for the connection to say why it was lost
 WRAPPING = 4  # times the size of a text that its message may have: quoted, escaped, and once more as structured content
-SELF = Implementation(name="dataplatform", version=version("dataplatform"))
+SELF = Implementation(name="dataplatform", version=__version__)
 
 for _name in ("mcp", "client"):  # the SDK's loggers: what they report is in our failures, and not for the terminal
     logging.getLogger(_name).addHandler(logging.NullHandler())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from importlib.metadata import version
 from typing import Any
 
 from attrs import frozen
@@ -14,6 +13,7 @@ from dataplatform.services.mcp_server import prompts
 from dataplatform.services.mcp_server.calls import Calls, Guard
 from dataplatform.services.mcp_server.resources import Resources
 from dataplatform.services.mcp_server.subscriptions import Subscriptions
+from dataplatform.version import __version__
 
 __all__ = ["SERVER_NAME", "Parts", "make_server"]
 
@@ -42,7 +42,7 @@ def make_server(parts: Parts) -> Server[Any]:
     tools = parts.calls.toolbox.tools
     server: Server[Any] = Server(
         SERVER_NAME,
-        version=version("dataplatform"),
+        version=__version__,
         instructions=INSTRUCTIONS,
         on_list_tools=parts.calls.list,
         on_call_tool=parts.calls.call,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.metadata import version
 from typing import Any, Final
 
 from mcp import MCPError
@@ -21,6 +20,7 @@ from mcp.types import (
 
 from dataplatform.simulator.faults import Faults
 from dataplatform.simulator.mcp.generations import Generation, UnknownToolError
+from dataplatform.version import __version__
 
 __all__ = ["SERVER_NAME", "mcp_server"]
 
@@ -51,7 +51,7 @@ def mcp_server(name: str, generations: Mapping[str, Generation], faults: Faults)
 
     return Server(
         SERVER_NAME,
-        version=version("dataplatform"),
+        version=__version__,
         on_list_tools=list_tools,
         on_call_tool=call_tool,
         get_tool_input_schema=lambda _: None,  # else the SDK lists the tools before each call, which would count
