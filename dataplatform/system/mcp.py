@@ -12,11 +12,11 @@ from typing import Any, NoReturn
 import click
 from attrs import evolve
 
+from dataplatform.base.net.serving import listen
 from dataplatform.errors import PlatformError
 from dataplatform.services.gateway.operations import RIGHTS
-from dataplatform.services.mcp_server import McpServerOptions, McpService
-from dataplatform.services.mcp_server.listening import listen
-from dataplatform.services.mcp_server.options import digest
+from dataplatform.services.gateway.options import GatewayOptions, digest
+from dataplatform.services.gateway.service import Gateway
 from dataplatform.system.logs import configure_logs
 from dataplatform.system.platform import Platform
 from dataplatform.system.running import Run, Signals
@@ -24,7 +24,7 @@ from dataplatform.system.specs import ServiceSpec, Topology
 from dataplatform.system.topology import DEFAULT, ConfigurationError, load_topology
 from dataplatform.system.view import LineView
 
-__all__ = ["mcp_command", "with_server"]
+__all__ = ["mcp_command", "require_port", "with_server"]
 
 USAGE = 2
 NAME = "mcp"
@@ -93,7 +93,7 @@ def serve_command(
     log_format: str,
     log_level: str,
 ) -> None:
-    """Run a topology with an MCP server: its own ([services.NAME] with kind = "mcp"), or one with the options given.
+    """Run a topology with an MCP server: its own (a service of kind = "gateway"), or one with the options given.
 
     Over stdio nothing but the protocol goes to standard output, and the platform drains and stops when the input
     ends. Over HTTP the server is at /mcp; the log says where.
@@ -103,7 +103,7 @@ def serve_command(
     given = {"transport": transport, "host": host, "port": port, "allow_writes": allow_writes or None}
     try:
         loaded, name = with_server(load_topology(topology or DEFAULT), given)
-        _require_port(loaded.services[name].options)
+        require_port(loaded.services[name].options)
     except ConfigurationError as error:
         _refuse(error.lines)
     except (ValueError, PlatformError) as error:
@@ -136,21 +136,23 @@ def token_command(name: str, rights: tuple[str, ...]) -> None:
     click.echo(f'tokens = [{{ name = "{name}", sha256 = "{digest(token)}", rights = [{shown}] }}]')
 
 
-def with_server(topology: Topology, given: dict[str, Any]) -> tuple[Topology, str]:
+def with_server(topology: Topology, given: dict[str, Any], called: str = NAME) -> tuple[Topology, str]:
     """Return the topology with an MCP server that has the options given, and the server's name.
+
+    One that the topology lacks is `called` so.
 
     Raises `ValueError` for options that do not go together.
     """
     changes = {key: value for key, value in given.items() if value is not None}
     services = dict(topology.services)
-    own = next((name for name, spec in services.items() if isinstance(spec.options, McpServerOptions)), None)
-    name = own or NAME
-    options = services[own].options if own else McpServerOptions()
-    services[name] = ServiceSpec(McpService, evolve(options, **changes))
+    own = next((name for name, spec in services.items() if isinstance(spec.options, GatewayOptions)), None)
+    name = own or called
+    options = services[own].options if own else GatewayOptions()
+    services[name] = ServiceSpec(services[own].cls if own else Gateway, evolve(options, **changes))
     return evolve(topology, services=services), name
 
 
-def _require_port(options: McpServerOptions) -> None:
+def require_port(options: GatewayOptions) -> None:
     """Refuse, before anything runs, an address that cannot be listened on."""
     if options.transport == "stdio":
         return

@@ -12,7 +12,7 @@ from pathlib import Path
 from attrs import frozen
 
 from dataplatform.base.mcp import McpSettings
-from dataplatform.services.mcp_server.options import digest
+from dataplatform.services.gateway.options import digest
 from dataplatform.system.platform import Platform
 from dataplatform.system.topology import parse_topology
 from tests.support.waiting import DEADLINE
@@ -63,7 +63,7 @@ def server_table(port: int = 0, **tokens: str) -> str:
         for right, token in tokens.items()
     ]
     return (
-        f'\n[services.mcp]\nkind = "mcp"\nport = {port}\nallow_writes = true\ntokens = [\n    '
+        f'\n[services.mcp]\nkind = "gateway"\nport = {port}\nallow_writes = true\ntokens = [\n    '
         + ",\n    ".join(lines)
         + ",\n]\n"
     )

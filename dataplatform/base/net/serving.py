@@ -19,10 +19,25 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from dataplatform.errors import Permanent, PlatformError, Transient
 
-__all__ = ["AsgiServer", "Limits"]
+__all__ = ["AsgiServer", "Limits", "listen"]
 
 SILENT = logging.NullHandler()  # what clients do wrong is theirs to know, and no line on standard error
+BACKLOG = 256
 MALFORMED = Permanent("bad_request", "this is not an HTTP request")
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a listening socket; raises `OSError` when somebody else has the port, or the address is not ours."""
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
 
 
 @frozen(kw_only=True)

@@ -1,4 +1,4 @@
-"""The owner's door: an agent that serves the gateway's application on the Unix socket in the data directory."""
+"""The gateway's doors: on the Unix socket in the data directory for the owner, and on TCP where one asks for it."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from typing import Any, ClassVar
 
 from attrs import frozen
 
-from dataplatform.base.agent import Agent, Context
+from dataplatform.base.agent import Agent, ChildSpec, Context
 from dataplatform.base.mcp.loop import LoopThread
 from dataplatform.base.net.serving import AsgiServer, Limits
 from dataplatform.errors import Permanent, PlatformError
 from dataplatform.services.gateway.app import Refused, Served, application, owner_routes
 from dataplatform.services.gateway.control import Operator
+from dataplatform.services.gateway.options import GatewayOptions
 from dataplatform.services.gateway.place import NAME, listen, peer_of
 from dataplatform.services.gateway.wire import error_body
 from dataplatform.services.service import Surroundings
 
-__all__ = ["OwnerDoor"]
+__all__ = ["FormerGateway", "Gateway", "OwnerDoor"]
 
 MOST_CLIENTS = 32
 IDLE = 60.0  # seconds that a client may keep the door waiting
@@ -102,6 +103,29 @@ class OwnerDoor(Agent):
     def _tell_end(self, serving: Future[Any]) -> None:
         if not (self.context.stopping.is_set() or serving.cancelled()):
             self._tell(Ended(serving.exception()))
+
+
+class Gateway:
+    """The service `kind = "gateway"`: a door on TCP, with MCP at `/mcp`, or MCP over standard input and output."""
+
+    technology: ClassVar[str] = "gateway"
+    Options: ClassVar[type[GatewayOptions]] = GatewayOptions
+    former: ClassVar[str | None] = None
+
+    @classmethod
+    def part(cls, name: str, options: GatewayOptions, surroundings: Surroundings) -> tuple[ChildSpec, ...]:
+        """Return its one agent; one that serves standard input is not started again when that has ended."""
+        from dataplatform.services.gateway.mcp.service import McpService  # noqa: PLC0415  the SDK takes half a second
+
+        restart = "transient" if options.transport == "stdio" else "permanent"
+        return (McpService.child(name, options, surroundings, cls.former, restart=restart),)
+
+
+class FormerGateway(Gateway):
+    """The service `kind = "mcp"`, as the gateway was called; the name goes with the next release."""
+
+    technology: ClassVar[str] = 'gateway (kind = "mcp" is now called kind = "gateway")'
+    former: ClassVar[str | None] = "mcp"
 
 
 def _not_the_owner(connection: socket.socket) -> PlatformError | None:

@@ -22,6 +22,7 @@ __all__ = ["LEFT_OVER", "SETTINGS", "USAGE", "Duration", "Moment", "common_optio
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 LEFT_OVER, USAGE = 1, 2
+LAST_PORT = 65_535
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
@@ -35,6 +36,25 @@ class Duration(click.ParamType[float]):
             return parse_duration(str(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+class HostAndPort(click.ParamType[tuple[str, int]]):
+    """An address to listen on, such as `127.0.0.1:8765` or `[::1]:8765`.
+
+    >>> HostAndPort().convert("[::1]:8765", None, None)
+    ('::1', 8765)
+    """
+
+    name = "address"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
+        if isinstance(value, tuple):
+            return value
+        host, _, port = str(value).rpartition(":")
+        bare = host.removeprefix("[").removesuffix("]")
+        if not bare or (":" in bare and bare == host) or not port.isdecimal() or int(port) > LAST_PORT:
+            self.fail(f"expected a host and a port, like 127.0.0.1:8765, got {value!r}", param, ctx)
+        return bare, int(port)
 
 
 class Moment(click.ParamType[datetime]):

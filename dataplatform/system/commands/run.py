@@ -13,11 +13,12 @@ from rich.console import Console
 
 from dataplatform.errors import PlatformError
 from dataplatform.system.check import unreachable, wiring
-from dataplatform.system.commands.frame import Duration
+from dataplatform.system.commands.frame import Duration, HostAndPort
 from dataplatform.system.control.logfile import LogFile
 from dataplatform.system.control.repl import PromptView, open_prompt
 from dataplatform.system.control.shell import require_ipython
 from dataplatform.system.logs import configure_logs
+from dataplatform.system.mcp import require_port, with_server
 from dataplatform.system.platform import Platform, default_data_dir
 from dataplatform.system.running import Run, Signals
 from dataplatform.system.servers import require_installed
@@ -28,6 +29,7 @@ from dataplatform.system.view import LineView, View
 __all__ = ["run_command"]
 
 EXIT_USAGE = 2
+GATEWAY = "gateway"  # the service of `--http`, where the topology has none
 HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 EXAMPLE = """\b
 Example:
@@ -58,6 +60,12 @@ Example:
     metavar="FILE",
     help="Write the final account as JSON, whatever the end is.",
 )
+@click.option(
+    "--http",
+    type=HostAndPort(),
+    metavar="HOST:PORT",
+    help="Let AI agents in (MCP) at http://HOST:PORT/mcp; hosts other than this one need tokens, in the topology.",
+)
 @click.option("--repl", is_flag=True, help="Open a prompt on the running platform; its log then goes to a file.")
 @click.option(
     "--log-format",
@@ -82,6 +90,7 @@ def run_command(
     run_for: float | None,
     data_dir: Path | None,
     report: Path | None,
+    http: tuple[str, int] | None,
     repl: bool,
     log_format: str,
     log_level: str,
@@ -101,6 +110,8 @@ def run_command(
         raise click.UsageError("--run-for does not go with --repl, which ends when you leave it")
     file = topology or DEFAULT
     loaded = _load(file)
+    if http is not None:
+        loaded = _with_gateway(loaded, *http, taken=not check)
     if check:
         _check(loaded, file, connect=connect, demo=demo)
         return
@@ -127,6 +138,17 @@ def _load(path: Path) -> Topology:
         return load_topology(path)
     except ConfigurationError as error:
         _refuse(error.lines)
+
+
+def _with_gateway(topology: Topology, host: str, port: int, *, taken: bool) -> Topology:
+    """Return the topology with a gateway at that address, which is free where it is to be `taken`."""
+    try:
+        served, name = with_server(topology, {"host": host, "port": port, "transport": "http"}, GATEWAY)
+        if taken:
+            require_port(served.services[name].options)
+    except ValueError as error:
+        _refuse([f"--http: {error}"])
+    return served
 
 
 def _check(topology: Topology, file: Path, *, connect: bool, demo: bool) -> None:

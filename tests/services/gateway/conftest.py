@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 
 import pytest
 import structlog
 import structlog.testing
 
-from tests.system.control.conftest import platform, quiet, remote
+from dataplatform.system.logs import configure_logs
+from tests.system.control.conftest import platform, remote
 from tests.system.logs import restored
 
 __all__ = ["logs", "platform", "quiet", "remote"]
 
 
+@pytest.fixture(scope="module")
+def quiet() -> Iterator[None]:
+    with restored():
+        configure_logs("console", "error", (), io.StringIO())
+        yield
+
+
 @pytest.fixture
 def logs() -> Iterator[list[structlog.typing.EventDict]]:
-    with restored():
-        structlog.reset_defaults()  # the platform of this folder's tests says errors only
-        with structlog.testing.capture_logs() as logs:
-            yield logs
+    with structlog.testing.capture_logs() as logs:
+        yield logs

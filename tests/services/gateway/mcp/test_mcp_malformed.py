@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from mcp.types import HEADER_MISMATCH, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR
 
-from tests.services.mcp_server.served import Served
+from tests.services.gateway.mcp.served import Served
 
 SEED, MUTATIONS = 20_261_130, 400
 MODERN = "2026-07-28"

@@ -15,16 +15,16 @@ from dataplatform.dsl.language import messages, reading
 from dataplatform.dsl.parts import Connection
 from dataplatform.dsl.schema import camel_case
 from dataplatform.errors import Permanent
-from dataplatform.services.mcp_server.catalogue import Catalogue
-from dataplatform.services.mcp_server.options import McpServerOptions
+from dataplatform.services.gateway.mcp.catalogue import Catalogue
+from dataplatform.services.gateway.options import GatewayOptions
 from dataplatform.services.service import Books, Phase, PlatformStatus, SourceInPlace, Surroundings, TargetInPlace
 from dataplatform.sources.coingecko import CoinGeckoSource
 from dataplatform.sources.coingecko.options import CoinGeckoOptions
 from dataplatform.sources.timescale import TimescaleSource, TimescaleSourceOptions
 from dataplatform.targets.timescale import TimescaleOptions, TimescaleTarget
-from tests.services.mcp_server.served import Session
-from tests.services.mcp_server.test_mcp_tools import CALLS
-from tests.services.mcp_server.test_mcp_tools import arguments_of as call_of
+from tests.services.gateway.mcp.served import Session
+from tests.services.gateway.mcp.test_mcp_tools import CALLS
+from tests.services.gateway.mcp.test_mcp_tools import arguments_of as call_of
 
 
 def snake_case(name: str) -> str:
@@ -66,7 +66,7 @@ def catalogue() -> Catalogue:
         ),
     }
     targets = {"database": TargetInPlace(TimescaleTarget, TimescaleOptions(client="d"))}
-    return Catalogue(surroundings(sources=sources, targets=targets), McpServerOptions(allow_writes=True))
+    return Catalogue(surroundings(sources=sources, targets=targets), GatewayOptions(allow_writes=True))
 
 
 # What is said
@@ -100,7 +100,7 @@ def test_choices_are_listed(session: Session) -> None:
 
 def test_intervals_are_an_enumeration_where_every_source_has_its_own(catalogue: Catalogue) -> None:
     around = surroundings(sources={"coingecko": catalogue.surroundings.sources["coingecko"]})
-    interval = Catalogue(around, McpServerOptions()).tools["get_current_ohlcv"].form.schema["properties"]["interval"]
+    interval = Catalogue(around, GatewayOptions()).tools["get_current_ohlcv"].form.schema["properties"]["interval"]
     assert set(interval["enum"]) == {"30m", "4h", "4d"}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from mcp import MCPError
 
-from tests.services.mcp_server.served import Served, Session, error_of
+from tests.services.gateway.mcp.served import Served, Session, error_of
 
 PING = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}).encode()
 HOSTILE: dict[str, tuple[str, Any]] = {

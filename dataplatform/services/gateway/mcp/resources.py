@@ -27,9 +27,9 @@ from dataplatform.dsl.schema import to_json
 from dataplatform.dsl.schemas import schema_text
 from dataplatform.errors import PlatformError
 from dataplatform.result import Failure
+from dataplatform.services.gateway.mcp.failures import text_of
+from dataplatform.services.gateway.mcp.watching import Watcher
 from dataplatform.services.gateway.status import Overview
-from dataplatform.services.mcp_server.failures import text_of
-from dataplatform.services.mcp_server.watching import Watcher
 
 __all__ = ["Resources", "coin_of", "refused", "uri_of"]
 

@@ -18,7 +18,7 @@ from dataplatform.dsl.operations import result_of
 from dataplatform.dsl.proxy import ReaderProxy, WriterProxy
 from dataplatform.errors import PlatformError, Transient
 from dataplatform.result import Failure, Result, Success
-from dataplatform.services.mcp_server.catalogue import OperationTool
+from dataplatform.services.gateway.mcp.catalogue import OperationTool
 
 __all__ = ["PipeResult", "Pipes", "pipeable", "writer_of"]
 

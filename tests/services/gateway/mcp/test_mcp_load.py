@@ -13,7 +13,7 @@ from mcp.server.subscriptions import ResourceUpdated
 from mcp.types import ResourceUpdatedNotification, TextResourceContents
 
 from dataplatform.sources.coingecko import transforms
-from tests.services.mcp_server.served import PATIENCE, Served, Session, error_of
+from tests.services.gateway.mcp.served import PATIENCE, Served, Session, error_of
 from tests.support.waiting import until
 
 SLOW = 30.0  # seconds that a slow answer of the simulator would take; the tests let it go sooner

@@ -21,9 +21,9 @@ from dataplatform.dsl.types import Record
 from dataplatform.dsl.unknown import tells_unknown_coin
 from dataplatform.errors import Permanent, PlatformError
 from dataplatform.result import Failure
-from dataplatform.services.mcp_server.bridge import Bridge
-from dataplatform.services.mcp_server.catalogue import Call, Catalogue, OperationTool
-from dataplatform.services.mcp_server.forms import Form
+from dataplatform.services.gateway.mcp.bridge import Bridge
+from dataplatform.services.gateway.mcp.catalogue import Call, Catalogue, OperationTool
+from dataplatform.services.gateway.mcp.forms import Form
 
 __all__ = ["Advice", "argument_error"]
 

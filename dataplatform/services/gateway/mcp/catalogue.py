@@ -22,11 +22,11 @@ from dataplatform.dsl.queries import BatchPublishResult, OHLCVSeries
 from dataplatform.dsl.schema import Wire, described
 from dataplatform.dsl.timeframes import check_timeframe
 from dataplatform.errors import Permanent
+from dataplatform.services.gateway.mcp.answers import Shape, Sort
+from dataplatform.services.gateway.mcp.forms import Form, Option, kind_of, output_schema, record_form, shaping
+from dataplatform.services.gateway.mcp.meanings import MEANINGS, Meaning, key_meaning, said
 from dataplatform.services.gateway.operations import Operation, operations
-from dataplatform.services.mcp_server.answers import Shape, Sort
-from dataplatform.services.mcp_server.forms import Form, Option, kind_of, output_schema, record_form, shaping
-from dataplatform.services.mcp_server.meanings import MEANINGS, Meaning, key_meaning, said
-from dataplatform.services.mcp_server.options import McpServerOptions
+from dataplatform.services.gateway.options import GatewayOptions
 from dataplatform.services.service import Surroundings
 
 __all__ = ["Call", "Catalogue", "OperationTool", "Side"]
@@ -95,7 +95,7 @@ class Catalogue:
     """The operations that a platform can carry out, as tools."""
 
     surroundings: Surroundings
-    options: McpServerOptions
+    options: GatewayOptions
     wire: Wire = field(init=False)
     tools: Mapping[str, OperationTool] = field(init=False)
 

@@ -16,8 +16,8 @@ from dataplatform.dsl.kinds import Kind, kinds
 from dataplatform.dsl.operations import result_of
 from dataplatform.dsl.schema import Wire, camel_case, form_schema
 from dataplatform.errors import Permanent
-from dataplatform.services.mcp_server.forgiving import forgiven, respelt
-from dataplatform.services.mcp_server.meanings import MEANINGS, POINTS, Meaning, record_text, records_text, said
+from dataplatform.services.gateway.mcp.forgiving import forgiven, respelt
+from dataplatform.services.gateway.mcp.meanings import MEANINGS, POINTS, Meaning, record_text, records_text, said
 
 __all__ = [
     "Form",

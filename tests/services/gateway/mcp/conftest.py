@@ -10,11 +10,11 @@ import pytest
 import structlog.testing
 from anyio.from_thread import start_blocking_portal
 
-from dataplatform.services.mcp_server.options import digest
+from dataplatform.services.gateway.options import digest
 from dataplatform.system.platform import Platform
 from dataplatform.system.topology import parse_topology
 from tests.integration.conftest import copied, data_dir, template
-from tests.services.mcp_server.served import TOKENS, TOPOLOGY, Served, Session
+from tests.services.gateway.mcp.served import TOKENS, TOPOLOGY, Served, Session
 
 __all__ = ["data_dir", "template"]
 

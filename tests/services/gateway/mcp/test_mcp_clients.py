@@ -14,8 +14,8 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 from mcp import Client, StdioServerParameters
 
-from tests.services.mcp_server.served import Served, Session
-from tests.services.mcp_server.test_mcp_tools import arguments_of
+from tests.services.gateway.mcp.served import Served, Session
+from tests.services.gateway.mcp.test_mcp_tools import arguments_of
 
 pytestmark = pytest.mark.long
 INSPECTOR = "@modelcontextprotocol/inspector@0.21.2"

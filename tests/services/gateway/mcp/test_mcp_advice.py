@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.services.mcp_server.served import Session
+from tests.services.gateway.mcp.served import Session
 
 CANDLE = {"symbol": "btc", "open": 1, "high": 3, "low": 1, "close": 2, "source": "simulator"}
 

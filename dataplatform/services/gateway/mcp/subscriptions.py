@@ -22,8 +22,8 @@ from mcp.types import (
 )
 
 from dataplatform.errors import PlatformError
-from dataplatform.services.mcp_server.resources import coin_of, refused, uri_of
-from dataplatform.services.mcp_server.watching import Subscriber, Watcher
+from dataplatform.services.gateway.mcp.resources import coin_of, refused, uri_of
+from dataplatform.services.gateway.mcp.watching import Subscriber, Watcher
 
 __all__ = ["Subscriptions"]
 

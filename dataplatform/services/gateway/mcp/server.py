@@ -9,10 +9,10 @@ from attrs import frozen
 from mcp.server import Server
 from pydantic import BaseModel
 
-from dataplatform.services.mcp_server import prompts
-from dataplatform.services.mcp_server.calls import Calls, Guard
-from dataplatform.services.mcp_server.resources import Resources
-from dataplatform.services.mcp_server.subscriptions import Subscriptions
+from dataplatform.services.gateway.mcp import prompts
+from dataplatform.services.gateway.mcp.calls import Calls, Guard
+from dataplatform.services.gateway.mcp.resources import Resources
+from dataplatform.services.gateway.mcp.subscriptions import Subscriptions
 from dataplatform.version import __version__
 
 __all__ = ["SERVER_NAME", "Parts", "make_server"]

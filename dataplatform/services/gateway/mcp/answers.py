@@ -15,8 +15,8 @@ from attrs import frozen
 from dataplatform.dsl.kinds import OHLCV, PRICES, Kind
 from dataplatform.dsl.queries import OHLCVSeries
 from dataplatform.dsl.schema import to_json
-from dataplatform.services.mcp_server.meanings import POINTS
-from dataplatform.services.mcp_server.series import as_columns, one_per_interval, thinned
+from dataplatform.services.gateway.mcp.meanings import POINTS
+from dataplatform.services.gateway.mcp.series import as_columns, one_per_interval, thinned
 
 __all__ = ["BESIDES", "Shape", "Sort", "in_parts", "shaped", "size_of", "text_for"]
 

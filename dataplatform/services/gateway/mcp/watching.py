@@ -17,7 +17,7 @@ from dataplatform.dsl.operations import GetCurrentPrice, GetCurrentPrices
 from dataplatform.dsl.types import CryptoPriceData
 from dataplatform.errors import Permanent
 from dataplatform.result import Failure, Result, Success
-from dataplatform.services.mcp_server.bridge import Bridge
+from dataplatform.services.gateway.mcp.bridge import Bridge
 
 __all__ = ["Subscriber", "Watcher"]
 

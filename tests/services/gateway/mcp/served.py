@@ -16,7 +16,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.types import CallToolResult, TextContent, Tool
 
 from dataplatform.base.agent import Address
-from dataplatform.services.mcp_server.failures import ERROR
+from dataplatform.services.gateway.mcp.failures import ERROR
 from dataplatform.system.platform import Platform
 from tests.support.waiting import DEADLINE
 
@@ -45,7 +45,7 @@ kind = "timescale"
 client = "timescale"
 
 [services.mcp]
-kind = "mcp"
+kind = "gateway"
 port = 0
 allow_writes = true
 max_body = "64KiB"

@@ -14,10 +14,9 @@ from dataplatform.base.http.bucket import TokenBucket
 from dataplatform.dsl.schema import Wire, to_json
 from dataplatform.dsl.types import CryptoPriceData
 from dataplatform.errors import Permanent, Transient
-from dataplatform.services.mcp_server import McpServerOptions
-from dataplatform.services.mcp_server.failures import text_of
-from dataplatform.services.mcp_server.options import digest
-from dataplatform.services.mcp_server.watching import Subscriber
+from dataplatform.services.gateway.mcp.failures import text_of
+from dataplatform.services.gateway.mcp.watching import Subscriber
+from dataplatform.services.gateway.options import GatewayOptions, digest
 from dataplatform.system.__main__ import main
 from dataplatform.system.mcp import with_server
 from dataplatform.system.topology import ConfigurationError, default_topology, parse_topology
@@ -30,7 +29,7 @@ base_url = "https://api.coingecko.com/api/v3"
 kind = "coingecko"
 client = "gecko"
 [services.agents]
-kind = "mcp"
+kind = "gateway"
 """
 
 
@@ -56,8 +55,8 @@ def test_a_service_s_table_is_checked_as_every_other_is(lines: str, problem: str
 
 
 def test_a_kind_of_service_that_is_none_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="unknown kind 'mpc'; did you mean 'mcp'"):
-        parse_topology(SERVICE.replace('"mcp"', '"mpc"'))
+    with pytest.raises(ConfigurationError, match="unknown kind 'gatway'; did you mean 'gateway'"):
+        parse_topology(SERVICE.replace('"gateway"', '"gatway"'))
 
 
 def test_a_service_has_a_name_of_its_own() -> None:
@@ -86,9 +85,9 @@ def test_the_command_prints_a_token_and_a_line_that_lets_it_in() -> None:
 
 def test_the_command_gives_any_topology_a_server_and_changes_the_one_it_has() -> None:
     added, name = with_server(default_topology(), {"port": 0, "host": None})
-    assert (name, added.services["mcp"].options) == ("mcp", McpServerOptions(port=0))
+    assert (name, added.services["mcp"].options) == ("mcp", GatewayOptions(port=0))
     changed, name = with_server(parse_topology(f"{SERVICE}readers = 7"), {"port": 0})
-    assert (name, changed.services["agents"].options) == ("agents", McpServerOptions(port=0, readers=7))
+    assert (name, changed.services["agents"].options) == ("agents", GatewayOptions(port=0, readers=7))
 
 
 def test_the_command_refuses_a_public_address_without_tokens() -> None:

@@ -11,7 +11,7 @@ import pytest
 from mcp.types import TextContent, TextResourceContents
 
 from dataplatform.dsl.language import reading, writing
-from tests.services.mcp_server.served import Served, Session
+from tests.services.gateway.mcp.served import Served, Session
 
 PRICE = {
     "coinId": "bitcoin",

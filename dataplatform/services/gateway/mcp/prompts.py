@@ -21,7 +21,7 @@ from mcp.types import (
 )
 
 from dataplatform.dsl import checks
-from dataplatform.services.mcp_server.failures import text_of
+from dataplatform.services.gateway.mcp.failures import text_of
 
 __all__ = ["get_prompt", "list_prompts"]
 

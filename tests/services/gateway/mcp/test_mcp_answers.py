@@ -17,9 +17,9 @@ from dataplatform.dsl.queries import BatchPublishResult, Gap, OHLCVSeries, Refus
 from dataplatform.dsl.timeframes import floor
 from dataplatform.dsl.types import CryptoOHLCVData, CryptoPriceData
 from dataplatform.errors import Permanent
-from dataplatform.services.mcp_server.answers import Shape, in_parts, shaped, size_of, text_for
-from dataplatform.services.mcp_server.series import as_columns, one_per_interval, thinned
-from tests.services.mcp_server.served import Session
+from dataplatform.services.gateway.mcp.answers import Shape, in_parts, shaped, size_of, text_for
+from dataplatform.services.gateway.mcp.series import as_columns, one_per_interval, thinned
+from tests.services.gateway.mcp.served import Session
 
 LIMIT = 25_000
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

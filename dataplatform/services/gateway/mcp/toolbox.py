@@ -14,14 +14,14 @@ from dataplatform.dsl.queries import OHLCVSeries
 from dataplatform.dsl.schema import described, to_json
 from dataplatform.errors import Permanent, PlatformError
 from dataplatform.result import Failure, Result, Success
+from dataplatform.services.gateway.mcp.advice import Advice, argument_error
+from dataplatform.services.gateway.mcp.answers import BESIDES, in_parts, shaped
+from dataplatform.services.gateway.mcp.bridge import Bridge
+from dataplatform.services.gateway.mcp.catalogue import Catalogue, OperationTool
+from dataplatform.services.gateway.mcp.forms import Form, look_form, output_of, pipe_form
+from dataplatform.services.gateway.mcp.piping import PipeResult, Pipes, pipeable
 from dataplatform.services.gateway.operations import Right, operations
 from dataplatform.services.gateway.status import DeadLetters, Lag, Overview, Places, Status
-from dataplatform.services.mcp_server.advice import Advice, argument_error
-from dataplatform.services.mcp_server.answers import BESIDES, in_parts, shaped
-from dataplatform.services.mcp_server.bridge import Bridge
-from dataplatform.services.mcp_server.catalogue import Catalogue, OperationTool
-from dataplatform.services.mcp_server.forms import Form, look_form, output_of, pipe_form
-from dataplatform.services.mcp_server.piping import PipeResult, Pipes, pipeable
 
 __all__ = ["Tool", "Toolbox"]
 

@@ -26,10 +26,10 @@ from pydantic import BaseModel, ValidationError
 
 from dataplatform.errors import PlatformError
 from dataplatform.result import Failure, Result
-from dataplatform.services.mcp_server.answers import text_for
-from dataplatform.services.mcp_server.callers import Caller, Callers
-from dataplatform.services.mcp_server.failures import ERROR, text_of, tool_error
-from dataplatform.services.mcp_server.toolbox import Tool, Toolbox
+from dataplatform.services.gateway.mcp.answers import text_for
+from dataplatform.services.gateway.mcp.callers import Caller, Callers
+from dataplatform.services.gateway.mcp.failures import ERROR, text_of, tool_error
+from dataplatform.services.gateway.mcp.toolbox import Tool, Toolbox
 
 __all__ = ["Calls", "Guard"]
 

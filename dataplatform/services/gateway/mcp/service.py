@@ -9,25 +9,26 @@ from typing import Any, ClassVar, TypeAlias, assert_never
 
 from attrs import frozen
 
-from dataplatform.base.agent import Agent, ChildSpec, Context
+from dataplatform.base.agent import Agent, Context
 from dataplatform.base.mcp.loop import LoopThread
+from dataplatform.base.net.serving import listen
 from dataplatform.dsl.parts import Connection
 from dataplatform.dsl.registry import technology
 from dataplatform.errors import Transient
 from dataplatform.result import Failure, Result
+from dataplatform.services.gateway.mcp.bridge import Ask, Bridge
+from dataplatform.services.gateway.mcp.callers import Callers
+from dataplatform.services.gateway.mcp.calls import Calls, Guard
+from dataplatform.services.gateway.mcp.catalogue import Catalogue
+from dataplatform.services.gateway.mcp.listening import HttpDoor, quieten, serve_stdio
+from dataplatform.services.gateway.mcp.piping import Pipes
+from dataplatform.services.gateway.mcp.resources import Resources
+from dataplatform.services.gateway.mcp.server import Parts, make_server
+from dataplatform.services.gateway.mcp.subscriptions import Subscriptions
+from dataplatform.services.gateway.mcp.toolbox import Toolbox
+from dataplatform.services.gateway.mcp.watching import Watcher
+from dataplatform.services.gateway.options import GatewayOptions
 from dataplatform.services.gateway.status import Overview
-from dataplatform.services.mcp_server.bridge import Ask, Bridge
-from dataplatform.services.mcp_server.callers import Callers
-from dataplatform.services.mcp_server.calls import Calls, Guard
-from dataplatform.services.mcp_server.catalogue import Catalogue
-from dataplatform.services.mcp_server.listening import HttpDoor, listen, quieten, serve_stdio
-from dataplatform.services.mcp_server.options import McpServerOptions
-from dataplatform.services.mcp_server.piping import Pipes
-from dataplatform.services.mcp_server.resources import Resources
-from dataplatform.services.mcp_server.server import Parts, make_server
-from dataplatform.services.mcp_server.subscriptions import Subscriptions
-from dataplatform.services.mcp_server.toolbox import Toolbox
-from dataplatform.services.mcp_server.watching import Watcher
 from dataplatform.services.service import Surroundings
 
 __all__ = ["McpService"]
@@ -61,12 +62,14 @@ class McpService(Agent):
     """
 
     kind: ClassVar[str] = GATEWAY
-    technology: ClassVar[str] = "MCP server"
-    Options: ClassVar[type[McpServerOptions]] = McpServerOptions
 
-    def __init__(self, context: Context, options: McpServerOptions, surroundings: Surroundings) -> None:
+    def __init__(
+        self, context: Context, options: GatewayOptions, surroundings: Surroundings, former: str | None = None
+    ) -> None:
+        """Serve; `former` is the kind by which the topology asks for it, where that is a name of before."""
         super().__init__(context)
         self.options = options
+        self._former = former
         self._surroundings = surroundings
         self._callers = Callers(options, self.clock)
         self._loop = LoopThread(f"{context.name}-loop", context.stopping)
@@ -74,16 +77,12 @@ class McpService(Agent):
         self._watcher: Watcher | None = None
         self._serving: list[Future[Any]] = []
 
-    @classmethod
-    def part(cls, name: str, options: McpServerOptions, surroundings: Surroundings) -> tuple[ChildSpec, ...]:
-        """Return the service's agent."""
-        restart = "transient" if options.transport == "stdio" else "permanent"
-        return (cls.child(name, options, surroundings, restart=restart),)
-
     # Life
 
     def _open(self) -> None:
         quieten()
+        if self._former is not None:
+            self.log.warning("kind renamed", kind=self._former, because=f'write kind = "{GATEWAY}"; next release')
         if self.options.readers is not None:
             self.log.warning("setting ignored", setting="readers", because="sources answer several questions at once")
         self._listen()

@@ -25,33 +25,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from dataplatform.base.net.serving import AsgiServer, Limits
 from dataplatform.errors import PlatformError
 from dataplatform.services.gateway.app import application
+from dataplatform.services.gateway.mcp.callers import Callers
+from dataplatform.services.gateway.mcp.envelope import CheckedBodies, CheckedLines
+from dataplatform.services.gateway.options import GatewayOptions
 from dataplatform.services.gateway.wire import error_body
-from dataplatform.services.mcp_server.callers import Callers
-from dataplatform.services.mcp_server.envelope import CheckedBodies, CheckedLines
-from dataplatform.services.mcp_server.options import McpServerOptions
 
-__all__ = ["HttpDoor", "listen", "serve_stdio"]
+__all__ = ["HttpDoor", "quieten", "serve_stdio"]
 
 PATH = "/mcp"
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
-BACKLOG = 256
 IDLE = 60.0  # seconds that a client may keep the server waiting
 CONNECTIONS = 1_000  # at once; a client has two or three
 REFUSALS = range(400, 500)
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket; raises `OSError` when somebody else has the port, or the address is not ours."""
-    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    listener = socket.socket(family, kind, protocol)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(BACKLOG)
-    except OSError:
-        listener.close()
-        raise
-    return listener
 
 
 @define(eq=False)
@@ -59,7 +44,7 @@ class HttpDoor:
     """Serves on a socket until `close`, which breaks off what is under way."""
 
     server: Server[Any]
-    options: McpServerOptions
+    options: GatewayOptions
     callers: Callers
     log: Any
     _http: AsgiServer = field(init=False)
@@ -140,7 +125,7 @@ def quieten() -> None:
         root.addHandler(logging.NullHandler())
 
 
-def _security(options: McpServerOptions) -> TransportSecuritySettings:
+def _security(options: GatewayOptions) -> TransportSecuritySettings:
     """Refuse what a page of another site makes a browser send: only known names and pages are served."""
     host = f"[{options.host}]" if ":" in options.host else options.host
     names = dict.fromkeys((*LOOPBACK, host, *options.allowed_hosts))

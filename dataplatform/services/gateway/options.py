@@ -13,7 +13,7 @@ from dataplatform.dsl.validators import texts
 from dataplatform.services.gateway.operations import RIGHTS
 from dataplatform.services.service import ServiceOptions
 
-__all__ = ["McpServerOptions", "TokenOptions", "digest", "is_loopback"]
+__all__ = ["GatewayOptions", "TokenOptions", "digest", "is_loopback"]
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -70,8 +70,8 @@ class TokenOptions:
 
 
 @frozen(kw_only=True)
-class McpServerOptions(ServiceOptions):
-    """Options of `kind = "mcp"` under `[services.NAME]`. Times in seconds, sizes in bytes.
+class GatewayOptions(ServiceOptions):
+    """Options of `kind = "gateway"` under `[services.NAME]`. Times in seconds, sizes in bytes.
 
     Without tokens whoever reaches the server has all rights, so other machines may reach it with tokens only.
     """

@@ -14,7 +14,7 @@ from dataplatform.base.agent import Clock
 from dataplatform.base.http.bucket import TokenBucket
 from dataplatform.errors import Permanent, PlatformError, Transient
 from dataplatform.services.gateway.operations import RIGHTS, Right
-from dataplatform.services.mcp_server.options import McpServerOptions, TokenOptions, digest
+from dataplatform.services.gateway.options import GatewayOptions, TokenOptions, digest
 
 __all__ = ["Caller", "Callers"]
 
@@ -50,7 +50,7 @@ class Caller:
 class Callers:
     """Finds the caller of a request. It is the SDK's token verifier too, and keeps no token, only hashes."""
 
-    def __init__(self, options: McpServerOptions, clock: Clock) -> None:
+    def __init__(self, options: GatewayOptions, clock: Clock) -> None:
         self._by_digest: Mapping[str, TokenOptions] = {token.sha256: token for token in options.tokens}
         self._by_name = {token.name: _caller(token, clock) for token in options.tokens}
         self._anybody = Caller("anybody" if options.transport == "http" else "stdio", frozenset(RIGHTS))
