@@ -38,7 +38,7 @@ from dataplatform.services.service import Phase
 from dataplatform.system.__main__ import main
 from dataplatform.system.platform import Platform
 from dataplatform.system.topology import parse_topology
-from tests.support.agents import DEADLINE
+from tests.support.agents import DEADLINE, no_thread_left_behind
 from tests.system.control.small import SMALL, small_platform
 
 
@@ -433,6 +433,27 @@ def test_a_drain_stops_the_platform_and_answers_when_it_has_stopped(tmp_path: Pa
         assert platform.reason is None
         with small_platform(tmp_path) as next_one:  # the directory is free
             assert next_one.status().phase is Phase.RUNNING
+
+
+def test_a_platform_stops_while_requests_are_under_way_and_clients_wait(tmp_path: Path) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as mute:
+        mute.settimeout(DEADLINE)
+        slow = parse_topology(SMALL.replace("127.0.0.1:9", f"127.0.0.1:{mute.getsockname()[1]}"))
+        with (
+            no_thread_left_behind(),
+            Platform.start(slow, data_dir=tmp_path) as platform,
+            connect(tmp_path, DEADLINE) as asking,
+            connect(tmp_path, DEADLINE) as silent,
+        ):
+            body = b'{"source": "coingecko", "coinId": "bitcoin", "timeout": 60}'
+            asking.sendall(request_for("POST", "/operations/get_current_price", body))
+            mute.accept()  # so it is under way
+            platform.stop()
+            for client in (asking, silent):
+                with suppress(ConnectionResetError):
+                    while client.recv(1_000):
+                        pass
+        assert not (tmp_path / NAME).exists()
 
 
 def test_an_asker_in_the_middle_of_a_drain_is_told_that_it_hung_up_or_is_gone(tmp_path: Path) -> None:

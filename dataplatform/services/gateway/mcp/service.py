@@ -82,7 +82,8 @@ class McpService(Agent):
     def _open(self) -> None:
         quieten()
         if self._former is not None:
-            self.log.warning("kind renamed", kind=self._former, because=f'write kind = "{GATEWAY}"; next release')
+            because = f'it is called kind = "{GATEWAY}" now, and its former name goes with the next release'
+            self.log.warning("kind renamed", kind=self._former, because=because)
         if self.options.readers is not None:
             self.log.warning("setting ignored", setting="readers", because="sources answer several questions at once")
         self._listen()
