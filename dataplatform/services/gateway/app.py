@@ -24,7 +24,7 @@ from dataplatform.services.gateway.operations import Asked, Operation, operation
 from dataplatform.services.gateway.status import status_as_json
 from dataplatform.services.gateway.wire import MOST_BYTES, Answer, answer_to, error_answer, read_body
 
-__all__ = ["MOST_ASKED", "Note", "Refused", "Served", "application", "owner_routes"]
+__all__ = ["MOST_ASKED", "Bug", "Event", "Refused", "Served", "application", "owner_routes"]
 
 MOST_ASKED = 32  # requests under way
 JSON = "application/json"
@@ -46,7 +46,16 @@ class Refused:
     error: str
 
 
-Note: TypeAlias = Callable[[Served | Refused], None]
+@frozen
+class Bug:
+    """A request that this application failed over."""
+
+    path: str
+    error: str
+
+
+Event: TypeAlias = Served | Refused | Bug
+Note: TypeAlias = Callable[[Event], None]
 
 
 @define(eq=False)
@@ -81,8 +90,8 @@ class Asking:
 
 def application(routes: Sequence[BaseRoute], note: Note, middleware: Sequence[Middleware] = ()) -> Starlette:
     """Return the application of a door with these routes; what it refuses is JSON, and noted."""
-    refuse = partial(_refused, note)
-    handlers = dict.fromkeys((HTTPException, PlatformError, ClientDisconnect), refuse)
+    refusing = dict.fromkeys((HTTPException, PlatformError, ClientDisconnect), partial(_refused, note))
+    handlers: dict[Any, Any] = {**refusing, Exception: partial(_failed, note)}
     return Starlette(routes=routes, middleware=middleware, exception_handlers=handlers)
 
 
@@ -129,14 +138,19 @@ async def _refused(note: Note, request: Request, error: Exception) -> Response:
     return _response(error_answer(told))
 
 
+async def _failed(note: Note, request: Request, bug: Exception) -> Response:
+    note(Bug(request.scope["path"], f"{type(bug).__name__}: {bug}"))
+    return _response(error_answer(Transient("crashed", "the platform failed over this request; its log says why")))
+
+
 def _as_platform_error(request: Request, error: Exception) -> PlatformError:
     match error:
         case PlatformError():
             return error
         case HTTPException(status_code=404):
-            return Permanent(
-                "not_found", f"there is nothing at {request.scope['path']!r:.100}", remedy="see GET /operations"
-            )
+            text = f"there is nothing at {request.scope['path']!r:.100}"
+            paths = [route.path for route in request.app.routes if isinstance(route, Route)]
+            return Permanent("not_found", text, remedy=f"there are {', '.join(paths)}")
         case HTTPException(status_code=405):
             return Permanent("method", f"{request.method[:20]} is not taken at {request.scope['path']!r:.100}")
         case _:

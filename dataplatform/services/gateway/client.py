@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from functools import partial
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection, HTTPException, IncompleteRead
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,7 +22,7 @@ from dataplatform.result import Failure, Result, Success, get_data
 from dataplatform.services.gateway.control import DrainPlatform, GetPlatformInfo, GetPlatformStatus, PlatformInfo
 from dataplatform.services.gateway.operations import Asked, operation_of
 from dataplatform.services.gateway.place import connect
-from dataplatform.services.gateway.wire import MOST_BYTES, read_answer, read_plain
+from dataplatform.services.gateway.wire import read_answer, read_plain
 from dataplatform.services.service import PlatformStatus
 from dataplatform.suggestions import suggestion
 
@@ -71,12 +71,12 @@ class RemotePlatform:
             with closing(_SocketConnection(open_socket, timeout + GRACE)) as connection:
                 with suppress(BrokenPipeError):  # sent away at the door, with a reason to read
                     connection.request(method, path, body, {"content-type": "application/json"})
-                content = connection.getresponse().read(MOST_BYTES + 1)
+                content = connection.getresponse().read()
         except PlatformError:
             raise
         except TimeoutError as error:
             raise Transient("timeout", f"the platform in {self.data_dir} gave no answer in {timeout:g} s") from error
-        except OSError as error:
+        except (OSError, IncompleteRead) as error:
             raise self._hung_up() from error
         except HTTPException as error:
             raise _other_version() from error

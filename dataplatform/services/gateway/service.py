@@ -15,7 +15,7 @@ from dataplatform.base.agent import Agent, ChildSpec, Context
 from dataplatform.base.mcp.loop import LoopThread
 from dataplatform.base.net.serving import AsgiServer, Limits
 from dataplatform.errors import Permanent, PlatformError
-from dataplatform.services.gateway.app import Refused, Served, application, owner_routes
+from dataplatform.services.gateway.app import Bug, Event, Refused, Served, application, owner_routes
 from dataplatform.services.gateway.control import Operator
 from dataplatform.services.gateway.options import GatewayOptions
 from dataplatform.services.gateway.place import NAME, listen, peer_of
@@ -70,7 +70,7 @@ class OwnerDoor(Agent):
         serving.add_done_callback(self._tell_end)
         self._serving = [serving]
 
-    def receive(self, message: Served | Refused | Ended) -> None:
+    def receive(self, message: Event | Ended) -> None:
         match message:
             case Served(operation, of, error):
                 self.count("requests")
@@ -81,6 +81,8 @@ class OwnerDoor(Agent):
             case Refused(error):
                 self.count("refused")
                 self.log.warning("client refused", reason=error)
+            case Bug(path, error):
+                self.log.error("bug", path=path, error=error)
             case Ended(error):
                 raise RuntimeError("the server of the control socket ended by itself") from error
 
@@ -93,7 +95,7 @@ class OwnerDoor(Agent):
         if not self._loop.close(CLOSE):
             self.log.warning("the server's thread is left behind")
 
-    def _tell(self, event: Served | Refused | Ended) -> None:
+    def _tell(self, event: Event | Ended) -> None:
         with suppress(Exception):  # the agent may be gone by now
             self.actor_ref.tell(event)
 

@@ -61,7 +61,8 @@ def test_what_is_not_there_is_said_in_json_and_the_owners_operations_are_not_on_
         url = url_of(platform)
         for method, path in (("GET", "/status"), ("GET", "/operations"), ("POST", "/operations/drain")):
             answer = requests.request(method, url + path, timeout=DEADLINE)
-            assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
+            error = answer.json()["error"]
+            assert (answer.status_code, error["code"], error["remedy"]) == (404, "not_found", "there are /mcp")
         assert platform.status().agent("door") is not None
 
 

@@ -174,6 +174,11 @@ def test_numbers_that_json_lacks_and_naive_times_come_as_they_are() -> None:
     assert math.isnan(nan.data.rows[0][0])
 
 
+def test_text_that_unicode_lacks_is_replaced_and_the_rest_arrives() -> None:
+    answer = answered(RunQuery("select 1"), Success(Rows(("a",), [("half a \ud800 pair",)])))
+    assert answer == Success(Rows(("a",), [("half a ? pair",)]))
+
+
 @pytest.mark.parametrize(
     ("name", "arguments", "said"),
     [

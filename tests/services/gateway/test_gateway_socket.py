@@ -39,6 +39,7 @@ from dataplatform.system.__main__ import main
 from dataplatform.system.platform import Platform
 from dataplatform.system.topology import parse_topology
 from tests.support.agents import DEADLINE, no_thread_left_behind
+from tests.support.waiting import until
 from tests.system.control.small import SMALL, small_platform
 
 
@@ -465,6 +466,33 @@ def test_an_asker_in_the_middle_of_a_drain_is_told_that_it_hung_up_or_is_gone(tm
                 assert held.recv(1) == b""
         assert platform.wait_end(DEADLINE)
     assert fail(RemotePlatform(tmp_path), GetPlatformInfo()).code in {"not_running", "hung_up"}
+
+
+def test_an_answer_that_breaks_off_is_no_other_release(tmp_path: Path) -> None:
+    def break_off(listener: socket.socket) -> None:
+        client, _ = listener.accept()
+        with client:
+            client.recv(100_000)
+            client.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{")
+
+    with closing(listen(tmp_path)) as listener:
+        threading.Thread(target=break_off, args=(listener,), daemon=True).start()
+        assert fail(RemotePlatform(tmp_path), GetPlatformInfo()).code == "hung_up"
+
+
+def test_a_bug_in_answering_is_logged_and_told_and_the_next_request_is_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logs: list[Any]
+) -> None:
+    with small_platform(tmp_path):
+        remote = RemotePlatform(tmp_path)
+        with monkeypatch.context() as broken:
+            broken.setattr(app, "status_as_json", lambda _: 1 // 0)
+            with pytest.raises(Transient, match="its log says why"):
+                remote.status_as_json()
+        assert remote.status_as_json()["phase"] == "running"
+        until(lambda: [line for line in logs if line["event"] == "bug"], "it is logged")
+    (bug,) = (line for line in logs if line["event"] == "bug")
+    assert (bug["path"], bug["error"]) == ("/status", "ZeroDivisionError: integer division or modulo by zero")
 
 
 def test_a_release_that_speaks_another_language_is_named(tmp_path: Path) -> None:

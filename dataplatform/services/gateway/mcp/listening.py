@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dataplatform.base.net.serving import AsgiServer, Limits
 from dataplatform.errors import PlatformError
-from dataplatform.services.gateway.app import application
+from dataplatform.services.gateway.app import Bug, Event, application
 from dataplatform.services.gateway.mcp.callers import Callers
 from dataplatform.services.gateway.mcp.envelope import CheckedBodies, CheckedLines
 from dataplatform.services.gateway.options import GatewayOptions
@@ -79,7 +79,12 @@ class HttpDoor:
                 Middleware(AuthenticationMiddleware, backend=BearerAuthBackend(self.callers)),
                 Middleware(AuthContextMiddleware),
             ]
-        return application([Route(PATH, door)], lambda _: None, middleware)  # the refused are logged by `Refusals`
+        return application([Route(PATH, door)], self._note, middleware)
+
+    def _note(self, event: Event) -> None:
+        """Log a bug; what is refused is logged by `Refusals`, with who asked."""
+        if isinstance(event, Bug):
+            self.log.error("bug", path=event.path, error=event.error)
 
     def _note_refused(self, error: PlatformError) -> None:
         self.log.warning("refused", reason=str(error))
