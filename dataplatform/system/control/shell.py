@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 from attrs import frozen
 
@@ -85,6 +85,7 @@ class Prompt:
 
 def _shell(namespace: dict[str, Any]) -> Any:
     """Return a new shell; IPython's types leave too much open to be of use."""
+    from IPython.core.guarded_eval import EVALUATION_POLICIES  # noqa: PLC0415
     from IPython.terminal.interactiveshell import TerminalInteractiveShell  # noqa: PLC0415  an extra, and slow
     from traitlets.config import Config  # noqa: PLC0415
 
@@ -94,6 +95,9 @@ def _shell(namespace: dict[str, Any]) -> Any:
     config.TerminalInteractiveShell.xmode = "Minimal"
     config.TerminalInteractiveShell.enable_tip = False
     config.IPCompleter.use_jedi = False  # which does not know the arguments of what it cannot read the source of
+    limited = cast("Any", EVALUATION_POLICIES["limited"])
+    looked_into = limited.allowed_getattr | {ReaderProxy, WriterProxy}  # whose `__getattr__` finds operations only
+    config.IPCompleter.policy_overrides = {"allowed_getattr": looked_into}
     return TerminalInteractiveShell.instance(config=config, user_ns=namespace)
 
 
