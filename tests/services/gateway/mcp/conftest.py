@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog.testing
 from anyio.from_thread import start_blocking_portal
 
 from dataplatform.services.gateway.options import digest
@@ -46,9 +45,3 @@ def served(running: Served) -> Iterator[Served]:
 def session(served: Served) -> Iterator[Session]:
     with served.connected() as session:
         yield session
-
-
-@pytest.fixture
-def logs() -> Iterator[list[structlog.typing.EventDict]]:
-    with structlog.testing.capture_logs() as logs:
-        yield logs
