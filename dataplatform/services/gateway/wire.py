@@ -23,6 +23,7 @@ TOO_LARGE = Permanent("too_large", f"the answer has more than {MOST_BYTES:,} byt
 STATUS = {
     "bad_argument": HTTPStatus.BAD_REQUEST,
     "bad_request": HTTPStatus.BAD_REQUEST,
+    "bug": HTTPStatus.INTERNAL_SERVER_ERROR,
     "busy": HTTPStatus.SERVICE_UNAVAILABLE,
     "crashed": HTTPStatus.INTERNAL_SERVER_ERROR,
     "forbidden": HTTPStatus.FORBIDDEN,

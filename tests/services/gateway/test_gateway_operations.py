@@ -224,6 +224,7 @@ def test_an_agent_is_not_asked_what_the_platform_is() -> None:
     [
         (Permanent("not_found", "no such coin"), 404),
         (Permanent("rejected", "no"), 422),
+        (Permanent("bug", "it failed over this"), 500),
         (Transient("unreachable", "no broker answers"), 503),
         (Transient("rate_limited", "429", retry_after=30.0), 429),
     ],
