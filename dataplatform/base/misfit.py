@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from attrs import frozen
 
-__all__ = ["misfit", "require_json"]
+__all__ = ["misfit", "require_json", "with_null"]
 
 PLACE = re.compile(r"^(?P<what>.*) - at `(?P<path>\$[^`]*)`$", re.DOTALL)
 STEP = re.compile(r"\.(?P<name>[^.\[]+)|\[(?P<index>\d+)\]|\[\.\.\.\]")
@@ -48,6 +48,19 @@ def require_json(raw: bytes) -> None:
     """
     raw.decode()
     msgspec.json.decode(raw, type=msgspec.Raw)
+
+
+def with_null(raw: bytes, path: Sequence[str]) -> bytes:
+    """Return a document of objects with null at a path of names.
+
+    >>> with_null(b'{"data": {"usd": "x", "btc": 1}}', ["data", "usd"])
+    b'{"data":{"usd":null,"btc":1}}'
+    """
+    *above, name = path
+    part = Part(raw, msgspec.json.encode)
+    for one in above:
+        part = part.member(one)
+    return part.put({**part.entries(), name: None})
 
 
 @frozen

@@ -1,13 +1,17 @@
-"""The rows of an answer, read one by one: an odd one is set aside with its reason, and never costs the others."""
+"""The rows of an answer, read one by one: an odd one is set aside with its reason, and never costs the others.
+
+So does an optional field of a row: where it is odd it is unknown, and the row stays.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import msgspec
 from attrs import field, frozen
 
+from dataplatform.base.lenient import decode_leniently
 from dataplatform.base.misfit import misfit
 from dataplatform.errors import Permanent
 from dataplatform.result import Success
@@ -16,7 +20,7 @@ __all__ = ["OddRow", "ParsedRows", "joined", "read_rows"]
 
 Row = TypeVar("Row")
 T = TypeVar("T")
-SHOWN = 5  # odd rows that are told of one by one
+SHOWN = 5  # odd rows, and odd fields, that are told of one by one
 REMEDY = "see whether its API has changed, or the client leads elsewhere"
 
 
@@ -35,17 +39,17 @@ class OddRow:
 
 @frozen
 class ParsedRows(Generic[T]):
-    """What was made of the valid rows, in their order, and the odd ones."""
+    """What was made of the valid rows, in their order; the odd rows; and what is wrong with fields of valid ones."""
 
     found: list[T]
     odd: list[OddRow]
+    odd_fields: list[str] = field(factory=list)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is to be said about the odd rows."""
-        more = len(self.odd) - SHOWN
-        told = [f"left out: {row.error.message}" for row in self.odd[:SHOWN]]
-        return (*told, f"left out: {more} more") if more > 0 else tuple(told)
+        """What is to be said about the odd rows, and about odd fields."""
+        left_out = _first("left out", [row.error.message for row in self.odd])
+        return (*left_out, *_first("taken for unknown", self.odd_fields))
 
     def success(self, data: Any, *notes: str) -> Success[Any]:
         """Return an answer made of the rows; raises the first one's error where all of them are odd."""
@@ -65,11 +69,12 @@ def read_rows(
     make: Callable[[Row], T],
     *,
     within: str = "$",
+    optional: Collection[str] = (),
 ) -> ParsedRows[T]:
     """Decode each part of a list or of a map as the type, and make something of it.
 
     The list or map stands `within` an answer of the endpoint. `make` raises `ValueError` or `TypeError` for what it
-    cannot take.
+    cannot take. An `optional` field that is not valid becomes null, and costs its row nothing else.
 
     >>> rows = read_rows([msgspec.Raw(b"1"), msgspec.Raw(b"null")], "/numbers", int, lambda number: number)
     >>> rows.found, rows.odd[0].error.message
@@ -77,22 +82,33 @@ def read_rows(
     """
     found: list[T] = []
     odd: list[OddRow] = []
+    odd_fields: list[str] = []
     decode = msgspec.json.Decoder(type_).decode
-    for place, raw in raws.items() if isinstance(raws, Mapping) else enumerate(raws):
+    for key, part in raws.items() if isinstance(raws, Mapping) else enumerate(raws):
+        raw, place = bytes(part), f"{within}[{key!r:.60}]"
         try:
-            found.append(make(decode(raw)))
+            row, wrong = decode_leniently(raw, decode, optional) if optional else (decode(raw), ())
+            found.append(make(row))
+            odd_fields += [_placed(what, raw, endpoint, place) for what in wrong]
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError, TypeError) as error:
-            odd.append(_odd(bytes(raw), endpoint, f"{within}[{place!r:.60}]", decode, error))
-    return ParsedRows(found, odd)
+            what = misfit(error, raw, decode) if isinstance(error, msgspec.ValidationError) else str(error)
+            told = _placed(what, raw, endpoint, place)
+            odd.append(OddRow(raw, Permanent("changed_shape", told, remedy=REMEDY)))
+    return ParsedRows(found, odd, odd_fields)
 
 
-def _odd(raw: bytes, endpoint: str, place: str, decode: Callable[[bytes], object], error: Exception) -> OddRow:
-    what = misfit(error, raw, decode) if isinstance(error, msgspec.ValidationError) else str(error)
+def _placed(what: str, raw: bytes, endpoint: str, place: str) -> str:
+    """Say what is wrong with a row, whom it is about, and where in the answer it stands."""
     before, at, path = what.rpartition(" - at `$")
     placed = f"{before} - at `{place}{path}" if at else f"{what} - at `{place}`"
     subject = _subject(raw)
     about = "" if subject is None else f" ({subject!r:.60})"
-    return OddRow(raw, Permanent("changed_shape", f"{endpoint}{about}: {placed}", remedy=REMEDY))
+    return f"{endpoint}{about}: {placed}"
+
+
+def _first(what: str, told: Sequence[str]) -> list[str]:
+    more = len(told) - SHOWN
+    return [f"{what}: {one}" for one in told[:SHOWN]] + ([f"{what}: {more} more"] if more > 0 else [])
 
 
 class _Named(msgspec.Struct):
@@ -109,4 +125,8 @@ def _subject(raw: bytes) -> str | None:
 def joined(parts: Iterable[ParsedRows[T]]) -> ParsedRows[T]:
     """Return the rows of several answers as those of one."""
     every = list(parts)
-    return ParsedRows([one for rows in every for one in rows.found], [row for rows in every for row in rows.odd])
+    return ParsedRows(
+        [one for rows in every for one in rows.found],
+        [row for rows in every for row in rows.odd],
+        [told for rows in every for told in rows.odd_fields],
+    )

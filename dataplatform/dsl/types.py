@@ -97,11 +97,11 @@ class CryptoMarketAnalytics:
     exchange_id: str = field(default=AGGREGATE, validator=identifier)
     total_market_cap: float = field(converter=number, validator=money)
     total_volume: float = field(converter=number, validator=money)
-    btc_dominance: float = field(converter=number, validator=money)
+    btc_dominance: float | None = field(default=None, converter=optional_number, validator=optional(money))
     eth_dominance: float | None = field(default=None, converter=optional_number, validator=optional(money))
     active_cryptocurrencies: int = field(validator=count)
     markets: int = field(validator=count)
-    market_cap_change_24h: float = field(converter=number, validator=change)
+    market_cap_change_24h: float | None = field(default=None, converter=optional_number, validator=optional(change))
     source: str = field(validator=identifier)
     attribution: str = field(default="", validator=text)
 

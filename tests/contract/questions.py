@@ -72,7 +72,7 @@ def _is_level1(data: Level1Data, now: datetime) -> bool:
 
 
 def _is_analytics(data: CryptoMarketAnalytics, now: datetime) -> bool:
-    return isinstance(data, CryptoMarketAnalytics) and data.total_market_cap > 0 and 0 < data.btc_dominance < 100
+    return isinstance(data, CryptoMarketAnalytics) and data.total_market_cap > 0 and 0 < (data.btc_dominance or 0) < 100
 
 
 QUESTIONS: dict[str, Question] = {

@@ -58,6 +58,8 @@ def first_release(dsn: str) -> None:
         for statement in spec.create:
             run(dsn, statement.replace(" REAL", " DOUBLE PRECISION").replace("KEY (id)", "KEY (id, time)"))
     run(dsn, *[f"ALTER TABLE dead_letters DROP COLUMN {name}" for name in ("record_kind", "source_kind", "source")])
+    known = [f"ALTER COLUMN {name} SET NOT NULL" for name in ("btc_dominance", "market_cap_change_24h")]
+    run(dsn, f"ALTER TABLE market_analytics {', '.join(known)}")
     run(dsn, PRICES, first=FIRST, step=STEP, rows=ROWS, coins=COINS)
 
 

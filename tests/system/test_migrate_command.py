@@ -47,7 +47,7 @@ def test_the_embedded_database_is_migrated_once(folder: Path) -> None:
     first, second = run("--data-dir", folder), run("--data-dir", folder)
 
     assert (first.exit_code, second.exit_code) == (0, 0), first.output
-    assert "timescale: tables brought from version none to 0006" in first.stdout
+    assert "timescale: tables brought from version none to 0007" in first.stdout
     assert "timescale: the server has no TimescaleDB" in first.stdout
     assert "timescale: all was up to date" in second.stdout
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import TypeVar
+from typing import Annotated, TypeAlias, TypeVar
 
 import msgspec
 from attrs import field, frozen
 
+from dataplatform.base.lenient import decode_leniently
 from dataplatform.base.mending import REPLACEMENT, Mended, mended
 from dataplatform.base.misfit import misfit, require_json
 from dataplatform.base.net.pages import not_json
@@ -16,9 +17,10 @@ from dataplatform.errors import Permanent
 from dataplatform.result import Success
 from dataplatform.sources.coingecko.endpoints import Endpoint
 
-__all__ = ["ATTRIBUTION", "Answer", "decode", "id_of", "source_named", "with_replacements"]
+__all__ = ["ATTRIBUTION", "Amount", "Answer", "decode", "decode_known", "id_of", "source_named", "with_replacements"]
 
 T = TypeVar("T")
+Amount: TypeAlias = Annotated[float, msgspec.Meta(ge=0)]
 ATTRIBUTION = {"coingecko": "Data provided by CoinGecko (https://www.coingecko.com)", "simulator": "Simulated data"}
 
 
@@ -56,10 +58,16 @@ def decode(answer: Answer, type_: type[T]) -> T:
     Raises `Permanent("changed_shape")`, or `Transient("not_json")` for what is no JSON: mostly a page of something
     that stands in between.
     """
+    return decode_known(answer, type_, ())[0]
+
+
+def decode_known(answer: Answer, type_: type[T], optional: Collection[str]) -> tuple[T, tuple[str, ...]]:
+    """Decode an answer as `decode` does, and its `optional` fields that are not valid as null, with a note for each."""
     decode = msgspec.json.Decoder(type_).decode
     try:
         require_json(answer.body)
-        return decode(answer.body)
+        found, wrong = decode_leniently(answer.body, decode, optional)
+        return found, tuple(f"taken for unknown: {answer.endpoint.path}: {what}" for what in wrong)
     except msgspec.ValidationError as error:
         what = misfit(error, answer.body, decode)
         raise Permanent(

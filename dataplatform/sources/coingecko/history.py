@@ -14,7 +14,7 @@ from dataplatform.dsl.types import CryptoOHLCVData, CryptoPriceData
 from dataplatform.dsl.validators import market_time
 from dataplatform.errors import Permanent
 from dataplatform.result import Success
-from dataplatform.sources.coingecko.answers import ATTRIBUTION, Answer, decode
+from dataplatform.sources.coingecko.answers import ATTRIBUTION, Answer, decode, decode_known
 from dataplatform.sources.coingecko.endpoints import MARKET_CHART, MARKET_CHART_RANGE, Ask
 from dataplatform.sources.coingecko.transforms import Coin
 
@@ -44,8 +44,8 @@ class Chart(msgspec.Struct, frozen=True):
     """The answer of `/market_chart`: points of each line, which need not be there at the same moments."""
 
     prices: list[msgspec.Raw]
-    market_caps: list[msgspec.Raw]
-    total_volumes: list[msgspec.Raw]
+    market_caps: list[msgspec.Raw] | None = None
+    total_volumes: list[msgspec.Raw] | None = None
 
 
 def chart(coin_id: str, days: int, now: datetime) -> Ask:
@@ -118,12 +118,9 @@ def prices(answer: Answer, coin: Coin, days: int) -> Success[list[CryptoPriceDat
     Market cap and volume are those of the same moment; None where it has none. Raises `Permanent("no_price")` where
     there is no price in the `days` asked for.
     """
-    chart = decode(answer, Chart)
-    caps, volumes = (
-        _line(points, coin, name)
-        for name, points in (("market_caps", chart.market_caps), ("total_volumes", chart.total_volumes))
-    )
-    cap_at, volume_at = dict(caps.found), dict(volumes.found)
+    chart, odd_lines = decode_known(answer, Chart, ("market_caps", "total_volumes"))
+    cap_at, of_caps = _line(chart.market_caps, coin, "market_caps")
+    volume_at, of_volumes = _line(chart.total_volumes, coin, "total_volumes")
 
     def price(point: Point) -> CryptoPriceData | None:
         if point.value is None:
@@ -145,16 +142,21 @@ def prices(answer: Answer, coin: Coin, days: int) -> Success[list[CryptoPriceDat
     if not (priced or rows.odd):
         text = f"CoinGecko has no price of {coin.coin_id!r} in the time asked for (days = {days})"
         raise Permanent("no_price", text, remedy="ask for more days")
-    return rows.success([priced[moment] for moment in sorted(priced)], *caps.notes, *volumes.notes)
+    return rows.success([priced[moment] for moment in sorted(priced)], *(odd_lines or (*of_caps, *of_volumes)))
 
 
-def _line(points: Sequence[msgspec.Raw], coin: Coin, name: str) -> ParsedRows[tuple[float, float | None]]:
+def _line(points: Sequence[msgspec.Raw] | None, coin: Coin, name: str) -> tuple[dict[float, float], Sequence[str]]:
+    """Return what is known of each moment, and notes of what is not; null never takes the place of a number."""
+    if points is None:
+        return {}, [f"taken for unknown: {_chart_of(coin)}: there is no {name}"]
+
     def known(point: Point) -> tuple[float, float | None]:
         if point.value is not None and point.value < 0:
             raise ValueError(f"expected a number of at least 0, got {point.value}")
         return point.moment, point.value
 
-    return read_rows(points, _chart_of(coin), Point, known, within=f"$.{name}")
+    rows = read_rows(points, _chart_of(coin), Point, known, within=f"$.{name}")
+    return {moment: value for moment, value in rows.found if value is not None}, rows.notes
 
 
 def _chart_of(coin: Coin) -> str:

@@ -270,7 +270,7 @@ class CoinGeckoSource(BaseReader):
         return letter_for_row(polled, row.error, origin=self.name, kind=PRICES)
 
     def _analytics_crop(self, answers: list[Answer]) -> list[Crop]:
-        return [Crop(ANALYTICS, self._seen.new(ANALYTICS, [transforms.analytics(answers[0])]))]
+        return [Crop(ANALYTICS, self._seen.new(ANALYTICS, [transforms.analytics(answers[0]).data]))]
 
 
 def _coin(coin_id: str, listed: Answer | None) -> transforms.Coin:

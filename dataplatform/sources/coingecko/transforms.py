@@ -18,13 +18,28 @@ from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoPriceData
 from dataplatform.dsl.validators import LONGEST_IDENTIFIER, market_time, printable, whole
 from dataplatform.errors import Permanent
 from dataplatform.result import Success
-from dataplatform.sources.coingecko.answers import ATTRIBUTION, Answer, decode, id_of
+from dataplatform.sources.coingecko.answers import ATTRIBUTION, Amount, Answer, decode, decode_known, id_of
 from dataplatform.sources.coingecko.endpoints import COINS_MARKETS
 
 __all__ = ["Coin", "Markets", "analytics", "coin_ids", "markets", "price_of", "with_other_currencies"]
 
 NO_PRICE = "get_price_history has what there was; a coin without a price is not traded at present"
-SHOWN = 5  # coins without a price that a message names
+SHOWN = 5  # coins that a message names
+OPTIONAL = (
+    "symbol",
+    "name",
+    "market_cap",
+    "total_volume",
+    "price_change_percentage_24h",
+    "price_change_percentage_7d_in_currency",
+)  # of a row of `/coins/markets`
+OPTIONAL_OF_GLOBAL = (
+    "data.market_cap_percentage.btc",
+    "data.market_cap_percentage.eth",
+    "data.market_cap_percentage",
+    "data.market_cap_change_percentage_24h_usd",
+)
+UNKNOWN_OF_GLOBAL = ("btc_dominance", "market_cap_change_24h")
 
 
 class MarketRow(msgspec.Struct, frozen=True, gc=False):
@@ -35,8 +50,8 @@ class MarketRow(msgspec.Struct, frozen=True, gc=False):
     name: str | None = None
     current_price: float | None = None
     last_updated: datetime | None = None
-    market_cap: float | None = None
-    total_volume: float | None = None
+    market_cap: Amount | None = None
+    total_volume: Amount | None = None
     price_change_percentage_24h: float | None = None
     price_change_percentage_7d_in_currency: float | None = None
 
@@ -50,21 +65,21 @@ class CoinRow(msgspec.Struct, frozen=True):
 class OtherPrices(msgspec.Struct, frozen=True):
     """The fields used of one coin in the answer of `/simple/price`."""
 
-    btc: float | None = None
-    eth: float | None = None
+    btc: Amount | None = None
+    eth: Amount | None = None
 
 
 class Dollars(msgspec.Struct, frozen=True):
     """The one currency used of a map of them; the others may be null, or anything."""
 
-    usd: float
+    usd: Amount
 
 
 class Shares(msgspec.Struct, frozen=True):
     """The two coins used of the shares of the market, in percent."""
 
-    btc: float
-    eth: float | None = None
+    btc: Amount | None = None
+    eth: Amount | None = None
 
 
 class GlobalData(msgspec.Struct, frozen=True):
@@ -74,9 +89,9 @@ class GlobalData(msgspec.Struct, frozen=True):
     markets: float
     total_market_cap: Dollars
     total_volume: Dollars
-    market_cap_percentage: Shares
-    market_cap_change_percentage_24h_usd: float
     updated_at: float
+    market_cap_percentage: Shares | None = None
+    market_cap_change_percentage_24h_usd: float | None = None
 
 
 class Global(msgspec.Struct, frozen=True):
@@ -92,13 +107,20 @@ class Coin:
     name: str | None = None
     price: CryptoPriceData | None = None
 
+    def is_newer_than(self, other: Coin) -> bool:
+        """Tell whether this coin has the newer price, or one at all; of the same time it is the one that came last."""
+        if self.price is None or other.price is None:
+            return self.price is not None
+        return self.price.last_updated >= other.price.last_updated
+
 
 @frozen
 class Markets:
-    """The coins of `/coins/markets`, and all of its rows, with the odd ones among them."""
+    """The coins of `/coins/markets`, all of its rows, with the odd ones among them, and who came with two prices."""
 
     coins: dict[str, Coin]
     rows: ParsedRows[Coin]
+    repeated: list[str]
 
     @property
     def prices(self) -> list[CryptoPriceData]:
@@ -119,24 +141,34 @@ class Markets:
         unpriced = [coin for coin in self.unpriced if coin in asked]
         if unpriced and not prices:
             raise Permanent("no_price", _no_price(unpriced), remedy=NO_PRICE)
-        return self.rows.success(list(prices), *notes, *([_no_price(unpriced)] if unpriced else []))
+        repeated = [coin for coin in self.repeated if coin in asked]
+        told = [_no_price(unpriced)] if unpriced else []
+        told += [f"several prices came of {_first(repeated)}; the newest was taken"] if repeated else []
+        return self.rows.success(list(prices), *notes, *told)
 
 
 def markets(answers: Sequence[Answer]) -> Markets:
     """Turn answers of `/coins/markets` into coins with their prices in US dollars, changes in percent.
 
-    Each coin is there once: when the ranks move between two requests for pages, it can stand on both. Raises
+    Each coin is there once, with its newest price: when the ranks move between two requests for pages, it can stand on
+    both, and they need not be of the order in which they came. Raises
     `Permanent("changed_shape")` for answers that are no list of rows, and `Transient("not_json")` for what is no JSON.
     """
     rows = joined(
-        read_rows(decode(answer, list[msgspec.Raw]), "/coins/markets", MarketRow, partial(_coin, answer))
+        read_rows(
+            decode(answer, list[msgspec.Raw]), "/coins/markets", MarketRow, partial(_coin, answer), optional=OPTIONAL
+        )
         for answer in answers
     )
     coins: dict[str, Coin] = {}
+    repeated: dict[str, None] = {}
     for coin in rows.found:
-        if coin.price is not None or coin.coin_id not in coins:
+        before = coins.setdefault(coin.coin_id, coin)
+        if coin.is_newer_than(before):
             coins[coin.coin_id] = coin
-    return Markets(coins, rows)
+        if before.price and coin.price and before.price != coin.price:
+            repeated[coin.coin_id] = None
+    return Markets(coins, rows, list(repeated))
 
 
 def price_of(row: PolledRow) -> CryptoPriceData:
@@ -172,8 +204,12 @@ def _coin(answer: Answer, row: MarketRow) -> Coin:
 
 
 def _no_price(coins: Sequence[str]) -> str:
+    return f"CoinGecko has no price now of {_first(coins)}"
+
+
+def _first(coins: Sequence[str]) -> str:
     more = f" and {len(coins) - SHOWN} more" if len(coins) > SHOWN else ""
-    return f"CoinGecko has no price now of {', '.join(map(repr, coins[:SHOWN]))}{more}"
+    return f"{', '.join(map(repr, coins[:SHOWN]))}{more}"
 
 
 def with_other_currencies(
@@ -188,7 +224,8 @@ def with_other_currencies(
     for answer in answers:
         asked = {coin: raw for coin, raw in decode(answer, dict[str, msgspec.Raw]).items() if coin in known}
         for coin, raw in asked.items():
-            rows = read_rows({coin: raw}, "/simple/price", OtherPrices, partial(_priced, known[coin]))
+            made = partial(_priced, known[coin])
+            rows = read_rows({coin: raw}, "/simple/price", OtherPrices, made, optional=("btc", "eth"))
             known |= {price.coin_id: price for price in rows.found}
             notes += rows.notes
     return list(known.values()), tuple(notes)
@@ -207,20 +244,23 @@ def coin_ids(answers: Sequence[Answer], limit: int | None = None) -> Success[lis
     return rows.success(list(dict.fromkeys(rows.found))[:limit])
 
 
-def analytics(answer: Answer) -> CryptoMarketAnalytics:
+def analytics(answer: Answer) -> Success[CryptoMarketAnalytics]:
     """Turn the answer of `/global` into analytics: US dollars, shares and change in percent.
 
-    The change of the total volume (`volume_change_percentage_24h_usd`) is left out: it follows from the volumes that
-    are stored, and a record has no place for it.
+    Shares and change may be unknown; notes tell of those that are. The change of the total volume
+    (`volume_change_percentage_24h_usd`) is left out: it follows from the volumes that are stored, and a record has no
+    place for it. Raises `Permanent("changed_shape")` that names whichever other field is not valid.
     """
-    data, source = decode(answer, Global).data, answer.source
+    found, notes = decode_known(answer, Global, OPTIONAL_OF_GLOBAL)
+    data, source = found.data, answer.source
+    shares = data.market_cap_percentage or Shares()
     try:
-        return CryptoMarketAnalytics(
+        made = CryptoMarketAnalytics(
             timestamp=market_time("updated_at", data.updated_at, answer.received_at),
             total_market_cap=data.total_market_cap.usd,
             total_volume=data.total_volume.usd,
-            btc_dominance=data.market_cap_percentage.btc,
-            eth_dominance=data.market_cap_percentage.eth,
+            btc_dominance=shares.btc,
+            eth_dominance=shares.eth,
             active_cryptocurrencies=whole("active_cryptocurrencies", data.active_cryptocurrencies),
             markets=whole("markets", data.markets),
             market_cap_change_24h=data.market_cap_change_percentage_24h_usd,
@@ -229,3 +269,5 @@ def analytics(answer: Answer) -> CryptoMarketAnalytics:
         )
     except (ValueError, TypeError) as error:
         raise Permanent("changed_shape", f"/global: {error}") from error
+    unknown = [name for name in UNKNOWN_OF_GLOBAL if getattr(made, name) is None]
+    return Success(made, (*notes, *([f"CoinGecko does not say {', '.join(unknown)} now"] if unknown else [])))

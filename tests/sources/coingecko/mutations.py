@@ -1,4 +1,4 @@
-"""Every small change of a JSON document: each field null, missing, of another type, extra; rows doubled, reordered."""
+"""Every small change of JSON: each field null, missing, negative, of another type, extra; rows doubled, reordered."""
 
 from __future__ import annotations
 
@@ -43,6 +43,10 @@ def mutations(document: Any) -> Iterator[Mutation]:
         for what, other in OTHERS.items():
             if type(other) is not type(value) or what == "too large":
                 yield _changed(document, path, what, lambda holder, key, other=other: holder.__setitem__(key, other))
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            yield _changed(
+                document, path, "negative", lambda holder, key: holder.__setitem__(key, -abs(holder[key]) - 1)
+            )
         if path:
             yield _changed(document, path, "missing", lambda holder, key: holder.__delitem__(key))
         if path and isinstance(path[-1], int):

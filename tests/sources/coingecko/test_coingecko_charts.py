@@ -132,15 +132,37 @@ def test_no_prices_are_no_unknown_coin(empty: list[Any]) -> None:
     assert error.message == "CoinGecko has no price of 'bitcoin' in the time asked for (days = 7)"
 
 
-@pytest.mark.parametrize("line", ["prices", "market_caps", "total_volumes"])
-@pytest.mark.parametrize("other", [None, "text", {}, 7, "absent"])
-def test_a_line_of_another_shape_is_refused_by_name(line: str, other: object) -> None:
-    body: dict[str, Any] = {"prices": [[NOON, 1.0]], "market_caps": [], "total_volumes": []} | {line: other}
+OTHER_LINES: list[Any] = [None, "text", {}, 7, "absent"]
+
+
+def with_line(line: str, other: object) -> Answer:
+    points = [[NOON, 1.0]]
+    body: dict[str, Any] = {"prices": points, "market_caps": points, "total_volumes": points} | {line: other}
     if other == "absent":
         del body[line]
-    error = refusal(history.prices, answer(body, MARKET_CHART), BITCOIN, 1)
+    return answer(body, MARKET_CHART)
+
+
+@pytest.mark.parametrize("other", OTHER_LINES)
+def test_prices_of_another_shape_are_refused_by_name(other: object) -> None:
+    error = refusal(history.prices, with_line("prices", other), BITCOIN, 1)
     assert (type(error), error.code) == (Permanent, "changed_shape")
-    assert line in error.message
+    assert "prices" in error.message
+
+
+@pytest.mark.parametrize(("line", "known"), [("market_caps", (1.0, None, 1.0)), ("total_volumes", (1.0, 1.0, None))])
+@pytest.mark.parametrize("other", OTHER_LINES)
+def test_a_line_that_is_not_there_or_of_another_shape_costs_no_price(
+    line: str, known: tuple[float, float | None, float | None], other: object
+) -> None:
+    found = history.prices(with_line(line, other), BITCOIN, 1)
+    assert rows(found.data) == [known]
+    assert any(note.startswith("taken for unknown: ") and line in note for note in found.notes)
+
+
+@pytest.mark.parametrize("line", [[[NOON, 7], [NOON, None]], [[NOON, None], [NOON, 7]]])
+def test_null_never_takes_the_place_of_a_number(line: list[Any]) -> None:
+    assert rows(prices(chart(line, line, line))) == [(7.0, 7.0, 7.0)]
 
 
 # Candles

@@ -136,6 +136,7 @@ def test_analytics_are_the_state_of_the_whole_market(coingecko: Start, market: S
     assert state.active_cryptocurrencies == len(market.market.coins)
     assert state.total_market_cap > state.total_volume > 0
     assert state.eth_dominance is not None
+    assert state.btc_dominance is not None
     assert 0 < state.eth_dominance < state.btc_dominance < 100
     assert (state.source, state.exchange_id) == ("simulator", "aggregate")
 

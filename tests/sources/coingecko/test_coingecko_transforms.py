@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -66,11 +67,9 @@ def test_a_price_is_not_lost_for_odd_characters_in_a_name(name: str, kept: str |
     [
         {"current_price": -1},
         {"current_price": "1.5"},
-        {"symbol": 7},
         {"id": "x" * 129},
         {"id": None},
         {"id": ""},
-        {"market_cap": -1},
         {"last_updated": "2026-05-18T12:49:21"},
         {"last_updated": "yesterday"},
         {"last_updated": 1_779_108_561},
@@ -94,6 +93,39 @@ def test_a_broken_row_is_kept_raw_with_the_reason_and_harms_no_other(changes: di
     answered = found.answer(["bitcoin", "ethereum", "solana"], found.prices)
     assert answered.data == found.prices
     assert answered.notes == (f"left out: {odd.error.message}",)
+
+
+ODD_FIELDS: list[tuple[str, Any, str]] = [
+    ("market_cap", -1, "market_cap"),
+    ("market_cap", "1e12", "market_cap"),
+    ("market_cap", {}, "market_cap"),
+    ("total_volume", -0.5, "volume_24h"),
+    ("total_volume", "much", "volume_24h"),
+    ("total_volume", True, "volume_24h"),
+    ("price_change_percentage_24h", "-1 %", "change_24h"),
+    ("price_change_percentage_7d_in_currency", [], "change_7d"),
+    ("name", 7, "name"),
+]
+
+
+@pytest.mark.parametrize(("sent", "value", "kept"), ODD_FIELDS)
+def test_an_odd_field_that_may_be_unknown_costs_nothing_but_itself(sent: str, value: object, kept: str) -> None:
+    whole = row("ethereum", market_cap=5.0, total_volume=6.0, price_change_percentage_24h=-2.0)
+    before, _ = transforms.markets([answer([whole, row("solana")])]).prices
+    found = transforms.markets([answer([whole | {sent: value}, row("solana")])])
+    unknown: dict[str, Any] = {kept: None}
+    assert found.prices[0] == evolve(before, **unknown)
+    assert found.rows.odd == []
+    (note,) = found.rows.notes
+    assert note.startswith("taken for unknown: /coins/markets ('ethereum'): ")
+    assert note.endswith(f" - at `$[0].{sent}`")
+
+
+def test_several_odd_fields_of_a_row_are_all_unknown() -> None:
+    found = transforms.markets([answer([row("bitcoin", symbol=7, market_cap=-1, total_volume="x")])])
+    (price,) = found.prices
+    assert (price.usd_price, price.symbol, price.market_cap, price.volume_24h) == (1.5, "bitcoin", None, None)
+    assert len(found.rows.notes) == 3
 
 
 def test_an_odd_row_is_told_of_by_the_coin_it_is_about_and_the_place_it_stands_at() -> None:
@@ -175,6 +207,24 @@ def test_the_later_page_has_the_newer_price_of_a_coin_on_both() -> None:
     assert [(price.coin_id, price.usd_price) for price in prices] == [("a", 1.5), ("b", 2.0), ("c", 1.5)]
 
 
+OLD, NEW = "2026-05-27T11:00:00Z", "2026-05-27T11:59:00Z"
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_a_coin_that_came_twice_the_newest_price_is_taken_and_that_is_said(order: int) -> None:
+    twice = [row("bitcoin", current_price=1, last_updated=OLD), row("bitcoin", current_price=2, last_updated=NEW)]
+    for answers in ([answer([*twice[::order], row("b")])], [answer([one]) for one in twice[::order]]):
+        found = transforms.markets(answers)
+        told = found.answer(["bitcoin", "b"], found.prices)
+        assert [price.usd_price for price in told.data if price.coin_id == "bitcoin"] == [2]
+        assert told.notes == ("several prices came of 'bitcoin'; the newest was taken",)
+
+
+def test_a_coin_that_came_twice_alike_is_nothing_to_tell_of() -> None:
+    found = transforms.markets([answer([row("bitcoin"), row("bitcoin")])])
+    assert (len(found.prices), found.answer(["bitcoin"], found.prices).notes) == (1, ())
+
+
 @given(st.lists(st.dictionaries(st.sampled_from(sorted({*row("a")} - {"id"})), JSON), max_size=4))
 @quick
 def test_any_rows_are_prices_or_broken_or_unpriced(changes: list[dict[str, Any]]) -> None:
@@ -195,14 +245,19 @@ def test_other_currencies_are_added_where_they_are_known() -> None:
 
 
 @pytest.mark.parametrize(
-    ("odd", "place"), [({"btc": -1}, "btc_price"), ({"btc": "0.5"}, "$['b'].btc"), (7, "$['b']"), (None, "$['b']")]
+    ("odd", "eth", "note"),
+    [
+        ({"btc": -1, "eth": 3}, 3.0, "taken for unknown: /simple/price: Expected `float` >= 0.0 - at `$['b'].btc`"),
+        ({"btc": "0.5", "eth": 3}, 3.0, "taken for unknown: /simple/price: Expected `float | null`, got `str` - at `$"),
+        (7, None, "left out: /simple/price: Expected `object`, got `int` - at `$['b']`"),
+        (None, None, "left out: /simple/price: Expected `object`, got `null` - at `$['b']`"),
+    ],
 )
-def test_another_currency_that_cannot_be_read_is_unknown_and_noted(odd: object, place: str) -> None:
+def test_another_currency_that_cannot_be_read_is_unknown_and_noted(odd: object, eth: float | None, note: str) -> None:
     prices = transforms.markets([answer([row("a"), row("b")])]).prices
-    found, (note,) = transforms.with_other_currencies(prices, [answer({"a": {"btc": 0.5}, "b": odd, "z": odd})])
-    assert [(price.btc_price, price.eth_price) for price in found] == [(0.5, None), (None, None)]
-    assert note.startswith("left out: /simple/price")
-    assert place in note
+    found, (told,) = transforms.with_other_currencies(prices, [answer({"a": {"btc": 0.5}, "b": odd, "z": odd})])
+    assert [(price.btc_price, price.eth_price) for price in found] == [(0.5, None), (None, eth)]
+    assert told.startswith(note)
 
 
 def test_other_currencies_that_are_no_map_are_refused() -> None:
@@ -225,7 +280,7 @@ def test_an_odd_id_never_costs_the_others(odd: object) -> None:
 
 
 def test_analytics_are_in_dollars_and_percent() -> None:
-    state = transforms.analytics(analytics())
+    state = transforms.analytics(analytics()).data
     assert state.timestamp == datetime(2026, 5, 18, 12, 49, 21, tzinfo=UTC)
     assert (state.total_market_cap, state.btc_dominance, state.eth_dominance) == (2.6e12, 58.0, 11.5)
     assert (state.market_cap_change_24h, state.markets, state.source) == (-1.5, 1_400, "coingecko")
@@ -239,14 +294,14 @@ def test_currencies_that_nobody_asks_for_may_be_anything(odd: object) -> None:
             total_market_cap={"usd": 2, "xyz": odd},
             market_cap_percentage={"btc": 1, "xyz": odd},
         )
-    )
+    ).data
     assert (state.total_volume, state.total_market_cap, state.eth_dominance) == (1.0, 2.0, None)
 
 
 def test_a_whole_number_may_have_a_point() -> None:
     state = transforms.analytics(
         analytics(markets=1476.0, active_cryptocurrencies=17_397.0, updated_at=1_779_108_561.0)
-    )
+    ).data
     assert (state.markets, state.active_cryptocurrencies) == (1476, 17_397)
     assert type(state.markets) is int
 
@@ -256,22 +311,52 @@ def test_a_whole_number_may_have_a_point() -> None:
     [
         ({"total_market_cap": {"btc": 1}}, "missing required field `usd` - at `$.data.total_market_cap`"),
         ({"total_market_cap": {"usd": None}}, "$.data.total_market_cap.usd"),
-        ({"market_cap_percentage": {"eth": 1}}, "missing required field `btc` - at `$.data.market_cap_percentage`"),
-        ({"market_cap_percentage": {"btc": 1, "eth": "1"}}, "$.data.market_cap_percentage.eth"),
-        ({"total_volume": {"usd": -1}}, "total_volume: "),
+        ({"total_market_cap": None}, "$.data.total_market_cap"),
+        ({"markets": None}, "$.data.markets"),
+        ({"total_volume": {"usd": -1}}, "Expected `float` >= 0.0 - at `$.data.total_volume.usd`"),
         ({"markets": -1}, "markets: "),
         ({"active_cryptocurrencies": 1.5}, "active_cryptocurrencies: expected a whole number, got 1.5"),
         ({"updated_at": 10**18}, "updated_at: "),
         ({"updated_at": 10**30}, "updated_at: "),
         ({"updated_at": 0}, "updated_at: expected a time from 2008 to a day from now, got 1970-01-01T00:00:00+00:00"),
         ({"updated_at": "now"}, "$.data.updated_at"),
-        ({"market_cap_change_percentage_24h_usd": None}, "$.data.market_cap_change_percentage_24h_usd"),
     ],
 )
 def test_analytics_of_another_shape_are_refused_by_name(changes: dict[str, Any], named: str) -> None:
     error = refusal(transforms.analytics, analytics(**changes))
     assert (type(error), error.code) == (Permanent, "changed_shape")
     assert named in error.message
+
+
+CHANGE = "market_cap_change_percentage_24h_usd"
+UNKNOWN: list[tuple[dict[str, Any], tuple[float | None, float | None, float | None], list[str]]] = [
+    ({CHANGE: None}, (58.0, 11.5, None), ["CoinGecko does not say market_cap_change_24h now"]),
+    ({CHANGE: "-1 %"}, (58.0, 11.5, None), [f"got `str` - at `$.data.{CHANGE}`", "market_cap_change_24h"]),
+    ({"market_cap_percentage": {"eth": 11}}, (None, 11.0, -1.5), ["CoinGecko does not say btc_dominance now"]),
+    ({"market_cap_percentage": {"btc": 58, "eth": None}}, (58.0, None, -1.5), []),
+    ({"market_cap_percentage": {"btc": 58, "eth": "1"}}, (58.0, None, -1.5), ["$.data.market_cap_percentage.eth"]),
+    ({"market_cap_percentage": {"btc": -58, "eth": 1}}, (None, 1.0, -1.5), ["percentage.btc", "btc_dominance"]),
+    ({"market_cap_percentage": None}, (None, None, -1.5), ["CoinGecko does not say btc_dominance now"]),
+    ({"market_cap_percentage": 7}, (None, None, -1.5), ["$.data.market_cap_percentage", "btc_dominance"]),
+]
+
+
+@pytest.mark.parametrize(("changes", "known", "notes"), UNKNOWN)
+def test_shares_and_change_of_the_market_may_be_unknown(
+    changes: dict[str, Any], known: tuple[float | None, ...], notes: list[str]
+) -> None:
+    found = transforms.analytics(analytics(**changes))
+    state = found.data
+    assert (state.btc_dominance, state.eth_dominance, state.market_cap_change_24h) == known
+    assert (state.total_market_cap, state.markets) == (2.6e12, 1_400)
+    assert len(found.notes) == len(notes)
+    assert all(part in note for part, note in zip(notes, found.notes, strict=True))
+
+
+@pytest.mark.parametrize("name", ["market_cap_percentage", CHANGE])
+def test_shares_and_change_may_be_missing_altogether(name: str) -> None:
+    rest = {key: value for key, value in GLOBAL.items() if key != name}
+    assert transforms.analytics(answer({"data": rest})).data.total_volume == 1e11
 
 
 @pytest.mark.parametrize("body", NOT_JSON, ids=range(len(NOT_JSON)))
