@@ -2,12 +2,18 @@
 
 The tickers of a coin hold pairs in which it is what others are traded for; those are theirs. Volumes are in units of
 each pair's own base: what compares is the volume in US dollars. They come 100 a page, the most traded first.
+
+A ticker that CoinGecko marks as stale or as an anomaly is never taken, nor one whose last price is 0; without another,
+the failure says so. One whose last trade is more than a day old is taken for want of another, and a note says so.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from operator import attrgetter
+from typing import TypeAlias
 
 import msgspec
 from attrs import frozen
@@ -18,7 +24,7 @@ from dataplatform.dsl.types import Level1Data
 from dataplatform.dsl.validators import market_time, printable
 from dataplatform.errors import Permanent
 from dataplatform.result import Success
-from dataplatform.sources.coingecko.answers import ATTRIBUTION, Answer, decode, id_of
+from dataplatform.sources.coingecko.answers import ATTRIBUTION, Amount, Answer, decode, id_of
 from dataplatform.sources.coingecko.endpoints import COIN, EXCHANGE_TICKERS, TICKERS, Ask, Parameters
 
 __all__ = ["level1", "tickers", "wants_another_page"]
@@ -26,6 +32,8 @@ __all__ = ["level1", "tickers", "wants_another_page"]
 OTHER_PARTS = ("localization", "market_data", "community_data", "developer_data", "sparkline")
 PAGE = 100  # tickers
 MOST_PAGES = 10
+OLD = timedelta(days=1)
+OPTIONAL = ("converted_volume.usd", "converted_volume", "timestamp")
 NAME_IT = "name the exchange, which has fewer"
 
 
@@ -38,7 +46,7 @@ class Market(msgspec.Struct, frozen=True):
 class Volume(msgspec.Struct, frozen=True):
     """The currency used of a volume in several."""
 
-    usd: float | None = None
+    usd: Amount | None = None
 
 
 class Ticker(msgspec.Struct, frozen=True):
@@ -48,10 +56,11 @@ class Ticker(msgspec.Struct, frozen=True):
     target: str
     market: Market
     coin_id: str | None = None
-    last: float | None = None
+    last: Amount | None = None
     converted_volume: Volume | None = None
-    bid_ask_spread_percentage: float | None = None
+    bid_ask_spread_percentage: Amount | None = None
     last_traded_at: datetime | None = None
+    timestamp: datetime | None = None
     is_anomaly: bool | None = None
     is_stale: bool | None = None
 
@@ -72,10 +81,25 @@ class Tickers(msgspec.Struct, frozen=True):
 
 @frozen
 class Quote:
-    """A ticker as level 1, and what was traded in US dollars."""
+    """A ticker as level 1, what was traded in US dollars, and since when it is old, where it is."""
 
     volume: float
     level1: Level1Data
+    old: str = ""
+
+    @property
+    def rank(self) -> tuple[bool, float]:
+        return not self.old, self.volume
+
+
+@frozen
+class PassedOver:
+    """A ticker of what was asked for that cannot be taken, and why."""
+
+    why: str
+
+
+Found: TypeAlias = Quote | PassedOver | None
 
 
 def tickers(query: Level1Query, page: int = 1) -> Ask:
@@ -93,14 +117,14 @@ def tickers(query: Level1Query, page: int = 1) -> Ask:
 
 
 def wants_another_page(pages: Sequence[Answer], query: Level1Query) -> bool:
-    """Tell whether to ask for one more page: the last one was full, and no ticker fits yet."""
+    """Tell whether to ask for one more page: the last one was full, and no ticker fits yet that is not old."""
     last = pages[-1]
     full = len(decode(last, Tickers).tickers) >= PAGE and last.endpoint is not COIN
-    return full and len(pages) < MOST_PAGES and not _fitting(_quotes(last, query))
+    return full and len(pages) < MOST_PAGES and all(quote.old for quote in _fitting(_quotes(last, query)))
 
 
 def level1(pages: Sequence[Answer], query: Level1Query) -> Success[Level1Data]:
-    """Turn the most traded fitting ticker into a bid and an ask, `estimated`; stale and odd ones are passed over.
+    """Turn the most traded fitting ticker into a bid and an ask, `estimated`; an old one only for want of another.
 
     bid and ask = last price -/+ half of the spread, which CoinGecko gives in percent of the price.
     """
@@ -108,13 +132,21 @@ def level1(pages: Sequence[Answer], query: Level1Query) -> Success[Level1Data]:
     rows = joined(_quotes(page, query) for page in pages)
     rows.require_one()
     if quotes := _fitting(rows):
-        return rows.success(max(quotes, key=lambda quote: quote.volume).level1)
+        best = max(quotes, key=attrgetter("rank"))
+        old = f"there is no newer ticker of {query.ticker!r}: this one {best.old}"
+        return rows.success(best.level1, *([old] if best.old else []))
     where = " on ".join(part for part in (query.market or "any market", query.exchange) if part)
-    text = f"CoinGecko has no ticker of {query.ticker!r} with a spread on {where}"
+    text = f"CoinGecko has no ticker of {query.ticker!r} with a price and a spread on {where}"
     searched = len(pages) * PAGE
     if len(pages) == MOST_PAGES:
         raise Permanent("not_found", f"{text} among its first {searched}", remedy=NAME_IT)
-    raise Permanent("not_found", "; ".join([text, *rows.notes]))
+    raise Permanent("not_found", "; ".join([text, *_told(rows), *rows.notes]))
+
+
+def _told(rows: ParsedRows[Found]) -> list[str]:
+    """Say how many tickers were passed over, by why."""
+    counts = Counter(one.why for one in rows.found if isinstance(one, PassedOver))
+    return [f"{count} passed over, {why}" for why, count in counts.items()]
 
 
 def _require_all(answer: Answer, query: Level1Query) -> None:
@@ -124,26 +156,29 @@ def _require_all(answer: Answer, query: Level1Query) -> None:
         raise Permanent("unsupported", text, remedy=f"{NAME_IT}, or read over REST")
 
 
-def _fitting(rows: ParsedRows[Quote | None]) -> list[Quote]:
-    return [quote for quote in rows.found if quote is not None]
+def _fitting(rows: ParsedRows[Found]) -> list[Quote]:
+    return [quote for quote in rows.found if isinstance(quote, Quote)]
 
 
-def _quotes(answer: Answer, query: Level1Query) -> ParsedRows[Quote | None]:
+def _quotes(answer: Answer, query: Level1Query) -> ParsedRows[Found]:
     """Return the tickers of an answer, None for those that are not what was asked for."""
 
-    def quote(ticker: Ticker) -> Quote | None:
+    def quote(ticker: Ticker) -> Found:
         return _quote(ticker, query, answer) if _fits(ticker, query) else None
 
-    return read_rows(decode(answer, Tickers).tickers, answer.endpoint.path, Ticker, quote, within="$.tickers")
+    raws = decode(answer, Tickers).tickers
+    return read_rows(raws, answer.endpoint.path, Ticker, quote, within="$.tickers", optional=OPTIONAL)
 
 
 def _fits(ticker: Ticker, query: Level1Query) -> bool:
     wanted = query.market is None or query.market.upper() == ticker.pair.upper()
     exchange = query.exchange in {None, ticker.market.identifier}
-    return ticker.coin_id == query.ticker and wanted and exchange and not (ticker.is_anomaly or ticker.is_stale)
+    return ticker.coin_id == query.ticker and wanted and exchange
 
 
-def _quote(ticker: Ticker, query: Level1Query, answer: Answer) -> Quote | None:
+def _quote(ticker: Ticker, query: Level1Query, answer: Answer) -> Found:
+    if why := _passed_over(ticker):
+        return PassedOver(why)
     if ticker.last is None or ticker.bid_ask_spread_percentage is None or ticker.last_traded_at is None:
         return None
     half = ticker.last * ticker.bid_ask_spread_percentage / 200
@@ -161,4 +196,20 @@ def _quote(ticker: Ticker, query: Level1Query, answer: Answer) -> Quote | None:
         attribution=ATTRIBUTION[answer.source],
     )
     volume = ticker.converted_volume.usd if ticker.converted_volume else None
-    return Quote(volume or 0.0, made)
+    return Quote(volume or 0.0, made, _old(ticker, made.timestamp, answer.received_at))
+
+
+def _passed_over(ticker: Ticker) -> str:
+    if ticker.is_stale:
+        return "marked as stale"
+    if ticker.is_anomaly:
+        return "marked as an anomaly"
+    return "of a last price of 0" if ticker.last == 0 else ""
+
+
+def _old(ticker: Ticker, traded_at: datetime, now: datetime) -> str:
+    if traded_at < now - OLD:
+        return f"was last traded at {traded_at.isoformat()}"
+    if ticker.timestamp is not None and market_time("timestamp", ticker.timestamp, now) < now - OLD:
+        return f"was last seen at {ticker.timestamp.isoformat()}"
+    return ""

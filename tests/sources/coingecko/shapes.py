@@ -118,6 +118,7 @@ _OF_TICKERS = (
     "usd",
     "bid_ask_spread_percentage",
     "last_traded_at",
+    "timestamp",
     "is_anomaly",
     "is_stale",
     "coin_id",

@@ -71,6 +71,10 @@ def test_an_unknown_volume_is_the_least(volume: object) -> None:
         {"is_stale": True},
         {"is_anomaly": True},
         {"last": None},
+        {"last": 0},
+        {"last_traded_at": "2026-05-26T11:59:00Z"},
+        {"last_traded_at": "2019-01-01T00:00:00Z"},
+        {"timestamp": "2026-05-26T11:59:00Z"},
         {"bid_ask_spread_percentage": None},
         {"last_traded_at": None},
     ],
@@ -80,9 +84,50 @@ def test_what_is_stale_or_odd_or_says_too_little_is_passed_over(changes: dict[st
     assert (found.data.market, found.notes) == ("USDT/EUR", ())
 
 
+OLD: list[tuple[dict[str, Any], str]] = [
+    ({"last_traded_at": "2026-05-26T11:59:00Z"}, "was last traded at 2026-05-26T11:59:00+00:00"),
+    ({"timestamp": "2026-05-26T11:59:00Z"}, "was last seen at 2026-05-26T11:59:00+00:00"),
+]
+
+
+@pytest.mark.parametrize(("changes", "old"), OLD)
+def test_an_old_ticker_that_is_all_there_is_is_taken_and_that_is_said(changes: dict[str, Any], old: str) -> None:
+    found = tickers.level1([page(ticker() | changes, ticker("USDT", "EUR", 1.0) | changes)], TETHER)
+    assert found.data.market == "USDT/USD"
+    assert found.notes == (f"there is no newer ticker of 'tether': this one {old}",)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"is_stale": True}, "marked as stale"),
+        ({"is_anomaly": True}, "marked as an anomaly"),
+        ({"last": 0}, "of a last price of 0"),
+    ],
+)
+def test_tickers_that_are_never_taken_are_told_of_where_there_is_no_other(changes: dict[str, Any], why: str) -> None:
+    error = refusal(tickers.level1, [page(ticker() | changes, ticker("USDT", "EUR") | changes)], TETHER)
+    assert error.code == "not_found"
+    assert error.message.endswith(f"on any market; 2 passed over, {why}")
+
+
+def test_a_page_of_old_or_stale_tickers_is_not_the_last_to_be_asked_for() -> None:
+    for changes in ({"is_stale": True}, {"last": 0}, {"last_traded_at": "2026-05-26T11:59:00Z"}):
+        full = [ticker("USDT", f"T{number}") | changes for number in range(tickers.PAGE)]
+        assert tickers.wants_another_page([page(*full)], TETHER)
+    assert not tickers.wants_another_page([page(*full[1:], ticker())], TETHER)
+
+
 @pytest.mark.parametrize("flag", ["is_stale", "is_anomaly"])
 def test_a_flag_that_is_null_is_not_set(flag: str) -> None:
     assert market(TETHER, page(ticker(usd=9e9) | {flag: None}, ticker("USDT", "EUR", 1.0))) == "USDT/USD"
+
+
+@pytest.mark.parametrize("volume", [{"usd": "much"}, {"usd": -1}, "much"])
+def test_a_volume_that_is_odd_is_unknown_and_noted(volume: object) -> None:
+    found = tickers.level1([page(ticker(converted_volume=volume))], TETHER)
+    (note,) = found.notes
+    assert (found.data.market, "at `$.tickers[0].converted_volume" in note) == ("USDT/USD", True)
 
 
 def test_symbols_are_cleaned_of_what_cannot_be_shown() -> None:
@@ -98,9 +143,9 @@ ODD = [
     ({"market": None}, "market"),
     ({"market": {"identifier": None}}, "market.identifier"),
     ({"last": "1.0"}, "last"),
-    ({"last": -1.0}, "best_bid"),
+    ({"last": -1.0}, "last"),
+    ({"bid_ask_spread_percentage": -1.0}, "bid_ask_spread_percentage"),
     ({"bid_ask_spread_percentage": 300.0}, "best_bid"),
-    ({"converted_volume": {"usd": "much"}}, "converted_volume.usd"),
     ({"last_traded_at": "yesterday"}, "last_traded_at"),
     ({"last_traded_at": "1970-01-01T00:00:00Z"}, "last_traded_at"),
     ({"is_stale": "no"}, "is_stale"),
