@@ -36,6 +36,7 @@ LOOK_EVERY, LOOK_AGAIN = 2.0, 10.0  # seconds between two looks at the logs' end
 KEEP_ALIVE = 1.0
 KEEPER_TIMEOUT = 5.0
 JOIN_STEP, JOIN_STEPS = 100, 10  # milliseconds that a poll waits for the group, and how many polls a request may take
+ABSENCE = 30.0  # seconds that the group waits for a member which is alive and does not rejoin, at least
 REBALANCING = (CommitFailedError, RebalanceInProgressError)
 T = TypeVar("T")
 
@@ -371,6 +372,7 @@ class RedpandaConsumer(Agent):
             "group_id": subscription.group,
             "group_instance_id": subscription.instance_id,
             "session_timeout_ms": round(subscription.session_timeout * 1000),
+            "max_poll_interval_ms": round(max(ABSENCE, subscription.session_timeout) * 1000),  # else it is 5 minutes
             "heartbeat_interval_ms": min(3000, round(subscription.session_timeout * 1000 / 3)),
             "isolation_level": subscription.isolation,
             "enable_auto_commit": False,

@@ -26,7 +26,7 @@ from dataplatform.base.streaming import (
 )
 from dataplatform.errors import Permanent, Transient
 from dataplatform.result import Result, get_data
-from tests.base.streaming.broker import Broker
+from tests.base.streaming.broker import ApacheKafka, Broker
 from tests.base.streaming.clients import FETCHES, PATIENCE, Clients, Consumer
 
 
@@ -301,6 +301,23 @@ def test_members_share_the_partitions_and_take_over_those_of_one_who_leaves(
     rest = together(lambda read: read["first"].count(b"new") == 2, first)["first"]
     assert [value for value in rest if value != b"new"] in ([], numbered(0, 10))  # again, if it was another's meanwhile
     assert first.get(GetAssignment()) == ((topic, 0), (topic, 1))
+
+
+def test_a_group_does_not_wait_for_a_member_that_lives_and_does_not_rejoin(
+    clients: Clients, apache: ApacheKafka, topic: str
+) -> None:
+    """Its heartbeats go on. The light broker, too, may wait so long for a member that has rejoined already."""
+    apache.create(topic, partitions=2)
+    subscription = Subscription((TopicSpec(topic, 2),), f"group-{topic}", session_timeout=6.0)
+    idle = clients.consumer(apache.settings, subscription, "idle")
+    for partition in (0, 1):
+        apache.put(topic, numbered(0, 10), partition)
+    idle.read(20)
+
+    second = clients.consumer(apache.settings, subscription, "second")
+    share = together(lambda read: len(read["second"]) >= 20, second)
+    assert share["second"].count(b"9") == 2  # of which nothing was committed
+    assert second.get(GetAssignment()) == ((topic, 0), (topic, 1))
 
 
 def test_who_is_no_member_yet_has_no_partitions(consumer: Consumer, topic: str) -> None:
