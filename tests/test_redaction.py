@@ -334,7 +334,7 @@ def test_the_command_line_takes_a_password_of_odd_characters_and_shows_none(tmp_
     )
     assert (checked.returncode, checked.stderr) == (0, "")
     assert connected.returncode == 2
-    assert "client 'db' cannot be reached" in connected.stderr
+    assert "client 'db': connection to server at" in connected.stderr
     assert "HUSH" not in connected.stdout + connected.stderr
 
 

@@ -29,7 +29,7 @@ from dataplatform.base.mcp import McpSettings
 from dataplatform.dsl.proxy import Proxy
 from dataplatform.errors import Permanent, Transient
 from dataplatform.result import Failure, Success, get_data, is_failure
-from dataplatform.sources.coingecko import transforms
+from dataplatform.sources.coingecko import CoinGeckoSource, transforms
 from dataplatform.system.demo import DemoServers, demo_servers
 from dataplatform.system.factories import HOSTED, LOCAL, MarketDataReader
 from tests.base.mcp.driven_client import odd
@@ -114,13 +114,25 @@ def test_what_a_writer_acknowledged_a_reader_of_the_topic_answers(servers: DemoS
         assert reader.get_current_price("factory").get(timeout=PATIENCE) == Success(written)
 
 
-def test_a_crash_is_mended_and_the_proxy_outlives_it(reader: MarketDataReader, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_in_an_operation_fails_that_one_alone(reader: MarketDataReader, monkeypatch: pytest.MonkeyPatch) -> None:
     def crash(_: object) -> NoReturn:
         raise RuntimeError("a bug")
 
     with monkeypatch.context() as bug:
         bug.setattr(transforms, "markets", crash)
-        assert failure(reader.get_current_price("bitcoin").get(timeout=PATIENCE)) == "crashed"
+        assert failure(reader.get_current_price("bitcoin").get(timeout=PATIENCE)) == "bug"
+
+    assert wait_until_it_answers(reader) == 0
+
+
+def test_a_crash_is_mended_and_the_proxy_outlives_it(reader: MarketDataReader, monkeypatch: pytest.MonkeyPatch) -> None:
+    def crash(*_: object) -> NoReturn:
+        raise RuntimeError("a bug")
+
+    with monkeypatch.context() as bug:
+        bug.setattr(CoinGeckoSource, "receive", crash)
+        with pytest.raises(RuntimeError, match="a bug"):
+            reader.get_current_price("bitcoin").get(timeout=PATIENCE)
 
     assert wait_until_it_answers(reader) == 1
     assert get_data(reader.get_current_price("bitcoin").get(timeout=PATIENCE)).coin_id == "bitcoin"

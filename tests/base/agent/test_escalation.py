@@ -62,7 +62,7 @@ def test_giving_up_is_logged_with_its_reason_and_no_traceback(stage: Stage, logs
     stage.parent.expect(Terminated)
     of_root = [log for log in logs if log["agent"] == "root"]
     assert [log["event"] for log in of_root] == ["giving up", "died"]
-    assert of_root[1]["exc_info"] is None
+    assert "exception" not in of_root[1]
     status = stage.runtime.directory.status("root")
     assert status is not None
     assert (status.state, status.last_error) == (State.FAILED, f"GaveUp: {of_root[0]['reason']}")
