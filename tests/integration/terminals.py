@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import fcntl
 import os
 import pty
@@ -34,11 +35,17 @@ class Session:
     def see(self, pattern: str, times: int = 1) -> list[str]:
         """Wait until the pattern is so many times on the screen; return the lines of the screen."""
         deadline = time.monotonic() + DEADLINE
-        while len(re.findall(pattern, "\n".join(self.screen.lines))) < times:
+        while len(re.findall(pattern, shown := "\n".join(self._lines()))) < times:
             left = deadline - time.monotonic()
-            assert left > 0, "\n".join(self.screen.lines)
-            assert self._read(left), "\n".join(self.screen.lines)
-        return self.screen.lines
+            assert left > 0, shown
+            assert self._read(left), shown
+        return self._lines()
+
+    def _lines(self) -> list[str]:
+        """Return what is on the screen, with the line that is being written."""
+        screen = copy.deepcopy(self.screen)
+        screen.feed(self._rest.decode(errors="ignore"))
+        return screen.lines
 
     def end(self, timeout: float = DEADLINE) -> int:
         """Read what still comes, and return the exit status."""
