@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dataplatform.base.mcp import McpSettings
     from dataplatform.base.streaming import RedpandaSettings
     from dataplatform.base.technology import Technology
-    from dataplatform.dsl.feeds import Crop, Feed
+    from dataplatform.dsl.feeds import Feed, FeedResult
     from dataplatform.dsl.flow import Outbox, letter_for_input
     from dataplatform.dsl.kinds import ANALYTICS, LEVEL1, OHLCV, PRICES, Kind
     from dataplatform.dsl.laws import Pipe, Piped, pipe
@@ -83,7 +83,6 @@ __all__ = [
     "ConfigurationError",
     "Connection",
     "Context",
-    "Crop",
     "CryptoMarketAnalytics",
     "CryptoOHLCVData",
     "CryptoPriceData",
@@ -93,6 +92,7 @@ __all__ = [
     "DemoServers",
     "Failure",
     "Feed",
+    "FeedResult",
     "Get",
     "HttpSettings",
     "Kind",
@@ -154,7 +154,7 @@ _NAMES: Final = {
     "dataplatform.base.mcp": ("McpSettings",),
     "dataplatform.base.streaming": ("RedpandaSettings",),
     "dataplatform.base.technology": ("Technology",),
-    "dataplatform.dsl.feeds": ("Crop", "Feed"),
+    "dataplatform.dsl.feeds": ("FeedResult", "Feed"),
     "dataplatform.dsl.kinds": ("ANALYTICS", "LEVEL1", "OHLCV", "PRICES", "Kind"),
     "dataplatform.dsl.laws": ("Pipe", "Piped", "pipe"),
     "dataplatform.dsl.parts": ("Connection", "Part", "SourceOptions", "TargetOptions"),

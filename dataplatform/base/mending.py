@@ -1,4 +1,4 @@
-"""JSON whose characters are not all valid text: what is none becomes U+FFFD, and the rest can be read."""
+"""JSON whose characters are not all valid text: what is not valid becomes U+FFFD, and the rest can be read."""
 
 from __future__ import annotations
 

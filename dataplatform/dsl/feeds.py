@@ -16,15 +16,15 @@ from dataplatform.dsl.types import DeadLetter, Record
 from dataplatform.errors import PlatformError, Transient
 from dataplatform.result import Failure, Result, Success, get_data
 
-__all__ = ["Crop", "Feed", "FeedState"]
+__all__ = ["Feed", "FeedResult", "FeedState"]
 
 HELD_BACK = "throttled"
 FEED_BACKOFF = BackoffPolicy(base=0.5, cap=60.0)
 
 
 @frozen
-class Crop:
-    """Records of one kind, where they came from, and the dead letters of the input that was none."""
+class FeedResult:
+    """Records of one kind, where they came from, and dead letters of the input that was not a valid record."""
 
     kind: Kind
     records: list[Record]
@@ -40,7 +40,7 @@ class Feed:
     """
 
     name: str
-    plan: Callable[[], Result[Plan[list[Crop]]]]
+    plan: Callable[[], Result[Plan[list[FeedResult]]]]
     every: float
     greedy: bool = False
 
@@ -48,18 +48,18 @@ class Feed:
     def polling(cls, name: str, kind: Kind, plan: Callable[[], Result[Plan[Any]]], every: float) -> Self:
         """Return a feed of a reading operation's plan, whose answer is a list of records of the kind."""
 
-        def cropped() -> Result[Plan[list[Crop]]]:
+        def planned_reading() -> Result[Plan[list[FeedResult]]]:
             planned = plan()
             if isinstance(planned, Failure):
                 return planned
-            return Success(evolve(planned.data, transform=partial(_cropped, kind, planned.data)))
+            return Success(evolve(planned.data, transform=partial(_as_feed_results, kind, planned.data)))
 
-        return cls(name, cropped, every)
+        return cls(name, planned_reading, every)
 
 
-def _cropped(kind: Kind, plan: Plan[Any], answers: list[Any]) -> Success[list[Crop]]:
+def _as_feed_results(kind: Kind, plan: Plan[Any], answers: list[Any]) -> Success[list[FeedResult]]:
     made = transformed(plan, answers)
-    return Success([Crop(kind, get_data(made))], () if isinstance(made, Failure) else made.notes)
+    return Success([FeedResult(kind, get_data(made))], () if isinstance(made, Failure) else made.notes)
 
 
 @define(eq=False)
@@ -80,7 +80,7 @@ class FeedState:
     next_try: float = 0.0
     blocked: bool = False
     reading: bool = False
-    run: PlanRun[list[Crop]] | None = None
+    run: PlanRun[list[FeedResult]] | None = None
     failing: PlatformError | None = None
     attempt: int = 0
     seen: tuple[int, int] = (0, 0)

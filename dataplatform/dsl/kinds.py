@@ -183,7 +183,7 @@ def _installed() -> tuple[tuple[Kind, ...], Mapping[str, str]]:
 
 
 def _fitting(kind: Any, others: list[Kind]) -> Kind:
-    """Return a kind that takes nothing that is another's; raises `TypeError` or `ValueError` for what is none."""
+    """Return a kind whose names no other kind has; raises `TypeError` or `ValueError` for one that is not valid."""
     if not isinstance(kind, Kind):
         raise TypeError("it names no Kind")
     for other in others:

@@ -23,7 +23,7 @@ REMEDY = "check the clock, and the unit of time, of whoever made the record"
 
 
 def implausible(kind: Kind, records: Sequence[Record], now: datetime) -> dict[int, Permanent]:
-    """Return why records of a kind can not be of the time that they say, by their index; mostly there are none."""
+    """Return why records cannot be of the time that they say, by their index; empty for valid records."""
     if kind is DEAD_LETTERS or not records:
         return {}
     times = list(map(attrgetter(kind.time), records))

@@ -66,7 +66,7 @@ def data_of(answer: ToolAnswer) -> Any:
 
 
 def rows_of(answer: ToolAnswer) -> ParsedRows[Any]:
-    """Return the records that an operation has answered, read one by one: what is none costs no other.
+    """Return the records that an operation has answered, read one by one: an invalid one does not cost the others.
 
     A series counts as its candles, and an answer that is one record as that. Raises `Permanent` (`changed_shape`) for
     what holds no rows.

@@ -216,7 +216,7 @@ class Wire:
         return hint
 
     def read(self, hint: Any, value: Any) -> Any:
-        """Return what JSON stands for as a value of the type; raises `Permanent` (`bad_argument`) for what is none."""
+        """Return what JSON stands for as a value of the type; raises `Permanent` (`bad_argument`) for a misfit."""
         return self.build(self.convert(self.form(hint), value))
 
     def convert(self, form: Any, value: Any) -> Any:

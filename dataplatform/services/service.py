@@ -23,11 +23,11 @@ __all__ = [
     "LatestPrice",
     "Phase",
     "PlatformStatus",
+    "PlatformView",
     "Service",
     "ServiceOptions",
-    "SourceInPlace",
-    "Surroundings",
-    "TargetInPlace",
+    "SourceBinding",
+    "TargetBinding",
 ]
 
 
@@ -102,13 +102,13 @@ class PlatformStatus:
 
     @property
     def troubled(self) -> list[AgentStatus]:
-        """The agents that are not as they should be; one that starts is, while the platform does."""
+        """The agents that are not well; one that is starting is well while the platform starts."""
         usual = {str(State.RUNNING)} if self.ready else {str(State.RUNNING), str(State.STARTING)}
         return [agent for agent in self.agents if agent.shown not in usual]
 
 
 @frozen
-class SourceInPlace:
+class SourceBinding:
     """A source of the topology; `client` is the agent it talks to, which `connection` has unless it is its own."""
 
     cls: type[BaseReader]
@@ -118,7 +118,7 @@ class SourceInPlace:
 
 
 @frozen
-class TargetInPlace:
+class TargetBinding:
     """A target of the topology."""
 
     cls: type[BaseWriter]
@@ -126,7 +126,7 @@ class TargetInPlace:
 
 
 @frozen(kw_only=True)
-class Surroundings:
+class PlatformView:
     """The platform as a service sees it.
 
     - `sources`, `targets`, `routes`: the topology, by name; a route's source and its targets
@@ -137,8 +137,8 @@ class Surroundings:
     - `stop`: drains and stops the platform, and returns when it has stopped; no agent may wait for that
     """
 
-    sources: Mapping[str, SourceInPlace] = field(factory=dict)
-    targets: Mapping[str, TargetInPlace] = field(factory=dict)
+    sources: Mapping[str, SourceBinding] = field(factory=dict)
+    targets: Mapping[str, TargetBinding] = field(factory=dict)
     routes: Mapping[str, tuple[str, ...]] = field(factory=dict)
     dead_letters: str | None = None
     connections: Mapping[str, Connection] = field(factory=dict)
@@ -159,7 +159,7 @@ class Service(Protocol):
     technology: ClassVar[str]
 
     @classmethod
-    def part(cls, name: str, options: Any, surroundings: Surroundings) -> tuple[ChildSpec, ...]: ...
+    def part(cls, name: str, options: Any, platform_view: PlatformView) -> tuple[ChildSpec, ...]: ...
 
 
 class BaseService(Agent):
@@ -177,7 +177,7 @@ class BaseService(Agent):
         self.options = options
 
     @classmethod
-    def part(cls, name: str, options: Any, surroundings: Surroundings) -> tuple[ChildSpec, ...]:
+    def part(cls, name: str, options: Any, platform_view: PlatformView) -> tuple[ChildSpec, ...]:
         """Return the one agent."""
-        del surroundings
+        del platform_view
         return (cls.child(name, options),)

@@ -23,10 +23,10 @@ from dataplatform.simulator.api import ENDPOINTS, Api, ServedRequest
 from dataplatform.simulator.faults import MCP_PREFIX, PREFIX, Faults, fault_from_json
 from dataplatform.simulator.market import Market
 from dataplatform.simulator.mcp.form import McpForm
-from dataplatform.simulator.mcp.late import LateApp
+from dataplatform.simulator.mcp.late import LazyApp
 from dataplatform.simulator.query import Query
 from dataplatform.simulator.refusals import RefusedError, unknown_path
-from dataplatform.simulator.sabotage import Sabotage, json_response
+from dataplatform.simulator.sabotage import FaultMiddleware, json_response
 
 __all__ = ["CONTROL", "REQUESTS_KEPT", "create_app"]
 
@@ -66,7 +66,7 @@ def create_app(
         Route(PREFIX + path, _endpoint(market, answer, account, paid=paid), methods=["GET"])
         for path, answer in answers.items()
     ]
-    servers = LateApp(partial(_mcp_servers, market, faults, requests, mcp or McpForm(), paid=paid))
+    servers = LazyApp(partial(_mcp_servers, market, faults, requests, mcp or McpForm(), paid=paid))
     return Starlette(
         routes=[
             *routes,
@@ -76,7 +76,7 @@ def create_app(
         lifespan=lambda _: servers.running(),
         middleware=[
             Middleware(_Labels, requests=requests, now=market.now),
-            Middleware(Sabotage, faults=faults, now=market.now),
+            Middleware(FaultMiddleware, faults=faults, now=market.now),
         ],
         exception_handlers={404: _no_such_path},
     )
@@ -100,7 +100,7 @@ def _endpoint(market: Market, answer: Callable[[Query], object], account: Accoun
 def _mcp_servers(
     market: Market, faults: Faults, requests: deque[ServedRequest], form: McpForm, *, paid: bool
 ) -> AbstractAsyncContextManager[ASGIApp]:
-    from dataplatform.simulator.mcp import endpoints, generations, server  # noqa: PLC0415  see `LateApp`
+    from dataplatform.simulator.mcp import endpoints, generations, server  # noqa: PLC0415  see `LazyApp`
 
     def record(path: str, query: str, status: int) -> None:
         requests.append(ServedRequest(path, query, market.now().astimezone(UTC), status))

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from dataplatform.simulator import refusals
 from dataplatform.simulator.faults import MCP_PREFIX, PREFIX, ArmedFault, Fault, Faults
 
-__all__ = ["PAGE", "Sabotage", "hold", "json_response", "refusal_of", "reshaped"]
+__all__ = ["PAGE", "FaultMiddleware", "hold", "json_response", "refusal_of", "reshaped"]
 
 _GLANCE = 0.02
 """Seconds between two looks at whether a slow fault has been cleared."""
@@ -33,7 +33,7 @@ def json_response(body: object, status: int = 200, headers: dict[str, str] | Non
     return Response(msgspec.json.encode(body), status, headers, "application/json")
 
 
-class Sabotage:
+class FaultMiddleware:
     """Lets requests through to the application, except those that meet a fault.
 
     Args:

@@ -13,7 +13,7 @@ from dataplatform.base.agent import Context, Request
 from dataplatform.base.mcp import CallAnyOf
 from dataplatform.dsl import operations as ops
 from dataplatform.dsl.arguments import spread
-from dataplatform.dsl.feeds import Crop, Feed
+from dataplatform.dsl.feeds import Feed, FeedResult
 from dataplatform.dsl.flow import Outbox, PolledRow, letter_for_row
 from dataplatform.dsl.kinds import ANALYTICS, PRICES, Kind
 from dataplatform.dsl.language import messages
@@ -142,13 +142,13 @@ class McpSource(BaseReader):
             for number, feed in enumerate(self.options.feeds, 1)
         ]
 
-    def _polled(self, feed: FeedOptions) -> Result[Plan[list[Crop]]]:
+    def _polled(self, feed: FeedOptions) -> Result[Plan[list[FeedResult]]]:
         if feed.operation == "get_market_analytics":
-            return Success(self._plan([ops.GetMarketAnalytics()], self._analytics_crop))
+            return Success(self._plan([ops.GetMarketAnalytics()], self._analytics_found))
         if feed.top is not None:
-            tickers: Plan[list[Crop]] = self._plan([ops.GetAvailableTickers(feed.top)], self._top_crop)
+            tickers: Plan[list[FeedResult]] = self._plan([ops.GetAvailableTickers(feed.top)], self._top_found)
             return Success(evolve(tickers, more=self._prices_of_tickers))
-        return Success(self._plan(self._prices(feed.coins), self._prices_crop))
+        return Success(self._plan(self._prices(feed.coins), self._prices_found))
 
     def _prices(self, coin_ids: Sequence[str]) -> list[Request[Any]]:
         return [ops.GetCurrentPrices(part) for part in self._parts(coin_ids)]
@@ -156,16 +156,18 @@ class McpSource(BaseReader):
     def _prices_of_tickers(self, answers: list[Any]) -> list[Request[Any]]:
         return [self._call(message) for message in self._prices(rows_of(answers[0]).found)]
 
-    def _top_crop(self, parts: Rows) -> Success[list[Crop]]:
+    def _top_found(self, parts: Rows) -> Success[list[FeedResult]]:
         tickers, *prices = parts
         tickers.require_one()
-        return Success(self._prices_crop(prices), tickers.notes)
+        return Success(self._prices_found(prices), tickers.notes)
 
-    def _prices_crop(self, parts: Rows) -> list[Crop]:
-        """Take the prices that changed since they were last read, and dead letters of the rows that are none."""
+    def _prices_found(self, parts: Rows) -> list[FeedResult]:
+        """Take the prices that changed since they were last read, and dead letters of invalid rows."""
         rows = joined(parts)
         rows.require_one()
-        return [Crop(PRICES, self._seen.new(PRICES, rows.found), letters=[self._letter_for(row) for row in rows.odd])]
+        return [
+            FeedResult(PRICES, self._seen.new(PRICES, rows.found), letters=[self._letter_for(row) for row in rows.odd])
+        ]
 
     def _letter_for(self, row: OddRow) -> DeadLetter:
         polled = PolledRow(
@@ -177,8 +179,8 @@ class McpSource(BaseReader):
         )
         return letter_for_row(polled, row.error, origin=self.name, kind=PRICES)
 
-    def _analytics_crop(self, parts: Rows) -> list[Crop]:
-        return [Crop(ANALYTICS, self._seen.new(ANALYTICS, joined(parts).found))]
+    def _analytics_found(self, parts: Rows) -> list[FeedResult]:
+        return [FeedResult(ANALYTICS, self._seen.new(ANALYTICS, joined(parts).found))]
 
 
 def _read(transform: Callable[[Rows], T | Success[T]], answers: list[Any]) -> Success[T]:

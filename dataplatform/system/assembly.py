@@ -8,7 +8,7 @@ from pathlib import Path
 
 from attrs import define, evolve, field, frozen
 
-from dataplatform.base.agent import Bulkhead, ChildSpec, Intensity, Link
+from dataplatform.base.agent import Bulkhead, ChildSpec, Link, RestartLimit
 from dataplatform.base.database.technology import Tables
 from dataplatform.base.streaming.technology import Topics
 from dataplatform.dsl.flow import Outbox
@@ -16,7 +16,7 @@ from dataplatform.dsl.kinds import DEAD_LETTERS, kinds
 from dataplatform.dsl.parts import Connection, Part
 from dataplatform.dsl.storage import STORAGE
 from dataplatform.redaction import REDACTOR
-from dataplatform.services.service import Books, SourceInPlace, Surroundings
+from dataplatform.services.service import Books, PlatformView, SourceBinding
 from dataplatform.system.bookkeeper import Bookkeeper, Counting
 from dataplatform.system.servers import Servers
 from dataplatform.system.specs import secrets_of
@@ -67,23 +67,23 @@ START_TIMEOUT = 20.0  # seconds for what is apart; the platform as a whole takes
 class Assembly:
     """The agents of a platform and what stays with it when they restart."""
 
-    intensity: Intensity = field(factory=Intensity)
+    restart_limit: RestartLimit = field(factory=RestartLimit)
     specs: list[ChildSpec] = field(factory=list)
     links: list[Link] = field(factory=list)
     outboxes: dict[str, Outbox] = field(factory=dict)
     books: Books = field(factory=Books)
     servers: Servers = field(factory=Servers)
     connections: dict[str, Connection] = field(factory=dict)
-    sources: dict[str, SourceInPlace] = field(factory=dict)
+    sources: dict[str, SourceBinding] = field(factory=dict)
 
     def add(self, specs: Iterable[ChildSpec]) -> None:
         self.specs += [STAGES[spec.kind].apply(spec) for spec in specs]
 
     def add_apart(self, specs: Sequence[ChildSpec]) -> str:
-        """Add agents whose crashes are none of the flow's, and return the name of the bulkhead that keeps them."""
+        """Add agents whose crashes do not count as the flow's, and return the name of the bulkhead that keeps them."""
         around, within = STAGES[specs[-1].kind].split()
         children = [evolve(within.apply(spec), start_timeout=START_TIMEOUT) for spec in specs]
-        bulkhead = Bulkhead.child(f"{specs[-1].name}.supervisor", children, self.intensity)
+        bulkhead = Bulkhead.child(f"{specs[-1].name}.supervisor", children, self.restart_limit)
         self.specs.append(around.apply(bulkhead))
         return bulkhead.name
 
@@ -113,8 +113,8 @@ def assemble_parts(topology: Topology) -> Assembly:
     return assembly
 
 
-def _intensity(topology: Topology) -> Intensity:
-    return Intensity(topology.system.restarts, topology.system.within)
+def _intensity(topology: Topology) -> RestartLimit:
+    return RestartLimit(topology.system.restarts, topology.system.within)
 
 
 def _add_parts(topology: Topology, assembly: Assembly) -> dict[str, Connection]:
@@ -163,7 +163,7 @@ def _add_sources(topology: Topology, connections: Mapping[str, Connection], asse
         part = spec.cls.part(name, spec.options, connection, assembly.outboxes.get(name))
         _add_part(part, connection, assembly)
         assembly.link(part.client, name)
-        assembly.sources[name] = SourceInPlace(spec.cls, spec.options, connection, part.client)
+        assembly.sources[name] = SourceBinding(spec.cls, spec.options, connection, part.client)
 
 
 def _is_exclusive(topology: Topology, source: str) -> bool:
@@ -174,10 +174,10 @@ def _is_exclusive(topology: Topology, source: str) -> bool:
     return len(names) == 1 and spec.cls.replayable and target.cls.commits and shared
 
 
-def add_services(topology: Topology, surroundings: Surroundings, assembly: Assembly) -> None:
+def add_services(topology: Topology, platform_view: PlatformView, assembly: Assembly) -> None:
     """Add the services, which see everything else."""
     for name, spec in topology.services.items():
-        assembly.add_apart(spec.cls.part(name, spec.options, surroundings))
+        assembly.add_apart(spec.cls.part(name, spec.options, platform_view))
 
 
 def _add_part(part: Part, connection: Connection, assembly: Assembly) -> None:

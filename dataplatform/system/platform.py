@@ -22,7 +22,7 @@ from dataplatform.errors import Permanent
 from dataplatform.result import Result
 from dataplatform.services.gateway.control import Operator, RunQuery
 from dataplatform.services.gateway.service import OwnerDoor
-from dataplatform.services.service import Phase, PlatformStatus, Surroundings, TargetInPlace
+from dataplatform.services.service import Phase, PlatformStatus, PlatformView, TargetBinding
 from dataplatform.suggestions import suggestion
 from dataplatform.system.assembly import Assembly, add_services, assemble
 from dataplatform.system.report import Outcome, make_report
@@ -87,9 +87,9 @@ class Platform:
             (data.keep_apart if writing else data.require_kind)(simulated=demo)
             assembly = assemble(topology, data.path, demo=demo)
             platform = cls(topology, data, assembly, demo)
-            surroundings = platform.surroundings
-            add_services(topology, surroundings, assembly)
-            assembly.add_apart([OwnerDoor.child("control", surroundings)])
+            platform_view = platform.platform_view
+            add_services(topology, platform_view, assembly)
+            assembly.add_apart([OwnerDoor.child("control", platform_view)])
         except BaseException:
             data.close()
             raise
@@ -169,12 +169,12 @@ class Platform:
         return self._assembly.connections
 
     @property
-    def surroundings(self) -> Surroundings:
+    def platform_view(self) -> PlatformView:
         """The platform as its services see it."""
         topology = self.topology
-        return Surroundings(
+        return PlatformView(
             sources=self._assembly.sources,
-            targets={name: TargetInPlace(spec.cls, spec.options) for name, spec in topology.targets.items()},
+            targets={name: TargetBinding(spec.cls, spec.options) for name, spec in topology.targets.items()},
             routes={name: topology.targets_of(name) for name in topology.sources},
             dead_letters=topology.dead_letters,
             connections=self.connections,
@@ -187,7 +187,7 @@ class Platform:
     @property
     def operator(self) -> Operator:
         """Who carries out an operator's requests, and passes on those to agents."""
-        return Operator(self.surroundings, self.runtime.directory)
+        return Operator(self.platform_view, self.runtime.directory)
 
     def address(self, name: str) -> Address:
         """Return the address of an agent."""
@@ -259,7 +259,7 @@ class Platform:
                 self.data.close()
 
     def _start_root(self) -> None:
-        self._root.start(self._assembly.specs, self._assembly.links, self._assembly.intensity)
+        self._root.start(self._assembly.specs, self._assembly.links, self._assembly.restart_limit)
 
 
 def _known(name: str, what: str, names: Collection[str]) -> str:

@@ -16,9 +16,9 @@ from dataplatform.base.agent import (
     Drain,
     Drained,
     Entry,
-    Intensity,
     Link,
     Ready,
+    RestartLimit,
     Runtime,
     Supervisor,
     Terminated,
@@ -80,13 +80,13 @@ class Root:
     _stopped: bool = False
 
     def start(
-        self, children: Sequence[ChildSpec], links: Iterable[Link] = (), intensity: Intensity | None = None
+        self, children: Sequence[ChildSpec], links: Iterable[Link] = (), restart_limit: RestartLimit | None = None
     ) -> None:
         """Start the supervisor, which starts the children."""
         context = Context(ROOT, self.runtime, self._parent)
         entry = root_entry(context)
         self.runtime.directory.enter(ROOT, entry)
-        entry.ref = Supervisor.start(context, children, tuple(links), intensity=intensity)
+        entry.ref = Supervisor.start(context, children, tuple(links), restart_limit=restart_limit)
 
     def require_ready(self, timeout: float) -> None:
         """Wait until every agent is ready; raise `Transient` when that takes longer, or the supervisor gave up."""

@@ -56,7 +56,7 @@ class Signals:
 
     @property
     def name(self) -> str | None:
-        """The name of the first signal, None while there was none."""
+        """The name of the first signal, None before it."""
         return signal.Signals(self.numbers[0]).name if self.numbers else None
 
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from attrs import define, field, frozen
 
 from dataplatform.base.agent import Agent, Answer, Context, Request
-from dataplatform.dsl.feeds import Crop, Feed
+from dataplatform.dsl.feeds import Feed, FeedResult
 from dataplatform.dsl.flow import Deliver, Outbox, Position
 from dataplatform.dsl.flow.source import FlowSource
 from dataplatform.dsl.flow.target import FlowTarget
@@ -20,7 +20,7 @@ from dataplatform.result import Result, Success
 
 
 @frozen
-class Read(Request[list[Crop]]):
+class Read(Request[list[FeedResult]]):
     """What a bare source asks its client for: one page of a reading."""
 
     feed: str
@@ -104,7 +104,7 @@ class FeedSpec:
 
 
 class BareSource(FlowSource):
-    """A source with feeds and nothing else; its client's answers to the pages of a reading are crops."""
+    """A source with feeds and nothing else; its client's answers to the pages of a reading are its results."""
 
     def __init__(self, context: Context, client: str, outbox: Outbox, feeds: Sequence[FeedSpec], bomb: Bomb) -> None:
         super().__init__(context, client, outbox)
@@ -118,13 +118,13 @@ class BareSource(FlowSource):
     def _feeds(self) -> Sequence[Feed]:
         return [Feed(spec.name, partial(self._plan, spec), spec.every, spec.greedy) for spec in self._specs]
 
-    def _plan(self, spec: FeedSpec) -> Result[Plan[list[Crop]]]:
+    def _plan(self, spec: FeedSpec) -> Result[Plan[list[FeedResult]]]:
         pages = [Read(spec.name, self.reader, page) for page in range(spec.pages)]
-        return Success(Plan(self.client, pages, _crops, absent=spec.absent))
+        return Success(Plan(self.client, pages, _feed_results, absent=spec.absent))
 
 
-def _crops(answers: list[list[Crop] | None]) -> list[Crop]:
-    return [crop for page in answers for crop in page or []]
+def _feed_results(answers: list[list[FeedResult] | None]) -> list[FeedResult]:
+    return [feed_result for page in answers for feed_result in page or []]
 
 
 class ReplayableSource(BareSource):

@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import define, field
 
-from dataplatform.dsl.feeds import Crop
+from dataplatform.dsl.feeds import FeedResult
 from dataplatform.dsl.flow import Position
 from dataplatform.dsl.kinds import PRICES
 from dataplatform.dsl.types import CryptoPriceData, DeadLetter, Record
@@ -74,16 +74,16 @@ class Script(ABC):
 
 @define(eq=False)
 class Poll(Script):
-    """An API: each reading brings the next crops, and when they are used up nothing."""
+    """An API: each reading brings the next results, and when they are used up nothing."""
 
-    crops: deque[list[Crop]] = field(factory=deque)
+    feed_results: deque[list[FeedResult]] = field(factory=deque)
 
     def bring(self, *coin_ids: str) -> None:
         """Have the next reading bring a batch of prices."""
-        self.crops.append([Crop(PRICES, prices(*coin_ids))])
+        self.feed_results.append([FeedResult(PRICES, prices(*coin_ids))])
 
-    def _answer(self, request: Read) -> Result[list[Crop]]:
-        return Success(self.crops.popleft() if self.crops else [])
+    def _answer(self, request: Read) -> Result[list[FeedResult]]:
+        return Success(self.feed_results.popleft() if self.feed_results else [])
 
 
 @define(eq=False)
@@ -112,7 +112,7 @@ class Log(Script):
         taken = self.coin_ids[first : first + self.size]
         self._cursor += len(taken)
         where = Position("log", 0, first, self._cursor)
-        return Success([Crop(PRICES, prices(*taken), (where,))] if taken else [])
+        return Success([FeedResult(PRICES, prices(*taken), (where,))] if taken else [])
 
     @property
     def readers(self) -> list[str]:

@@ -8,7 +8,7 @@ import pytest
 from attrs import evolve
 
 from dataplatform.base.agent import Agent, Directory, ManualClock
-from dataplatform.dsl.feeds import Crop, Feed, FeedState
+from dataplatform.dsl.feeds import Feed, FeedResult, FeedState
 from dataplatform.dsl.kinds import PRICES
 from dataplatform.dsl.plan import Plan, PlanRun, transformed
 from dataplatform.errors import Permanent, PlatformError, Transient
@@ -16,7 +16,7 @@ from dataplatform.result import Failure, Success, get_data
 from tests.dsl.records import price
 
 OUTAGE = Transient("server_error", "500")
-PLAN: Plan[list[Crop]] = Plan(Directory(ManualClock().monotonic).address("client"), [], lambda _: [])
+PLAN: Plan[list[FeedResult]] = Plan(Directory(ManualClock().monotonic).address("client"), [], lambda _: [])
 
 
 def state(every: float = 60.0) -> FeedState:
@@ -68,12 +68,12 @@ def test_else_a_reading_begins_anew(answers: tuple[str, ...], error: PlatformErr
 def test_a_polled_operation_keeps_its_notes_and_its_failures() -> None:
     row = price("bitcoin")
     noted: Plan[Any] = Plan(PLAN.client, [], lambda _: Success([row], ("a row was left out",)))
-    crops = transformed(get_data(Feed.polling("prices", PRICES, lambda: Success(noted), 60.0).plan()), [])
-    assert crops == Success([Crop(PRICES, [row])])
-    assert isinstance(crops, Success)
-    assert crops.notes == ("a row was left out",)
+    feed_results = transformed(get_data(Feed.polling("prices", PRICES, lambda: Success(noted), 60.0).plan()), [])
+    assert feed_results == Success([FeedResult(PRICES, [row])])
+    assert isinstance(feed_results, Success)
+    assert feed_results.notes == ("a row was left out",)
 
-    def refuse(_: list[object]) -> list[Crop]:
+    def refuse(_: list[object]) -> list[FeedResult]:
         raise OUTAGE
 
     refused = evolve(PLAN, transform=refuse)

@@ -6,7 +6,7 @@ import pytest
 from attrs import evolve
 
 from dataplatform.base.agent import State
-from dataplatform.dsl.feeds import Crop
+from dataplatform.dsl.feeds import FeedResult
 from dataplatform.dsl.flow import Batch, Deliver, Position
 from dataplatform.dsl.flow.source import CommitDue, FeedDue, Pause, Resume
 from dataplatform.dsl.kinds import PRICES
@@ -63,8 +63,8 @@ def test_an_account_balances_and_nothing_is_in_flight_at_the_end(flow: Flow) -> 
 
 def test_input_that_is_no_record_goes_to_the_dead_letters_and_counts(flow: Flow) -> None:
     source = Poll()
-    source.crops.append([Crop(PRICES, prices("a"), letters=[letter("1"), letter("2")])])
-    source.crops.append([Crop(PRICES, [], letters=[letter("3")])])
+    source.feed_results.append([FeedResult(PRICES, prices("a"), letters=[letter("1"), letter("2")])])
+    source.feed_results.append([FeedResult(PRICES, [], letters=[letter("3")])])
     flow.start(source, "table", dead_letters="letters")
     flow.until(lambda: flow.account("table").in_flight == 0 and flow.account("table").read == 4)
     assert [one.id for one in flow.store("letters").letters] == ["1", "2", "3"]
@@ -152,7 +152,7 @@ def test_a_stalled_dead_letter_target_stops_the_reading_too(flow: Flow) -> None:
     stall = flow.stall(flow.store("letters"))
     source = Poll()
     for number in "123":
-        source.crops.append([Crop(PRICES, prices(number), letters=[letter(number)])])
+        source.feed_results.append([FeedResult(PRICES, prices(number), letters=[letter(number)])])
     flow.start(source, "table", dead_letters="letters", credit=1)
     stall.reached()
     flow.until(lambda: flow.account("table").written == 1)
@@ -383,10 +383,10 @@ def test_a_draining_source_is_neither_paused_nor_resumed(flow: Flow, request_: P
     assert flow.store("table").coins == COINS[:2]
 
 
-def test_the_place_of_a_crop_without_records_is_committed_in_its_turn(flow: Flow) -> None:
+def test_the_place_of_a_reading_without_records_is_committed_in_its_turn(flow: Flow) -> None:
     source = Log(coin_ids=[])
     where = Position("log", 0, 0, 7)
-    source.acts.append(lambda _: Success([Crop(PRICES, [], (where,))]))
+    source.acts.append(lambda _: Success([FeedResult(PRICES, [], (where,))]))
     flow.start(source, "table")
     flow.until(lambda: source.committed == 7)
     assert flow.account("table").read == 0
@@ -394,7 +394,7 @@ def test_the_place_of_a_crop_without_records_is_committed_in_its_turn(flow: Flow
 
 def test_what_a_reading_has_to_note_is_counted_and_costs_nothing(flow: Flow) -> None:
     class Noting(BareSource):
-        def _plan(self, spec: FeedSpec) -> Result[Plan[list[Crop]]]:
+        def _plan(self, spec: FeedSpec) -> Result[Plan[list[FeedResult]]]:
             plan = get_data(super()._plan(spec))
             return Success(evolve(plan, transform=lambda answers: Success(answers[0], ("a row was left out",))))
 

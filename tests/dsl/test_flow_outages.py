@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataplatform.dsl.feeds import Crop
+from dataplatform.dsl.feeds import FeedResult
 from dataplatform.dsl.flow.source import FeedDue
 from dataplatform.dsl.flow.target import WriteDue
 from dataplatform.errors import Permanent, Transient
@@ -149,7 +149,7 @@ def test_a_reading_that_fails_for_good_begins_anew(flow: Flow) -> None:
 def test_while_one_of_two_feeds_fails_its_reason_stays_on_view(flow: Flow) -> None:
     source = Poll()
 
-    def only_good(request: Read) -> Result[list[Crop]] | None:
+    def only_good(request: Read) -> Result[list[FeedResult]] | None:
         return Failure(Transient("server_error", request.feed, retry_after=3.0)) if request.feed != "good" else None
 
     source.acts.extend([only_good] * 8)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dataplatform.dsl.codec import codec
-from dataplatform.dsl.feeds import Crop
+from dataplatform.dsl.feeds import FeedResult
 from dataplatform.dsl.flow.source import FeedDue
 from dataplatform.dsl.flow.target import WriteDue
 from dataplatform.dsl.kinds import DEAD_LETTERS, PRICES, Kind
@@ -77,7 +77,7 @@ def test_one_target_refuses_and_the_others_take(flow: Flow) -> None:
 
 def test_dead_letters_that_are_read_as_records_are_written_as_records(flow: Flow) -> None:
     source = Poll()
-    source.crops.append([Crop(DEAD_LETTERS, [letter("1"), letter("2")])])
+    source.feed_results.append([FeedResult(DEAD_LETTERS, [letter("1"), letter("2")])])
     flow.start(source, "table")
     flow.written(2)
     assert flow.account("table").dead_lettered == 0
@@ -85,7 +85,7 @@ def test_dead_letters_that_are_read_as_records_are_written_as_records(flow: Flow
 
 def test_a_letter_that_was_read_as_a_record_and_is_refused_gets_a_letter_of_its_own(flow: Flow) -> None:
     source = Poll()
-    source.crops.append([Crop(DEAD_LETTERS, [letter("1")])])
+    source.feed_results.append([FeedResult(DEAD_LETTERS, [letter("1")])])
     flow.store("table").acts.append(failing(Permanent("rejected", "too long")))
     flow.start(source, "table")
     flow.until(lambda: flow.account("table").dead_lettered == 1)
@@ -97,7 +97,7 @@ def test_a_letter_that_was_read_as_a_record_and_is_refused_gets_a_letter_of_its_
 def test_a_dead_letter_that_is_refused_stays_in_the_log_and_is_an_incident(flow: Flow, logs: Logs) -> None:
     lost = letter("1", stream="crypto-prices", partition=3, offset=77, raw=b"\xff{")
     source = Poll()
-    source.crops.append([Crop(PRICES, [], letters=[lost])])
+    source.feed_results.append([FeedResult(PRICES, [], letters=[lost])])
     flow.store("table").acts.append(failing(Permanent("rejected", "too long")))
     flow.start(source, "table")
     flow.until(lambda: flow.account("table").dead_lettered == 1)
@@ -114,7 +114,7 @@ def test_a_dead_letter_that_is_refused_stays_in_the_log_and_is_an_incident(flow:
 
 def test_only_the_refused_ones_of_several_dead_letters_are_lost(flow: Flow) -> None:
     source = Poll()
-    source.crops.append([Crop(PRICES, [], letters=[letter(str(number)) for number in range(4)])])
+    source.feed_results.append([FeedResult(PRICES, [], letters=[letter(str(number)) for number in range(4)])])
     flow.start(source, "table")
 
     def refuse(request: Write) -> Result[int] | None:
@@ -124,7 +124,7 @@ def test_only_the_refused_ones_of_several_dead_letters_are_lost(flow: Flow) -> N
     letters = [letter(str(number)) for number in range(4)]
     flow.until(lambda: flow.account("table").dead_lettered == 4)
     assert [one.id for one in flow.store("table").letters] == ["0", "1", "2", "3"]
-    source.crops.append([Crop(PRICES, [], letters=letters)])
+    source.feed_results.append([FeedResult(PRICES, [], letters=letters)])
     flow.store("table").acts.extend([refuse] * 20)
     flow.wait_for(FeedDue)
     flow.until(lambda: flow.account("table").dead_lettered == 8)

@@ -18,7 +18,7 @@ from mcp.types import INTERNAL_ERROR
 
 from dataplatform.simulator import Fault, Simulator, SimulatorSettings
 from dataplatform.simulator.api import ENDPOINTS
-from dataplatform.simulator.mcp.late import LateApp
+from dataplatform.simulator.mcp.late import LazyApp
 from dataplatform.simulator.mcp.operations import OPERATIONS
 from tests.simulator.mcp_session import Session, connected
 from tests.support.waiting import DEADLINE
@@ -362,7 +362,7 @@ def test_servers_that_cannot_be_made_are_an_error_of_every_request_and_not_a_wai
         raise ImportError("no such library")
 
     async def ask() -> None:
-        late = LateApp(make)
+        late = LazyApp(make)
         async with late.running():
             for _ in range(2):
                 with pytest.raises(ImportError, match="no such library"):

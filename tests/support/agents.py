@@ -20,11 +20,11 @@ from dataplatform.base.agent import (
     Context,
     Directory,
     GetStatus,
-    Intensity,
     Journal,
     Link,
     ManualClock,
     Request,
+    RestartLimit,
     Runtime,
     Scheduler,
     Strategy,
@@ -254,10 +254,10 @@ class Stage:
         *children: ChildSpec,
         links: Sequence[Link] = (),
         strategy: Strategy = Strategy.ONE_FOR_ONE,
-        intensity: Intensity | None = None,
+        restart_limit: RestartLimit | None = None,
     ) -> pykka.ActorRef[Any]:
         """Start a root supervisor."""
-        return self.start(Supervisor, children, links, strategy, intensity, name="root")
+        return self.start(Supervisor, children, links, strategy, restart_limit, name="root")
 
     def tell(self, name: str, run: Callable[[Probe], object]) -> None:
         """Have a probe run something."""

@@ -5,7 +5,7 @@ from pykka import Timeout
 from dataplatform.base.agent.agent import Agent
 from dataplatform.base.agent.backoff import Backoff, BackoffPolicy
 from dataplatform.base.agent.bulkhead import Bulkhead
-from dataplatform.base.agent.child import ChildSpec, Intensity, Link, PeerJoined, PeerRestarted, Restart, Strategy
+from dataplatform.base.agent.child import ChildSpec, Link, PeerJoined, PeerRestarted, Restart, RestartLimit, Strategy
 from dataplatform.base.agent.clock import Clock, ManualClock, SystemClock
 from dataplatform.base.agent.context import Context, Runtime
 from dataplatform.base.agent.deferred import Answer, Deferred
@@ -50,7 +50,6 @@ __all__ = [
     "GaveUp",
     "GetStatus",
     "Incident",
-    "Intensity",
     "Journal",
     "Link",
     "ManualClock",
@@ -62,6 +61,7 @@ __all__ = [
     "Request",
     "Restart",
     "RestartChild",
+    "RestartLimit",
     "Runtime",
     "Scheduler",
     "State",

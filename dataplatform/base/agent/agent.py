@@ -27,7 +27,7 @@ from dataplatform.base.agent.messages import (
     Reply,
     Request,
 )
-from dataplatform.base.agent.mortal import MortalActor
+from dataplatform.base.agent.mortal import SupervisedActor
 from dataplatform.base.agent.protocol import understood_by
 from dataplatform.base.agent.scheduler import Timer
 from dataplatform.base.agent.status import Degraded, State
@@ -48,7 +48,7 @@ class CallOverdue:
     late: Failure
 
 
-class Agent(MortalActor):
+class Agent(SupervisedActor):
     """A supervised actor.
 
     A subclass writes `_open`, `receive` and `_close`, and may override the hooks of the second section. All of them

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from attrs import frozen
 
 from dataplatform.base.agent.backoff import Backoff, BackoffPolicy
-from dataplatform.base.agent.child import ChildSpec, Intensity, PeerRestarted
+from dataplatform.base.agent.child import ChildSpec, PeerRestarted, RestartLimit
 from dataplatform.base.agent.context import Context
 from dataplatform.base.agent.lifecycle import Child
 from dataplatform.base.agent.supervisor import GaveUp, Message, RestartChild, Supervisor
@@ -44,10 +44,10 @@ class Bulkhead(Supervisor):
         self,
         context: Context,
         children: Sequence[ChildSpec],
-        intensity: Intensity | None = None,
+        restart_limit: RestartLimit | None = None,
         pauses: BackoffPolicy = PAUSES,
     ) -> None:
-        super().__init__(context, children, intensity=intensity)
+        super().__init__(context, children, restart_limit=restart_limit)
         self._pauses = Backoff(pauses)
         self._pausing = False
         self._resumed_at = self.clock.monotonic()

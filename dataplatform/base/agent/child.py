@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from dataplatform.base.agent.context import Context
 
-__all__ = ["ChildSpec", "Intensity", "Link", "PeerJoined", "PeerRestarted", "Restart", "Strategy"]
+__all__ = ["ChildSpec", "Link", "PeerJoined", "PeerRestarted", "Restart", "RestartLimit", "Strategy"]
 
 
 class Restart(StrEnum):
@@ -35,11 +35,11 @@ class Strategy(StrEnum):
 
 
 @frozen
-class Intensity:
-    """More than `restarts` crashes `within` seconds are more than a restart can mend.
+class RestartLimit:
+    """How many restarts a supervisor makes (`restarts`) `within` so many seconds; beyond it gives up. OTP's intensity.
 
-    >>> Intensity()
-    Intensity(restarts=5, within=30.0)
+    >>> RestartLimit()
+    RestartLimit(restarts=5, within=30.0)
     """
 
     restarts: int = 5

@@ -97,7 +97,7 @@ class Directory:
 
 @frozen
 class Address:
-    """A child by its name. `tell` and `ask` reach its present actor, or fail at once while there is none."""
+    """A child by its name. `tell` and `ask` reach its present actor, or fail at once while it has no actor."""
 
     name: str
     _directory: Directory = field(eq=False, repr=False)

@@ -23,7 +23,7 @@ from dataplatform.base.agent.status import State
 from dataplatform.errors import Transient
 from dataplatform.result import Failure, Result, Success
 
-__all__ = ["AgentCrashed", "MortalActor", "OrderlyDeath"]
+__all__ = ["AgentCrashed", "OrderlyDeath", "SupervisedActor"]
 
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ class OrderlyDeath(Exception):
     """An agent's own decision to die as failed, after it has put things in order; no bug, so no traceback."""
 
 
-class MortalActor(pykka.ThreadingActor, ABC):
+class SupervisedActor(pykka.ThreadingActor, ABC):
     """What Pykka lacks: an exception anywhere kills the actor, which cleans up, leaves the directory, tells its parent.
 
     The base of `Agent`, and of nothing else.
@@ -107,7 +107,7 @@ class MortalActor(pykka.ThreadingActor, ABC):
             return self._stopping()
         self._vitals.busy_since = self.clock.monotonic()
         try:
-            answer = self._guarded(lambda: super(MortalActor, self)._handle_receive(message))
+            answer = self._guarded(lambda: super(SupervisedActor, self)._handle_receive(message))
             return self._later(answer) if isinstance(answer, Deferred) else answer
         except Exception as bug:
             if isinstance(message, Call):

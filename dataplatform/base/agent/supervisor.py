@@ -12,7 +12,7 @@ from typing import Any, ClassVar, TypeAlias, assert_never
 from attrs import frozen
 
 from dataplatform.base.agent.agent import Agent
-from dataplatform.base.agent.child import ChildSpec, Intensity, Link, Restart, Strategy
+from dataplatform.base.agent.child import ChildSpec, Link, Restart, RestartLimit, Strategy
 from dataplatform.base.agent.context import Context
 from dataplatform.base.agent.directory import Entry
 from dataplatform.base.agent.lifecycle import Child, CrashLog, Phase, Want, siblings
@@ -62,11 +62,11 @@ Message: TypeAlias = Ready | Drained | Terminated | StartDue | Overdue | Restart
 class Supervisor(Agent):
     """Keeps its children running as their specs say.
 
-    It is `Ready` when all of them are. `Drain` stops them in reverse; when the intensity is exceeded it does the same
+    It is `Ready` when all of them are. `Drain` stops them in reverse; when they crash too often it does the same
     by itself and then dies of `GaveUp`, which its own supervisor (or, at the root, the process) is told.
 
     Which crashes may end a platform: those of the root's own children, which are the flow (servers, clients, targets
-    and sources), when they exceed the root's intensity together; and bugs of a supervisor itself. What answers
+    and sources), when they exceed the root's restart limit together; and bugs of a supervisor itself. What answers
     questions from outside (views of topics, services such as the MCP server and its readers, the control socket, the
     counts in the status) crashes in a `Bulkhead`, which pauses instead of giving up, and never ends it.
 
@@ -99,14 +99,14 @@ class Supervisor(Agent):
         children: Sequence[ChildSpec],
         links: Sequence[Link] = (),
         strategy: Strategy = Strategy.ONE_FOR_ONE,
-        intensity: Intensity | None = None,
+        restart_limit: RestartLimit | None = None,
     ) -> None:
         super().__init__(context)
         check(children, links)
-        self._intensity = intensity or Intensity()
-        self._crashes = CrashLog(self._intensity.within)
+        self._restart_limit = restart_limit or RestartLimit()
+        self._crashes = CrashLog(self._restart_limit.within)
         in_order = sorted(children, key=lambda spec: spec.stage)
-        self._children = {spec.name: Child(spec, CrashLog(self._intensity.within), self.name) for spec in in_order}
+        self._children = {spec.name: Child(spec, CrashLog(self._restart_limit.within), self.name) for spec in in_order}
         self._stages = sorted({spec.stage for spec in children})
         self._links = tuple(links)
         self._strategy = Strategy(strategy)
@@ -217,7 +217,7 @@ class Supervisor(Agent):
         child.phase = Phase.DOWN
         now = self.clock.monotonic()
         crashes, of_child = self._crashes.add(now), child.crashes.add(now)
-        if self._gave_up is None and crashes > self._intensity.restarts:
+        if self._gave_up is None and crashes > self._restart_limit.restarts:
             self._give_up(self._too_often(child, failure, crashes))
             return
         delay = self.context.runtime.backoff.delay(of_child)
@@ -230,7 +230,7 @@ class Supervisor(Agent):
     def _too_often(self, child: Child, failure: BaseException | None, crashes: int) -> GaveUp:
         cause = f"{type(failure).__name__}: {failure}" if failure else "it stopped without being asked to"
         return GaveUp(
-            f"{child.name} crashed: {cause} (crash {crashes} under {self.name} within {self._intensity.within:g} s)"
+            f"{child.name} crashed: {cause} (crash {crashes} under {self.name} within {self._restart_limit.within:g} s)"
         )
 
     def _give_up(self, reason: GaveUp) -> None:
@@ -246,9 +246,9 @@ class Supervisor(Agent):
         self._reconcile()
 
     def _forget_crashes(self) -> None:
-        self._crashes = CrashLog(self._intensity.within)
+        self._crashes = CrashLog(self._restart_limit.within)
         for child in self._children.values():
-            child.crashes = CrashLog(self._intensity.within)
+            child.crashes = CrashLog(self._restart_limit.within)
 
     def _restart_child(self, name: str) -> Result[None]:
         child = self._children.get(name)

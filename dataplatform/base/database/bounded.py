@@ -28,7 +28,7 @@ CALL = re.compile(r"\s*CALL\b", re.IGNORECASE)  # of a procedure, which may comm
 
 @define(eq=False)
 class Watch:
-    """One thread that shuts sockets down when their time is over; it ends when there is none for a while."""
+    """One thread that shuts sockets down when their time is over; it ends after a while without sockets."""
 
     _changed: Condition = field(factory=Condition)
     _due: dict[int, tuple[float, socket.socket]] = field(factory=dict)

@@ -73,7 +73,7 @@ class TimescaleClient(Agent):
             return self._failed(explain(error, writing=isinstance(message, WriteRows)))
         except PlatformError as error:
             return self._failed(error)
-        except ValueError as error:  # text that is none: half a surrogate pair, NUL
+        except ValueError as error:  # invalid text: half a surrogate pair, NUL
             return self._failed(Permanent("rejected", f"not to be sent to PostgreSQL: {error}"))
         self.recover()
         return Success(answer)

@@ -63,7 +63,7 @@ class FailingDays:
     _days: dict[tuple[str, object], FailingDay] = field(factory=dict)
 
     def next(self, stale: Sequence[StaleDay], now: float) -> StaleDay | None:
-        """Return the first stale day that does not pause; a day that is no longer stale fails no more."""
+        """Return the first stale day that is not paused; forget the failures of days that are no longer stale."""
         noted = {_key(day) for day in stale}
         self._days = {key: one for key, one in self._days.items() if key in noted}
         return next((day for day in stale if (one := self._days.get(_key(day))) is None or one.due <= now), None)

@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 
 from attrs import define, field
 
-__all__ = ["Busy", "Errands", "Interrupted", "Overdue"]
+__all__ = ["BoundedCalls", "Busy", "Interrupted", "Overdue"]
 
 T = TypeVar("T")
 GLANCE = 0.1  # seconds between looks at `stopping`
@@ -34,10 +34,10 @@ class Interrupted(Exception):
 
 
 @define(eq=False)
-class Errands(Generic[T]):
+class BoundedCalls(Generic[T]):
     """Runs calls one at a time, each on a thread called `name`.
 
-    >>> Errands("line", threading.Event()).run(lambda: 1 + 1, seconds=5.0)
+    >>> BoundedCalls("line", threading.Event()).run(lambda: 1 + 1, seconds=5.0)
     2
     """
 

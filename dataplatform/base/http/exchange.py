@@ -54,7 +54,7 @@ class Exchange:
             return self._get(get, due)
         except EXPECTED as error:
             return Failure(of_exception(error, self._settings, proxy_for(self._settings.base_url)))
-        except PlatformError as error:  # what is set as a proxy is none
+        except PlatformError as error:  # the proxy that is set is not a valid URL
             return Failure(error)
 
     def _get(self, get: Get, due: float) -> Result[Response]:

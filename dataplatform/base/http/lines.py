@@ -12,7 +12,7 @@ from typing import TypeAlias
 from attrs import define, field
 
 from dataplatform.base.agent import Clock
-from dataplatform.base.http.errand import Busy, Errands, Interrupted, Overdue
+from dataplatform.base.http.errand import BoundedCalls, Busy, Interrupted, Overdue
 from dataplatform.base.http.exchange import Exchange
 from dataplatform.base.http.messages import Get, Response
 from dataplatform.base.http.settings import HttpSettings
@@ -30,7 +30,7 @@ GRACE = 0.25  # seconds that an exchange gets to report its own time-out
 @define(eq=False)
 class _Line:
     exchange: Exchange
-    errands: Errands[Result[Response]]
+    errands: BoundedCalls[Result[Response]]
 
 
 @define(eq=False)
@@ -50,7 +50,7 @@ class Lines:
 
     def __attrs_post_init__(self) -> None:
         self._idle = [
-            _Line(Exchange(self.settings, self.clock), Errands(self.name, self.stopping))
+            _Line(Exchange(self.settings, self.clock), BoundedCalls(self.name, self.stopping))
             for _ in range(self.settings.concurrency)
         ]
         self._pool = ThreadPoolExecutor(self.settings.concurrency, f"{self.name}-line")

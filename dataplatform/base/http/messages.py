@@ -50,7 +50,7 @@ class Response:
     def json(self, type_: type[T], *, strict: bool = True) -> T:
         """Return the body's JSON as the type; where that is not `strict`, numbers do for times too.
 
-        Raises `Permanent("changed_shape")` for JSON that is something else, `Transient("not_json")` for what is none.
+        Raises `Permanent("changed_shape")` for JSON of another type, `Transient("not_json")` for what is not JSON.
 
         >>> from datetime import UTC, datetime
         >>> answer = Response(200, b'{"usd": 77}', {}, "https://api.example/coins", datetime(2026, 1, 1, tzinfo=UTC))

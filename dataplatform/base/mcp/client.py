@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, assert_never
 
 from dataplatform.base.agent import Agent, Context
-from dataplatform.base.mcp.loop import Interrupted, LoopThread, Overdue
 from dataplatform.base.mcp.messages import CallAnyOf, CallTool, ListTools, ServerInfo, ToolAnswer
 from dataplatform.base.mcp.settings import McpSettings
 from dataplatform.base.mcp.shown import shown_url
+from dataplatform.base.net.loop import Interrupted, LoopThread, Overdue
 from dataplatform.errors import PlatformError, Transient
 from dataplatform.result import Failure, Result, Success, is_failure
 

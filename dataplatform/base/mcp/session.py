@@ -18,11 +18,11 @@ from mcp.types import Implementation
 
 from dataplatform.base.agent import Clock
 from dataplatform.base.mcp import failures
-from dataplatform.base.mcp.loop import Interrupted, LoopThread, Overdue
 from dataplatform.base.mcp.messages import ServerIdentity
 from dataplatform.base.mcp.process import ServerProcess
 from dataplatform.base.mcp.settings import McpSettings
 from dataplatform.base.mcp.watch import Watch
+from dataplatform.base.net.loop import Interrupted, LoopThread, Overdue
 from dataplatform.errors import PlatformError, Transient
 from dataplatform.result import Failure, Result, Success
 from dataplatform.version import __version__

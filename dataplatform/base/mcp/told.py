@@ -35,7 +35,7 @@ def as_meta(error: PlatformError) -> dict[str, Any]:
 
 
 def told_failure(meta: Mapping[str, Any] | None, secrets: Collection[str] = ()) -> PlatformError | None:
-    """Return the failure that a server of this kind has answered, showing no secret; None where there is none.
+    """Return the failure that a server of this kind has answered, showing no secret; None if it has not.
 
     >>> told_failure(as_meta(Transient("busy", "1000 calls wait", retry_after=2.0)))
     Transient('busy: 1000 calls wait')

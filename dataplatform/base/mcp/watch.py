@@ -53,7 +53,7 @@ class Watch:
     ) -> httpx2.AsyncClient:
         """Return a client that is watched; whoever waits for its answers limits the time.
 
-        Raises `Permanent("bad_proxy")` where what is set as a proxy is none.
+        Raises `Permanent("bad_proxy")` if the proxy that is set is not a valid URL.
         """
         del headers, timeout, auth  # the SDK offers its own
         proxy = proxy_for(self.settings.url or "")

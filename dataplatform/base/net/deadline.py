@@ -36,7 +36,7 @@ class Deadline:
         return time.monotonic() >= self.due
 
     def left(self) -> float:
-        """Return how many seconds the next wait may take; raises `TimeoutError` when there are none."""
+        """Return how many seconds the next wait may take; raises `TimeoutError` when no time is left."""
         left = self.due - time.monotonic()
         if left <= 0.0:
             raise TimeoutError("no time is left")
@@ -93,16 +93,16 @@ def open_connection(host: str, port: int, deadline: Deadline) -> socket.socket:
     """
     failure: OSError = OSError(f"{host} has no address")
     for family, kind, protocol, _, address in RESOLVER.resolve(host, port, deadline.left()):
-        line = socket.socket(family, kind, protocol)
+        sock = socket.socket(family, kind, protocol)
         try:
-            line.settimeout(deadline.left())
-            line.connect(address)
+            sock.settimeout(deadline.left())
+            sock.connect(address)
         except OSError as error:
-            line.close()
+            sock.close()
             failure = error
         except BaseException:
-            line.close()
+            sock.close()
             raise
         else:
-            return line
+            return sock
     raise failure

@@ -30,7 +30,7 @@ Digest: TypeAlias = Callable[[Sequence[bytes | None]], tuple[list[Item], int]]
 
 @frozen
 class ViewSpec:
-    """What is viewed: for each topic how its messages become items, and how many of them are none.
+    """What is viewed: for each topic, what makes items of its messages.
 
     Reading begins at `start`; of each topic at most `most` items are kept.
     """
@@ -54,7 +54,7 @@ class Follower:
     _count: Callable[[str, int], None]
     latest: Compacted = field(init=False)
     since: datetime | None = field(default=None, init=False)  # the time of the earliest message that has one
-    malformed: int = field(default=0, init=False)  # messages of what was read that are none of the view
+    malformed: int = field(default=0, init=False)  # messages that were read and are not valid items
     behind: int = field(default=0, init=False)  # messages that were still to be read when the end was last seen
     _consumer: KafkaConsumer | None = field(default=None, init=False)
     _log: Log | None = field(default=None, init=False)

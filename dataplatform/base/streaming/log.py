@@ -23,7 +23,7 @@ __all__ = [
     "FindStretches",
     "GroupOffsets",
     "LogMessage",
-    "LogPiece",
+    "LogSlice",
     "NoteRead",
     "ReadGroupOffsets",
     "ReadStretch",
@@ -54,7 +54,7 @@ class LogMessage:
 
 
 @frozen
-class LogPiece:
+class LogSlice:
     """Messages in order, and the offset at which to read on."""
 
     messages: list[LogMessage] = field(repr=lambda messages: f"{len(messages)} messages")
@@ -75,7 +75,7 @@ class FindStretches(Request[list[Stretch]]):
 
 
 @frozen
-class ReadStretch(Request[LogPiece]):
+class ReadStretch(Request[LogSlice]):
     """Answers the first messages of a stretch, at most `most`.
 
     What has expired since the stretch was found is passed over. Fails with `Permanent("log_truncated")` where the log
@@ -195,7 +195,7 @@ class RedpandaLog(Agent):
         committed = consumer.committed(partition, timeout_ms=self._settings.milliseconds)
         return max(first, committed or 0)
 
-    def _read(self, consumer: KafkaConsumer, stretch: Stretch, most: int) -> LogPiece:
+    def _read(self, consumer: KafkaConsumer, stretch: Stretch, most: int) -> LogSlice:
         partition = TopicPartition(stretch.topic, stretch.partition)
         if consumer.assignment() != {partition}:
             consumer.assign([partition])
@@ -216,9 +216,9 @@ class RedpandaLog(Agent):
             if one.offset < stretch.end
         ]
         self.count("messages", len(messages))
-        return LogPiece(messages, min(position, stretch.end))
+        return LogSlice(messages, min(position, stretch.end))
 
-    def _pass_over(self, consumer: KafkaConsumer, partition: TopicPartition, stretch: Stretch) -> LogPiece:
+    def _pass_over(self, consumer: KafkaConsumer, partition: TopicPartition, stretch: Stretch) -> LogSlice:
         """Return where a log begins that no longer holds the first offsets of a stretch."""
         limit = self._settings.milliseconds
         first = consumer.beginning_offsets([partition], timeout_ms=limit)[partition]
@@ -229,7 +229,7 @@ class RedpandaLog(Agent):
             raise Permanent("log_truncated", text, remedy="the topic was made anew: give the command again")
         following = min(max(first, stretch.first), stretch.end)
         self.log.warning("offsets have expired", partition=where, first=stretch.first, after=following)
-        return LogPiece([], following)
+        return LogSlice([], following)
 
     def _group_offsets(self, consumer: KafkaConsumer, topic: str, *, idle: bool) -> GroupOffsets:
         """Find the offsets; what is committed once more the broker refuses while there are members."""

@@ -29,7 +29,7 @@ class Seal:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read a seal; what is none, as other programs write it, says nothing."""
+        """Read a seal; text that other programs have written there says nothing."""
         parts = [int(part) if part.isdecimal() else None for part in text.split(":")]
         if len(parts) not in {2, 4} or None in parts[2:] or (parts[0] is None) != (parts[1] is None):
             return cls()

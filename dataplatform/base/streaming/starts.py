@@ -41,7 +41,7 @@ NAMED = {"earliest": EARLIEST, "latest": LATEST}
 
 
 def as_start(value: Any) -> Start:
-    """Return the start that a value stands for; raises `ValueError` for what is none.
+    """Return the start that a value stands for; raises `ValueError` for anything else.
 
     >>> as_start("earliest").at, as_start("-6h").at, as_start(1_500).at
     ('earliest', datetime.timedelta(seconds=21600), 1500)

@@ -25,7 +25,7 @@ POLL = 100  # milliseconds
 
 @frozen
 class TopicMessage:
-    """One message as a person reads it: key and value as text, bytes that are none replaced.
+    """One message as a person reads it: key and value as text, bytes that are not text replaced.
 
     `time` is in UTC; a timestamp that is no time is shown as the number that it is.
     """

@@ -11,10 +11,10 @@ LAST = 253_402_300_799_999  # milliseconds; the last of the year 9999, after whi
 
 
 def moment_of(timestamp: int | None) -> datetime | None:
-    """Return the time that a timestamp stands for, None where it is none.
+    """Return the time that a timestamp stands for, None if it is not a valid time.
 
     Kafka counts milliseconds, and writes -1 where a message has no timestamp; one in microseconds lies beyond the year
-    9999, and is none. Messages of Kafka's oldest format have None.
+    9999, and is not valid. Messages of Kafka's oldest format have None.
 
     >>> moment_of(1_767_225_600_123)
     datetime.datetime(2026, 1, 1, 0, 0, 0, 123000, tzinfo=datetime.timezone.utc)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypeAlias, assert_never
 from attrs import frozen
 
 from dataplatform.base.agent import Address, Agent, Answer, Context, Degraded, State
-from dataplatform.dsl.feeds import Crop, Feed, FeedState
+from dataplatform.dsl.feeds import Feed, FeedResult, FeedState
 from dataplatform.dsl.flow.batch import Abandoned, Granted, Missing, Position, Recount, Rejected, Written
 from dataplatform.dsl.flow.letters import letter_for_record
 from dataplatform.dsl.flow.losses import as_text, letter_lost, undelivered
@@ -207,16 +207,16 @@ class FlowSource(Agent):
             state.run = PlanRun(self, plan.data, of_route=True)
         state.run.go_on(partial(self._read_ended, state, state.attempt))
 
-    def _read_ended(self, state: FeedState, attempt: int, crops: Result[list[Crop]]) -> None:
+    def _read_ended(self, state: FeedState, attempt: int, feed_results: Result[list[FeedResult]]) -> None:
         if attempt != state.attempt:
             return  # its end was waited for in vain, and what it has read is read again
-        if not isinstance(crops, Failure):
-            self._noted(crops.notes)
-            self._harvest(state, crops.data)
+        if not isinstance(feed_results, Failure):
+            self._noted(feed_results.notes)
+            self._feed_succeeded(state, feed_results.data)
             return
-        if self.replayable and crops.error.code == "timeout":
+        if self.replayable and feed_results.error.code == "timeout":
             self._read_again()
-        self._read_failed(state, crops.error)
+        self._read_failed(state, feed_results.error)
 
     def _read_again(self) -> None:
         """Go back to the committed positions, and forget what was read beyond them.
@@ -226,12 +226,12 @@ class FlowSource(Agent):
         self._box.forget()
         self._rereadings += 1
 
-    def _harvest(self, state: FeedState, crops: Sequence[Crop]) -> None:
+    def _feed_succeeded(self, state: FeedState, feed_results: Sequence[FeedResult]) -> None:
         self._read_succeeded(state)
-        for crop in crops:
-            self._take_in(crop)
+        for feed_result in feed_results:
+            self._offer(feed_result)
         self._after_settling()
-        if state.feed.greedy and any(crop.records or crop.letters for crop in crops):
+        if state.feed.greedy and any(feed_result.records or feed_result.letters for feed_result in feed_results):
             self.actor_ref.tell(FeedDue(state.feed.name))
         else:
             self.after(state.due - self.clock.monotonic(), FeedDue(state.feed.name))
@@ -241,13 +241,15 @@ class FlowSource(Agent):
             self.count("notes", len(notes))
             self.log.warning("read with notes", count=len(notes), first=notes[0])
 
-    def _take_in(self, crop: Crop) -> None:
-        self.count("records", len(crop.records))
-        if crop.letters:
-            self.count("undecodable", len(crop.letters))
-            self.log.warning("dead letters", count=len(crop.letters), first=crop.letters[0].error)
-        if crop.records or crop.letters or crop.positions:
-            self._send(self._box.offer(crop.kind, crop.records, crop.positions, crop.letters))
+    def _offer(self, feed_result: FeedResult) -> None:
+        self.count("records", len(feed_result.records))
+        if feed_result.letters:
+            self.count("undecodable", len(feed_result.letters))
+            self.log.warning("dead letters", count=len(feed_result.letters), first=feed_result.letters[0].error)
+        if feed_result.records or feed_result.letters or feed_result.positions:
+            self._send(
+                self._box.offer(feed_result.kind, feed_result.records, feed_result.positions, feed_result.letters)
+            )
 
     def _read_succeeded(self, state: FeedState) -> None:
         state.succeeded()

@@ -72,7 +72,12 @@ class Asking:
         asked = operation.read(read_body(body))
         if not self._places.acquire(blocking=False):
             raise Transient("busy", f"{MOST_ASKED} requests are under way", retry_after=1.0)
-        return await later(partial(self._carry_out, operation, asked), f"asking for {name}")
+        try:
+            answer = later(partial(self._carry_out, operation, asked), f"asking for {name}")
+        except RuntimeError:  # the machine has no thread for it
+            self._places.release()
+            raise
+        return await answer
 
     def _carry_out(self, operation: Operation, asked: Asked) -> Answer:
         try:

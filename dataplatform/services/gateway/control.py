@@ -23,7 +23,7 @@ from dataplatform.dsl.registry import ability
 from dataplatform.errors import Permanent, Transient
 from dataplatform.result import Failure, Result, Success
 from dataplatform.services.gateway.status import GetDeadLetters, GetLag, ListSources, Overview
-from dataplatform.services.service import PlatformStatus, Surroundings
+from dataplatform.services.service import PlatformStatus, PlatformView
 from dataplatform.suggestions import suggestion
 
 __all__ = [
@@ -125,7 +125,7 @@ class Operator:
     The agent "" is the platform itself. An agent is asked only what agents of its kind understand.
     """
 
-    platform: Surroundings
+    platform: PlatformView
     directory: Directory
 
     def ask(self, agent: str, request: Request[T], timeout: float) -> Result[T]:

@@ -60,7 +60,7 @@ class Operation:
     - `message`: the request that it stands for
     - `whom`: who is asked; the caller names the source, target or agent
     - `right`: what a caller must be allowed
-    - `changes`: whether anything is another way afterwards
+    - `changes`: whether it changes anything
     """
 
     name: str
@@ -182,7 +182,7 @@ def operation_named(name: str) -> Operation:
 
 
 def operation_of(request: Request[Any]) -> Operation:
-    """Return the operation that a request stands for; raises `TypeError` for one that is none."""
+    """Return the operation that a request stands for; raises `TypeError` if there is no such operation."""
     found = _by_message().get(type(request))
     if found is None:
         raise TypeError(f"{type(request).__name__} is no operation, and cannot be asked for from outside")

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from attrs import frozen
 
 from dataplatform.base.agent import Agent, ChildSpec, Context
-from dataplatform.base.mcp.loop import LoopThread
+from dataplatform.base.net.loop import LoopThread
 from dataplatform.base.net.serving import AsgiServer, Limits
 from dataplatform.errors import Permanent, PlatformError
 from dataplatform.services.gateway.app import Bug, Event, Refused, Served, application, owner_routes
@@ -20,7 +20,7 @@ from dataplatform.services.gateway.control import Operator
 from dataplatform.services.gateway.options import GatewayOptions
 from dataplatform.services.gateway.place import NAME, listen, peer_of
 from dataplatform.services.gateway.wire import error_body
-from dataplatform.services.service import Surroundings
+from dataplatform.services.service import PlatformView
 
 __all__ = ["FormerGateway", "Gateway", "OwnerDoor"]
 
@@ -44,7 +44,7 @@ class OwnerDoor(Agent):
 
     kind: ClassVar[str] = "control"
 
-    def __init__(self, context: Context, platform: Surroundings) -> None:
+    def __init__(self, context: Context, platform: PlatformView) -> None:
         super().__init__(context)
         self._platform = platform
         self._loop = LoopThread(f"{context.name}-loop", context.stopping)
@@ -115,12 +115,12 @@ class Gateway:
     former: ClassVar[str | None] = None
 
     @classmethod
-    def part(cls, name: str, options: GatewayOptions, surroundings: Surroundings) -> tuple[ChildSpec, ...]:
+    def part(cls, name: str, options: GatewayOptions, platform_view: PlatformView) -> tuple[ChildSpec, ...]:
         """Return its one agent; one that serves standard input is not started again when that has ended."""
         from dataplatform.services.gateway.mcp.service import McpService  # noqa: PLC0415  the SDK takes half a second
 
         restart = "transient" if options.transport == "stdio" else "permanent"
-        return (McpService.child(name, options, surroundings, cls.former, restart=restart),)
+        return (McpService.child(name, options, platform_view, cls.former, restart=restart),)
 
 
 class FormerGateway(Gateway):

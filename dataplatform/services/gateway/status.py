@@ -11,7 +11,7 @@ from dataplatform.base.agent import AgentStatus, Incident, Request
 from dataplatform.dsl.flow import RouteAccount
 from dataplatform.dsl.kinds import DEAD_LETTERS
 from dataplatform.dsl.language import reading
-from dataplatform.services.service import PlatformStatus, Surroundings
+from dataplatform.services.service import PlatformStatus, PlatformView
 
 __all__ = [
     "DeadLetters",
@@ -87,7 +87,7 @@ def _incident_as_json(incident: Incident) -> dict[str, Any]:
 
 @frozen
 class SourceView:
-    """A source: what it can answer, where its data goes, and how it does. `readers` answer for it: itself."""
+    """A source: what it can answer, where its data goes, and its state; `readers` is the source itself."""
 
     name: str
     technology: str
@@ -99,7 +99,7 @@ class SourceView:
 
 @frozen
 class TargetView:
-    """A target: the kinds of record it takes, and how it does."""
+    """A target: the kinds of record it takes, and its state."""
 
     name: str
     technology: str
@@ -153,7 +153,7 @@ class ConsumerView:
 
 @frozen
 class Status:
-    """How the whole platform does; `troubled` are the agents that are not as they should be."""
+    """The whole platform's state; `troubled` are the names of the agents that are not well."""
 
     well: bool
     troubled: tuple[str, ...]
@@ -216,10 +216,10 @@ class GetDeadLetters(Request[DeadLetters]):
 class Overview:
     """Answers questions out of the platform's status, so that it does while agents hang. Safe in any thread."""
 
-    surroundings: Surroundings
+    platform_view: PlatformView
 
     def places(self) -> Places:
-        around, status = self.surroundings, self.surroundings.status()
+        around, status = self.platform_view, self.platform_view.status()
         sources = [
             SourceView(
                 name,
@@ -244,20 +244,20 @@ class Overview:
         return Places(tuple(sources), tuple(targets))
 
     def status(self) -> Status:
-        status = self.surroundings.status()
+        status = self.platform_view.status()
         troubled = tuple(agent.name for agent in status.troubled)
         agents = tuple(map(_agent, status.agents))
         return Status(not troubled, troubled, agents, _routes(status), dict(status.books.tables))
 
     def lag(self) -> Lag:
-        status = self.surroundings.status()
+        status = self.platform_view.status()
         routes = _routes(status)
         consumers = [ConsumerView(one.name, one.counters["lag"]) for one in status.agents if "lag" in one.counters]
         behind = sum(consumer.lag for consumer in consumers)
         return Lag(sum(route.in_flight for route in routes), behind, routes, tuple(consumers))
 
     def dead_letters(self) -> DeadLetters:
-        status = self.surroundings.status()
+        status = self.platform_view.status()
         routes = _routes(status)
         stored = status.books.tables.get(DEAD_LETTERS.table)
         incidents = [
@@ -265,7 +265,7 @@ class Overview:
             for one in list(status.incidents)[-MOST_INCIDENTS:]
         ]
         total = sum(route.dead_lettered for route in routes)
-        return DeadLetters(self.surroundings.dead_letters, routes, total, stored, tuple(incidents))
+        return DeadLetters(self.platform_view.dead_letters, routes, total, stored, tuple(incidents))
 
 
 def _state(status: PlatformStatus, name: str) -> str:

@@ -88,7 +88,7 @@ def read_plain(body: bytes) -> Result[Any]:
 
 
 def read_answer(request: Request[T], body: bytes) -> Result[T]:
-    """Return the answer to a request; raises `Permanent` for what is none."""
+    """Return the answer to a request; raises `Permanent` for a body that is not an answer."""
     plain = read_plain(body)
     if isinstance(plain, Failure):
         return plain

@@ -159,7 +159,7 @@ class _Reader:
 
 
 def _text(raw: str) -> str:
-    r"""Resolve the escapes; two that are the halves of one character are it, and half a one is none.
+    r"""Resolve the escapes; the two halves of a surrogate pair are one character, and a single half becomes U+FFFD.
 
     >>> _text(r"\u00e9 \ud83d\ude00")
     'é 😀'

@@ -9,11 +9,11 @@ import anyio
 from attrs import define, field
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-__all__ = ["LateApp"]
+__all__ = ["LazyApp"]
 
 
 @define(eq=False)
-class LateApp:
+class LazyApp:
     """Stands for the application that `make` gives, and closes it when `running` ends."""
 
     make: Callable[[], AbstractAsyncContextManager[ASGIApp]]

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, ClassVar, TypeVar
 
 from dataplatform.base.agent import Context, Request
-from dataplatform.dsl.feeds import Crop, Feed
+from dataplatform.dsl.feeds import Feed, FeedResult
 from dataplatform.dsl.flow import Outbox, PolledRow, letter_for_row
 from dataplatform.dsl.kinds import ANALYTICS, PRICES
 from dataplatform.dsl.parts import Connection, Part
@@ -233,14 +233,14 @@ class CoinGeckoSource(BaseReader):
 
     def _feed(self, name: str, feed: FeedOptions) -> Feed:
         if feed.operation == "get_market_analytics":
-            plan = self._plan(endpoints.global_data(), self._analytics_crop)
+            plan = self._plan(endpoints.global_data(), self._analytics_found)
         else:
             asked = endpoints.markets_of(feed.coins) if feed.coins else endpoints.top_markets(feed.top or 0)
-            plan = self._plan(asked, lambda answers: self._prices_crop(answers, name, feed))
+            plan = self._plan(asked, lambda answers: self._prices_found(answers, name, feed))
         return Feed(name, lambda: Success(plan), feed.every)
 
-    def _prices_crop(self, answers: list[Answer], name: str, feed: FeedOptions) -> list[Crop]:
-        """Take the prices that changed since they were last read, and dead letters of the rows that are none."""
+    def _prices_found(self, answers: list[Answer], name: str, feed: FeedOptions) -> list[FeedResult]:
+        """Take the prices that changed since they were last read, and dead letters of invalid rows."""
         found = transforms.markets(answers)
         found.rows.require_one()
         self._tell_absent(name, feed.coins, found)
@@ -248,7 +248,7 @@ class CoinGeckoSource(BaseReader):
         asked = [price for price in found.prices if not feed.coins or price.coin_id in feed.coins]
         self.count("unpriced", len(found.unpriced))
         self.count("not_asked_for", len(found.prices) - len(asked))
-        return [Crop(PRICES, self._seen.new(PRICES, asked[: feed.top]), letters=letters)]
+        return [FeedResult(PRICES, self._seen.new(PRICES, asked[: feed.top]), letters=letters)]
 
     def _tell_absent(self, feed: str, coins: Sequence[str], found: transforms.Markets) -> None:
         """Show how many of the coins that feeds name CoinGecko lacks; and which, when that changes."""
@@ -269,8 +269,8 @@ class CoinGeckoSource(BaseReader):
         )
         return letter_for_row(polled, row.error, origin=self.name, kind=PRICES)
 
-    def _analytics_crop(self, answers: list[Answer]) -> list[Crop]:
-        return [Crop(ANALYTICS, self._seen.new(ANALYTICS, [transforms.analytics(answers[0]).data]))]
+    def _analytics_found(self, answers: list[Answer]) -> list[FeedResult]:
+        return [FeedResult(ANALYTICS, self._seen.new(ANALYTICS, [transforms.analytics(answers[0]).data]))]
 
 
 def _coin(coin_id: str, listed: Answer | None) -> transforms.Coin:

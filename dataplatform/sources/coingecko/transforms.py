@@ -172,7 +172,7 @@ def markets(answers: Sequence[Answer]) -> Markets:
 
 
 def price_of(row: PolledRow) -> CryptoPriceData:
-    """Return the price in one row of `/coins/markets`; raises `PlatformError` where it is none, or has none."""
+    """Return the price in one row of `/coins/markets`; raises `PlatformError` for an invalid one."""
     if row.source not in ATTRIBUTION:
         raise Permanent("unknown_source", f"who answered is not known: {row.source!r:.60}")
     found = markets([Answer(b"[%b]" % row.raw, row.source, row.endpoint, row.received_at, COINS_MARKETS)])

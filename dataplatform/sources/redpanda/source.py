@@ -24,7 +24,7 @@ from dataplatform.base.streaming import (
     unreadable,
 )
 from dataplatform.dsl.codec import Undecodable
-from dataplatform.dsl.feeds import Crop, Feed
+from dataplatform.dsl.feeds import Feed, FeedResult
 from dataplatform.dsl.flow import Outbox, Position, letter_for_input
 from dataplatform.dsl.kinds import ANALYTICS, LEVEL1, OHLCV, PRICES, Kind, kind_named
 from dataplatform.dsl.parts import Connection, Part
@@ -145,9 +145,9 @@ class RedpandaSource(BaseReader):
     def _feeds(self) -> Sequence[Feed]:
         return [Feed("stream", self._stream, every=0.02, greedy=True)]
 
-    def _stream(self) -> Result[Plan[list[Crop]]]:
+    def _stream(self) -> Result[Plan[list[FeedResult]]]:
         fetch = Fetch(self.reader, self.options.most)
-        return Success(Plan(self.client, [fetch], self._crops, timeout=20.0))
+        return Success(Plan(self.client, [fetch], self._feed_results, timeout=20.0))
 
     def _commit(self, positions: Sequence[Position]) -> Plan[Any]:
         return Plan(self.client, [CommitOffsets(tuple(positions))], list, timeout=20.0)
@@ -166,17 +166,17 @@ class RedpandaSource(BaseReader):
         status = self.client.status()
         return status.degraded if status else None
 
-    def _crops(self, answers: list[Any]) -> list[Crop]:
+    def _feed_results(self, answers: list[Any]) -> list[FeedResult]:
         kinds = {topic: kind for name, topic in self.options.topics.items() if (kind := kind_named(name))}
-        crops: dict[str, Crop] = {}
+        feed_results: dict[str, FeedResult] = {}
         for part in answers[0]:
             kind = kinds[part.topic]
-            crops[kind.name] = self._joined(crops.get(kind.name), self._decoded(kind, part))
-        return list(crops.values())
+            feed_results[kind.name] = self._joined(feed_results.get(kind.name), self._decoded(kind, part))
+        return list(feed_results.values())
 
-    def _decoded(self, kind: Kind, part: Slice) -> Crop:
+    def _decoded(self, kind: Kind, part: Slice) -> FeedResult:
         if part.unreadable:
-            return Crop(kind, [], (part.position,), [self._letter_of_batch(part.unreadable)])
+            return FeedResult(kind, [], (part.position,), [self._letter_of_batch(part.unreadable)])
         now = self.clock.now()
         records, failures = decode_plausible(kind, part.values, now)
         letters = [
@@ -190,7 +190,7 @@ class RedpandaSource(BaseReader):
             )
             for failure in failures
         ]
-        return Crop(kind, records, (_of_records(part.position, failures),), letters)
+        return FeedResult(kind, records, (_of_records(part.position, failures),), letters)
 
     def _letter_of_batch(self, batch: UnreadableBatch) -> DeadLetter:
         """Keep what somebody gave up: its bytes as the broker has them, its offsets and codec in the error."""
@@ -204,11 +204,14 @@ class RedpandaSource(BaseReader):
         )
 
     @staticmethod
-    def _joined(crop: Crop | None, other: Crop) -> Crop:
-        if crop is None:
+    def _joined(first: FeedResult | None, other: FeedResult) -> FeedResult:
+        if first is None:
             return other
-        return Crop(
-            crop.kind, crop.records + other.records, crop.positions + other.positions, crop.letters + other.letters
+        return FeedResult(
+            first.kind,
+            first.records + other.records,
+            first.positions + other.positions,
+            first.letters + other.letters,
         )
 
 

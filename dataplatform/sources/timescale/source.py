@@ -246,7 +246,7 @@ def _one_a_slot(timeframe: str, stored: Rows, made: Rows) -> ParsedRows[CryptoOH
 
 
 def _records(kind: Kind, answer: Rows) -> ParsedRows[Any]:
-    """Return the rows as records; one that is none was written by something else, and costs no other."""
+    """Return the rows as records; an invalid one, which another program wrote, does not cost the others."""
     found: list[Any] = []
     odd: list[OddRow] = []
     for row in answer.rows:

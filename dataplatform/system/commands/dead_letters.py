@@ -23,7 +23,7 @@ from dataplatform.system.commands.addressing import addressee
 from dataplatform.system.commands.bench import at_work, only
 from dataplatform.system.commands.dropping import Dropping
 from dataplatform.system.commands.frame import LEFT_OVER, SETTINGS, USAGE, Moment, common_options, framed, leave
-from dataplatform.system.commands.letters import LetterBox, Wanted, kept_letters
+from dataplatform.system.commands.letters import DeadLetterStore, Wanted, kept_letters
 from dataplatform.system.commands.patience import Patience
 from dataplatform.system.commands.replaying import Replayed, Replaying
 from dataplatform.system.commands.showing import Tally, as_json, as_line, as_page
@@ -197,7 +197,7 @@ class Desk:
 
     topology: Topology
     platform: Platform
-    box: LetterBox
+    box: DeadLetterStore
     patience: Patience
 
     @property
@@ -270,7 +270,7 @@ def _tell(done: Replayed) -> None:
             click.echo(f"  … and {others} others", err=True)
 
 
-def _tell_why_none(box: LetterBox, wanted: Wanted) -> None:
+def _tell_why_none(box: DeadLetterStore, wanted: Wanted) -> None:
     """Say so where the origin or the stream that was asked for is that of no letter, and which there are."""
     if wanted.origin is None and wanted.stream is None:
         return

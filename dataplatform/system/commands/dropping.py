@@ -9,7 +9,7 @@ from attrs import define, field
 
 from dataplatform.base.agent import Clock
 from dataplatform.dsl.types import DeadLetter
-from dataplatform.system.commands.letters import LetterBox, Mark
+from dataplatform.system.commands.letters import DeadLetterStore, Mark
 
 __all__ = ["Dropping"]
 
@@ -20,7 +20,7 @@ AT_ONCE = 500  # marks in one request
 class Dropping:
     """Chooses letters, then marks them; with `ids` those of them only that begin like one of these."""
 
-    box: LetterBox
+    box: DeadLetterStore
     clock: Clock
     ids: tuple[str, ...] = ()
     _chosen: set[str] = field(factory=set)

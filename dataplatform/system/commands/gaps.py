@@ -84,7 +84,7 @@ def _begin(start: datetime, interval: str, reach: datetime) -> datetime:
 
 
 def gaps_among(times: Iterable[datetime], span: Span, now: datetime) -> tuple[Gap, ...]:
-    """Return the gaps of a span in which no time lies; an interval that is not over at `now` is none.
+    """Return the gaps of a span in which no time lies; an interval that is not over at `now` is not a gap.
 
     >>> from datetime import UTC
     >>> noon = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -35,7 +35,7 @@ from dataplatform.system.commands.reading import read_log
 from dataplatform.system.platform import Platform
 from dataplatform.system.topology import SourceSpec, Topology
 
-__all__ = ["Kept", "LetterBox", "Mark", "Wanted", "kept_letters"]
+__all__ = ["DeadLetterStore", "Kept", "Mark", "Wanted", "kept_letters"]
 
 PAGE = 200  # letters; each may hold megabytes
 TIMEOUT = 15.0  # seconds
@@ -44,7 +44,7 @@ MARKS_KEPT = 60 * 86400.0  # seconds: longer than a topic keeps letters
 
 @frozen(kw_only=True)
 class Mark:
-    """The letter `id` is done with: its record is in the `targets`; it was dropped where there are none."""
+    """The letter `id` is done with: its record is in the `targets`; if there are no targets, it was dropped."""
 
     id: str
     time: datetime
@@ -74,7 +74,7 @@ class Wanted:
         )
 
 
-class LetterBox(Protocol):
+class DeadLetterStore(Protocol):
     """Holds dead letters. Its methods raise `PlatformError` where the store cannot be reached."""
 
     def letters(self, wanted: Wanted) -> Iterator[DeadLetter]:
@@ -89,7 +89,7 @@ class Kept:
     """Where the dead letters of a topology are: the sources that reading them needs at work, and how to open them."""
 
     sources: Mapping[str, SourceSpec]
-    open: Callable[[Platform, Patience], LetterBox]
+    open: Callable[[Platform, Patience], DeadLetterStore]
 
 
 def kept_letters(topology: Topology) -> Kept:

@@ -17,7 +17,7 @@ from dataplatform.errors import Permanent, PlatformError
 from dataplatform.result import Failure, Result, get_data
 from dataplatform.system.commands.addressing import Addressee
 from dataplatform.system.commands.decoding import Opened, decoded_again
-from dataplatform.system.commands.letters import LetterBox, Mark
+from dataplatform.system.commands.letters import DeadLetterStore, Mark
 from dataplatform.system.commands.patience import Patience
 
 __all__ = ["Replayed", "Replaying"]
@@ -44,7 +44,7 @@ class Replaying:
     same record again: a table has it once by its key, a topic twice.
     """
 
-    box: LetterBox
+    box: DeadLetterStore
     addressee: Callable[[DeadLetter], Result[Addressee]]
     writers: Mapping[str, WriterProxy]
     patience: Patience

@@ -11,11 +11,11 @@ from dataplatform.base.agent import (
     Drain,
     Drained,
     GaveUp,
-    Intensity,
     Link,
     PeerRestarted,
     Ready,
     RestartChild,
+    RestartLimit,
     State,
     Terminated,
 )
@@ -30,8 +30,8 @@ REASON = "crash_loop: a crashed: RuntimeError: boom (crash 1 under apart within 
 def supervise(stage: Stage, restarts: int = 0, pauses: BackoffPolicy = PAUSES, **hooks: Any) -> None:
     """Start a root with a flow and a bulkhead, in which `a` and then `b` are started."""
     children = [stage.child("a", Hooks(**hooks)), stage.child("b", stage=1)]
-    apart = Bulkhead.child("apart", children, Intensity(restarts=restarts), pauses)
-    stage.supervise(apart, stage.child("flow", stage=1), intensity=Intensity(restarts=0))
+    apart = Bulkhead.child("apart", children, RestartLimit(restarts=restarts), pauses)
+    stage.supervise(apart, stage.child("flow", stage=1), restart_limit=RestartLimit(restarts=0))
     stage.parent.expect(Ready)
 
 
@@ -201,7 +201,7 @@ def test_a_bug_of_the_bulkhead_itself_is_its_supervisor_s_to_count(stage: Stage)
 
 
 def test_an_end_for_good_behind_a_bulkhead_is_no_crash(stage: Stage, trace: Trace) -> None:
-    apart = Bulkhead.child("apart", [stage.child("a", restart="transient")], Intensity(restarts=0))
+    apart = Bulkhead.child("apart", [stage.child("a", restart="transient")], RestartLimit(restarts=0))
     stage.supervise(apart)
     stage.parent.expect(Ready)
     stage.tell("a", Probe.stop)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from dataplatform.base.agent import GaveUp, Intensity, Ready, State, Strategy, Supervisor, Terminated
+from dataplatform.base.agent import GaveUp, Ready, RestartLimit, State, Strategy, Supervisor, Terminated
 from tests.support.agents import Hooks, Probe, Stage, Trace, fail
 
 NAMES = ("a", "b", "c")
 
 
 def test_a_supervisor_gives_up_when_one_more_crash_comes_than_it_may_restart(stage: Stage, trace: Trace) -> None:
-    stage.supervise(stage.child("a"), stage.child("b", stage=1), intensity=Intensity(restarts=2, within=30.0))
+    stage.supervise(stage.child("a"), stage.child("b", stage=1), restart_limit=RestartLimit(restarts=2, within=30.0))
     stage.parent.expect(Ready)
     for incarnation in (2, 3):
         stage.crash("a")
@@ -24,7 +24,7 @@ def test_a_supervisor_gives_up_when_one_more_crash_comes_than_it_may_restart(sta
 
 
 def test_crashes_of_all_children_count_together(stage: Stage) -> None:
-    stage.supervise(*map(stage.child, NAMES), intensity=Intensity(restarts=2, within=30.0))
+    stage.supervise(*map(stage.child, NAMES), restart_limit=RestartLimit(restarts=2, within=30.0))
     stage.parent.expect(Ready)
     for name in NAMES:
         stage.crash(name)
@@ -33,7 +33,7 @@ def test_crashes_of_all_children_count_together(stage: Stage) -> None:
 
 def test_a_supervisor_that_gives_up_stops_its_children_in_reverse_and_drains_them(stage: Stage, trace: Trace) -> None:
     children = [stage.child(name, stage=number) for number, name in enumerate(NAMES)]
-    stage.supervise(*children, intensity=Intensity(restarts=0))
+    stage.supervise(*children, restart_limit=RestartLimit(restarts=0))
     stage.parent.expect(Ready)
     trace.rest()
     stage.crash("a")
@@ -42,13 +42,13 @@ def test_a_supervisor_that_gives_up_stops_its_children_in_reverse_and_drains_the
 
 
 def test_a_supervisor_whose_child_never_starts_gives_up(stage: Stage) -> None:
-    stage.supervise(stage.child("a", Hooks(on_open=fail(ValueError("no")))), intensity=Intensity(restarts=1))
+    stage.supervise(stage.child("a", Hooks(on_open=fail(ValueError("no")))), restart_limit=RestartLimit(restarts=1))
     stage.pass_backoff()
     assert isinstance(stage.parent.expect(Terminated).failure, GaveUp)
 
 
 def test_an_end_without_a_crash_counts_as_well(stage: Stage) -> None:
-    stage.supervise(stage.child("a"), intensity=Intensity(restarts=0))
+    stage.supervise(stage.child("a"), restart_limit=RestartLimit(restarts=0))
     stage.parent.expect(Ready)
     stage.tell("a", Probe.stop)
     failure = stage.parent.expect(Terminated).failure
@@ -56,7 +56,7 @@ def test_an_end_without_a_crash_counts_as_well(stage: Stage) -> None:
 
 
 def test_giving_up_is_logged_with_its_reason_and_no_traceback(stage: Stage, logs: list[dict[str, Any]]) -> None:
-    stage.supervise(stage.child("a"), intensity=Intensity(restarts=0))
+    stage.supervise(stage.child("a"), restart_limit=RestartLimit(restarts=0))
     stage.parent.expect(Ready)
     stage.crash("a")
     stage.parent.expect(Terminated)
@@ -69,8 +69,8 @@ def test_giving_up_is_logged_with_its_reason_and_no_traceback(stage: Stage, logs
 
 
 def nested(stage: Stage, restarts_above: int) -> None:
-    inner = Supervisor.child("inner", [stage.child("a")], (), Strategy.ONE_FOR_ONE, Intensity(restarts=0))
-    stage.supervise(inner, intensity=Intensity(restarts=restarts_above))
+    inner = Supervisor.child("inner", [stage.child("a")], (), Strategy.ONE_FOR_ONE, RestartLimit(restarts=0))
+    stage.supervise(inner, restart_limit=RestartLimit(restarts=restarts_above))
     stage.parent.expect(Ready)
 
 

@@ -10,10 +10,10 @@ import pytest
 from dataplatform.base.agent import (
     Drain,
     Drained,
-    Intensity,
     Ready,
     Restart,
     RestartChild,
+    RestartLimit,
     State,
     Strategy,
     Terminated,
@@ -116,7 +116,7 @@ def test_a_child_that_fails_to_start_is_started_again(stage: Stage, hook: str, b
 
 
 def test_a_failed_clean_up_of_a_child_that_was_told_to_stop_is_no_crash(stage: Stage, trace: Trace) -> None:
-    root = stage.supervise(stage.child("a", Hooks(on_close=fail(OSError("disk full")))), intensity=Intensity(0))
+    root = stage.supervise(stage.child("a", Hooks(on_close=fail(OSError("disk full")))), restart_limit=RestartLimit(0))
     stage.parent.expect(Ready)
     root.tell(RestartChild("a"))
     trace.until("a#2 opens")
@@ -131,7 +131,7 @@ def test_the_death_of_a_supervisor_itself_stops_its_children_and_is_reported(sta
 
 
 def test_restarts_of_one_child_are_further_and_further_apart(stage: Stage, trace: Trace) -> None:
-    stage.supervise(stage.child("a"), intensity=Intensity(restarts=100, within=1e6))
+    stage.supervise(stage.child("a"), restart_limit=RestartLimit(restarts=100, within=1e6))
     for incarnation in range(1, 9):
         trace.until(f"a#{incarnation} opens")
         stage.crash("a")
@@ -140,7 +140,7 @@ def test_restarts_of_one_child_are_further_and_further_apart(stage: Stage, trace
 
 
 def test_crashes_long_ago_do_not_lengthen_the_wait(stage: Stage, trace: Trace) -> None:
-    stage.supervise(stage.child("a"), intensity=Intensity(restarts=3, within=30.0))
+    stage.supervise(stage.child("a"), restart_limit=RestartLimit(restarts=3, within=30.0))
     for incarnation in range(1, 12):
         trace.until(f"a#{incarnation} opens")
         stage.crash("a")
@@ -149,7 +149,7 @@ def test_crashes_long_ago_do_not_lengthen_the_wait(stage: Stage, trace: Trace) -
 
 
 def test_a_child_is_restarted_on_request_after_a_drain_and_without_a_crash(stage: Stage, trace: Trace) -> None:
-    root = stage.supervise(stage.child("a"), stage.child("b", stage=1), intensity=Intensity(restarts=0))
+    root = stage.supervise(stage.child("a"), stage.child("b", stage=1), restart_limit=RestartLimit(restarts=0))
     stage.parent.expect(Ready)
     trace.rest()
     assert root.ask(RestartChild("a"), timeout=DEADLINE) == Success(None)
@@ -159,7 +159,7 @@ def test_a_child_is_restarted_on_request_after_a_drain_and_without_a_crash(stage
 
 def test_a_crash_during_a_restart_on_request_does_not_count(stage: Stage, trace: Trace) -> None:
     hooks = Hooks(on_drain=fail(ValueError("boom")))
-    root = stage.supervise(stage.child("a", hooks), intensity=Intensity(restarts=0))
+    root = stage.supervise(stage.child("a", hooks), restart_limit=RestartLimit(restarts=0))
     stage.parent.expect(Ready)
     assert root.ask(RestartChild("a"), timeout=DEADLINE) == Success(None)
     trace.until("a#2 opens")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataplatform.base.agent import Context, Drain, Drained, Intensity, Ready, Supervisor, Terminated
+from dataplatform.base.agent import Context, Drain, Drained, Ready, RestartLimit, Supervisor, Terminated
 from dataplatform.base.agent.lifecycle import Phase
 from dataplatform.result import Success
 from tests.support.agents import DEADLINE, Get, Hooks, Probe, Stage, Trace, fail
@@ -221,7 +221,7 @@ def test_a_nested_supervisor_drains_its_children(stage: Stage, trace: Trace) -> 
 
 def test_a_stop_of_a_nested_supervisor_that_crashed_leaves_no_child_behind(stage: Stage, trace: Trace) -> None:
     inner = Supervisor.child("inner", [stage.child("a"), stage.child("b", stage=1)])
-    stage.supervise(inner, intensity=Intensity(restarts=1))
+    stage.supervise(inner, restart_limit=RestartLimit(restarts=1))
     stage.parent.expect(Ready)
     trace.rest()
     stage.strike("inner")

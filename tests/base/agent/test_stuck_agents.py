@@ -9,9 +9,9 @@ from dataplatform.base.agent import (
     Drain,
     Drained,
     GaveUp,
-    Intensity,
     Ready,
     Restart,
+    RestartLimit,
     State,
     Strategy,
     Supervisor,
@@ -80,7 +80,7 @@ def test_a_child_that_was_left_behind_closes_when_it_comes_to_itself(stage: Stag
 
 def test_the_late_death_of_a_child_that_was_left_behind_is_not_a_second_crash(stage: Stage, trace: Trace) -> None:
     gate = stage.gate()
-    stage.supervise(stage.child("a", Hooks(on_open=gate), start_timeout=10.0), intensity=Intensity(restarts=1))
+    stage.supervise(stage.child("a", Hooks(on_open=gate), start_timeout=10.0), restart_limit=RestartLimit(restarts=1))
     gate.reached()
     stage.pass_limit("a", Phase.STARTING)
     stage.scheduler.expect(StartDue)
@@ -102,7 +102,7 @@ def test_a_temporary_child_that_does_not_open_in_time_is_not_restarted(stage: St
 
 def test_starts_that_take_too_long_count_as_crashes(stage: Stage) -> None:
     gate = stage.gate()
-    stage.supervise(stage.child("a", Hooks(on_open=gate), start_timeout=10.0), intensity=Intensity(restarts=0))
+    stage.supervise(stage.child("a", Hooks(on_open=gate), start_timeout=10.0), restart_limit=RestartLimit(restarts=0))
     gate.reached()
     stage.pass_limit("a", Phase.STARTING)
     failure = stage.parent.expect(Terminated).failure
@@ -209,7 +209,7 @@ def test_a_nested_supervisor_that_is_stuck_is_left_behind(stage: Stage, trace: T
     """Its constructor runs children's constructors in its own thread, and one of them hangs."""
     gate = stage.gate()
     inner = Supervisor.child("inner", [stage.child("a", Hooks(on_init=gate))], start_timeout=10.0)
-    stage.supervise(inner, intensity=Intensity(restarts=0))
+    stage.supervise(inner, restart_limit=RestartLimit(restarts=0))
     gate.reached()
     stage.pass_limit("inner", Phase.STARTING)
     assert isinstance(stage.parent.expect(Terminated).failure, GaveUp)

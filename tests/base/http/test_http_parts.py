@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from dataplatform.base.agent import ManualClock
 from dataplatform.base.http import Response
 from dataplatform.base.http.bucket import TokenBucket
-from dataplatform.base.http.errand import Busy, Errands, Interrupted, Overdue
+from dataplatform.base.http.errand import BoundedCalls, Busy, Interrupted, Overdue
 from dataplatform.base.http.shown import excerpt, shown_text, shown_url
 from dataplatform.errors import Permanent, Transient
 from tests.base.http.driven_client import thread_called
@@ -75,22 +75,22 @@ def test_after_the_wait_there_is_a_token(per_minute: float, burst: int) -> None:
         assert bucket.take()
 
 
-# Errands
+# BoundedCalls
 
 
 @pytest.fixture
-def errands() -> Errands[int]:
-    return Errands("errands", threading.Event())
+def errands() -> BoundedCalls[int]:
+    return BoundedCalls("errands", threading.Event())
 
 
-def test_an_errand_brings_back_what_the_call_returns_or_raises(errands: Errands[int]) -> None:
+def test_an_errand_brings_back_what_the_call_returns_or_raises(errands: BoundedCalls[int]) -> None:
     assert errands.run(lambda: 1, seconds=5.0) == 1
     with pytest.raises(ZeroDivisionError):
         errands.run(lambda: 1 // 0, seconds=5.0)
     assert errands.run(lambda: 2, seconds=5.0) == 2
 
 
-def test_an_overdue_errand_keeps_the_next_from_running_until_it_ends(errands: Errands[int]) -> None:
+def test_an_overdue_errand_keeps_the_next_from_running_until_it_ends(errands: BoundedCalls[int]) -> None:
     go_on = threading.Event()
     with pytest.raises(Overdue):
         errands.run(lambda: int(go_on.wait(DEADLINE)), seconds=0.01)
@@ -102,7 +102,7 @@ def test_an_overdue_errand_keeps_the_next_from_running_until_it_ends(errands: Er
     assert errands.run(lambda: 3, seconds=5.0) == 3
 
 
-def test_an_errand_is_not_waited_for_when_a_stop_is_asked_for(errands: Errands[int]) -> None:
+def test_an_errand_is_not_waited_for_when_a_stop_is_asked_for(errands: BoundedCalls[int]) -> None:
     go_on = threading.Event()
 
     def stop_and_go_on() -> int:
@@ -114,7 +114,7 @@ def test_an_errand_is_not_waited_for_when_a_stop_is_asked_for(errands: Errands[i
     go_on.set()
 
 
-def test_no_errand_begins_after_a_stop_was_asked_for(errands: Errands[int]) -> None:
+def test_no_errand_begins_after_a_stop_was_asked_for(errands: BoundedCalls[int]) -> None:
     begun: list[int] = []
 
     def begin() -> int:

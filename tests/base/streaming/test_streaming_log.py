@@ -15,7 +15,7 @@ from dataplatform.base.streaming import RedpandaSettings
 from dataplatform.base.streaming.log import (
     FindStretches,
     LogMessage,
-    LogPiece,
+    LogSlice,
     NoteRead,
     ReadStretch,
     RedpandaLog,
@@ -118,7 +118,7 @@ def test_what_has_expired_since_it_was_found_is_passed_over(apache: ApacheKafka,
     with closing(apache.admin()) as admin:
         admin.delete_records({TopicPartition(topic, 0): 6})
 
-    assert log.get(ReadStretch(evolve(stretch, end=4))) == LogPiece([], 4)
+    assert log.get(ReadStretch(evolve(stretch, end=4))) == LogSlice([], 4)
     assert [message.value for message in read(log, stretch)] == [b"6", b"7", b"8", b"9"]
 
 

@@ -12,7 +12,7 @@ from attrs import evolve
 from dataplatform.base.agent import AgentStatus, Degraded, Incident, State
 from dataplatform.dsl.flow import RouteAccount
 from dataplatform.services.gateway.status import Overview, status_as_json
-from dataplatform.services.service import Books, Phase, PlatformStatus, Surroundings
+from dataplatform.services.service import Books, Phase, PlatformStatus, PlatformView
 from dataplatform.system.report import make_report
 from dataplatform.system.view import LineView
 
@@ -31,7 +31,7 @@ def status(*agents: AgentStatus, phase: Phase = Phase.RUNNING) -> PlatformStatus
 
 
 def overview(one: PlatformStatus) -> Overview:
-    return Overview(Surroundings(status=lambda: one, dead_letters="database", data_dir=Path(), stop=lambda: None))
+    return Overview(PlatformView(status=lambda: one, dead_letters="database", data_dir=Path(), stop=lambda: None))
 
 
 def test_a_status_stays_as_it_was_whatever_is_counted_later() -> None:

@@ -136,11 +136,11 @@ def _prices(source: CoinGeckoSource, carry: Carry) -> Result[Any]:
 
 def _feed(source: CoinGeckoSource, carry: Carry) -> Result[Any]:
     (feed,) = source._feeds()
-    crops = carry(feed.plan())
-    if isinstance(crops, Failure):
-        return crops
-    (crop,) = crops.data
-    return Success(crop.records, tuple(letter.error for letter in crop.letters))
+    feed_results = carry(feed.plan())
+    if isinstance(feed_results, Failure):
+        return feed_results
+    (feed_result,) = feed_results.data
+    return Success(feed_result.records, tuple(letter.error for letter in feed_result.letters))
 
 
 def _series(source: CoinGeckoSource, carry: Carry) -> Result[Any]:

@@ -10,7 +10,7 @@ import pytest
 from dataplatform.base.agent import Context
 from dataplatform.base.streaming import CommitOffsets, Fetch, RedpandaSettings, Slice, as_start
 from dataplatform.dsl.codec import codec
-from dataplatform.dsl.feeds import Crop
+from dataplatform.dsl.feeds import FeedResult
 from dataplatform.dsl.flow import Position
 from dataplatform.dsl.flow.source import FeedDue
 from dataplatform.dsl.kinds import ANALYTICS, DEAD_LETTERS, KINDS, PRICES, Kind
@@ -53,8 +53,8 @@ def wire(*records: Record, kind: Kind = PRICES) -> list[bytes]:
     return codec(kind).encode(records)
 
 
-def crops(source: RedpandaSource, *slices: Slice) -> list[Crop]:
-    plan: Plan[list[Crop]] = get_data(source._stream())
+def feed_results(source: RedpandaSource, *slices: Slice) -> list[FeedResult]:
+    plan: Plan[list[FeedResult]] = get_data(source._stream())
     return get_data(transformed(plan, [list(slices)]))
 
 
@@ -77,20 +77,20 @@ def test_committed_are_the_offsets_after_the_last_records(make: Make) -> None:
 
 
 def test_messages_become_records_of_their_topics_kind_with_their_positions(make: Make) -> None:
-    (crop,) = crops(make(), slice_("crypto-prices", wire(price("a"), price("b")), partition=3, first=40))
-    assert (crop.kind, crop.records, crop.letters) == (PRICES, [price("a"), price("b")], [])
-    assert crop.positions == (position("crypto-prices", 3, 40, 42),)
+    (feed_result,) = feed_results(make(), slice_("crypto-prices", wire(price("a"), price("b")), partition=3, first=40))
+    assert (feed_result.kind, feed_result.records, feed_result.letters) == (PRICES, [price("a"), price("b")], [])
+    assert feed_result.positions == (position("crypto-prices", 3, 40, 42),)
 
 
-def test_the_partitions_of_a_topic_are_one_crop_and_each_kind_is_its_own(make: Make) -> None:
+def test_the_partitions_of_a_topic_are_one_result_and_each_kind_is_its_own(make: Make) -> None:
     state = record(ANALYTICS)
-    found = crops(
+    found = feed_results(
         make(),
         slice_("crypto-prices", wire(price("a")), partition=0),
         slice_("crypto-analytics", wire(state, kind=ANALYTICS), first=9),
         slice_("crypto-prices", [*wire(price("b")), b"{"], partition=1, first=5),
     )
-    assert [(crop.kind.name, crop.records) for crop in found] == [
+    assert [(one.kind.name, one.records) for one in found] == [
         ("prices", [price("a"), price("b")]),
         ("analytics", [state]),
     ]
@@ -101,46 +101,46 @@ def test_the_partitions_of_a_topic_are_one_crop_and_each_kind_is_its_own(make: M
 
 def test_a_message_that_is_no_record_becomes_a_letter_with_its_place_and_bytes(make: Make, stage: Stage) -> None:
     values = [*wire(price("a")), b"\xff\x00 no json", None, wire(price("b"))[0].replace(b"77000.0", b"-1")]
-    (crop,) = crops(make(), slice_("crypto-prices", values, partition=2, first=10))
-    assert crop.records == [price("a")]
-    assert crop.positions == (position("crypto-prices", 2, 10, 14, of=[10]),)
-    assert [(one.stream, one.partition, one.offset, one.raw) for one in crop.letters] == [
+    (feed_result,) = feed_results(make(), slice_("crypto-prices", values, partition=2, first=10))
+    assert feed_result.records == [price("a")]
+    assert feed_result.positions == (position("crypto-prices", 2, 10, 14, of=[10]),)
+    assert [(one.stream, one.partition, one.offset, one.raw) for one in feed_result.letters] == [
         ("crypto-prices", 2, 11, b"\xff\x00 no json"),
         ("crypto-prices", 2, 12, b""),
         ("crypto-prices", 2, 13, values[3]),
     ]
-    assert [one.error.partition(":")[0] for one in crop.letters] == ["malformed", "malformed", "invalid"]
-    assert {(one.origin, one.target, one.time) for one in crop.letters} == {("topics", "", stage.clock.now())}
+    assert [one.error.partition(":")[0] for one in feed_result.letters] == ["malformed", "malformed", "invalid"]
+    assert {(one.origin, one.target, one.time) for one in feed_result.letters} == {("topics", "", stage.clock.now())}
 
 
 def test_a_record_of_an_impossible_time_becomes_a_letter_with_its_place(make: Make) -> None:
     odd = [price("past", last_updated=NOON.replace(year=1970)), price("ahead", last_updated=NOON.replace(year=9999))]
     values = [b"{", *wire(odd[0], price("a"), odd[1], price("b"))]
-    (crop,) = crops(make(), slice_("crypto-prices", values, partition=2, first=10))
-    assert crop.records == [price("a"), price("b")]
-    assert crop.positions == (position("crypto-prices", 2, 10, 15, of=[12, 14]),)
-    assert [(one.offset, one.raw, one.error.partition(":")[0]) for one in crop.letters] == [
+    (feed_result,) = feed_results(make(), slice_("crypto-prices", values, partition=2, first=10))
+    assert feed_result.records == [price("a"), price("b")]
+    assert feed_result.positions == (position("crypto-prices", 2, 10, 15, of=[12, 14]),)
+    assert [(one.offset, one.raw, one.error.partition(":")[0]) for one in feed_result.letters] == [
         (10, values[0], "malformed"),
         (11, values[1], "invalid"),
         (13, values[3], "invalid"),
     ]
-    assert "last_updated: expected a time from 2008 to a day from now, got 9999-" in crop.letters[2].error
+    assert "last_updated: expected a time from 2008 to a day from now, got 9999-" in feed_result.letters[2].error
 
 
 def test_a_slice_of_nothing_but_bad_messages_keeps_its_position(make: Make) -> None:
-    (crop,) = crops(make(), slice_("crypto-prices", [b"", b"{"], first=3))
-    assert (crop.records, len(crop.letters)) == ([], 2)
-    assert crop.positions == (position("crypto-prices", 0, 3, 5, of=[]),)
+    (feed_result,) = feed_results(make(), slice_("crypto-prices", [b"", b"{"], first=3))
+    assert (feed_result.records, len(feed_result.letters)) == ([], 2)
+    assert feed_result.positions == (position("crypto-prices", 0, 3, 5, of=[]),)
 
 
-def test_nothing_that_came_is_no_crop(make: Make) -> None:
-    assert crops(make()) == []
+def test_nothing_that_came_is_no_result(make: Make) -> None:
+    assert feed_results(make()) == []
 
 
 def test_dead_letters_can_be_read_as_records(make: Make) -> None:
     source = make(topics={"dead_letters": "lost"})
-    (crop,) = crops(source, slice_("lost", wire(letter("1"), kind=DEAD_LETTERS)))
-    assert (crop.kind, crop.records) == (DEAD_LETTERS, [letter("1")])
+    (feed_result,) = feed_results(source, slice_("lost", wire(letter("1"), kind=DEAD_LETTERS)))
+    assert (feed_result.kind, feed_result.records) == (DEAD_LETTERS, [letter("1")])
 
 
 # At work

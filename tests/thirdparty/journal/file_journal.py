@@ -15,7 +15,7 @@ from attrs import field, frozen, validators
 from dataplatform import Failure, Permanent, Result, Success, Technology, Transient
 from dataplatform.base.agent import Agent, ChildSpec, Context, Request
 from dataplatform.base.streaming import CountRecords, Produce, Produced, TopicMessage
-from dataplatform.base.streaming.log import FindStretches, LogMessage, LogPiece, ReadStretch, Stretch
+from dataplatform.base.streaming.log import FindStretches, LogMessage, LogSlice, ReadStretch, Stretch
 from dataplatform.base.streaming.technology import Topics
 from dataplatform.targets.redpanda import RedpandaTarget
 
@@ -77,7 +77,7 @@ class JournalClient(Agent):
                 end = min(stretch.end, stretch.first + most)
                 found = list(lines(self._settings, stretch.topic))[stretch.first : end]
                 read = [LogMessage(stretch.first + at, line.time, line.value.encode()) for at, line in enumerate(found)]
-                return LogPiece(read, end)
+                return LogSlice(read, end)
             case _:
                 assert_never(message)
 

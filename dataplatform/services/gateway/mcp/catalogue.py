@@ -27,7 +27,7 @@ from dataplatform.services.gateway.mcp.forms import Form, Option, kind_of, outpu
 from dataplatform.services.gateway.mcp.meanings import MEANINGS, Meaning, key_meaning, said
 from dataplatform.services.gateway.operations import Operation, operations
 from dataplatform.services.gateway.options import GatewayOptions
-from dataplatform.services.service import Surroundings
+from dataplatform.services.service import PlatformView
 
 __all__ = ["Call", "Catalogue", "OperationTool", "Side"]
 
@@ -94,7 +94,7 @@ class Call:
 class Catalogue:
     """The operations that a platform can carry out, as tools."""
 
-    surroundings: Surroundings
+    platform_view: PlatformView
     options: GatewayOptions
     wire: Wire = field(init=False)
     tools: Mapping[str, OperationTool] = field(init=False)
@@ -140,10 +140,10 @@ class Catalogue:
 
     def _places(self, name: str, side: Side) -> tuple[str, ...]:
         if side == "source":
-            return tuple(place for place, one in self.surroundings.sources.items() if name in one.cls.supported())
+            return tuple(place for place, one in self.platform_view.sources.items() if name in one.cls.supported())
         kinds = set(writing()[name])
         return tuple(
-            place for place, one in self.surroundings.targets.items() if kinds & set(one.cls.kinds(one.options))
+            place for place, one in self.platform_view.targets.items() if kinds & set(one.cls.kinds(one.options))
         )
 
     def _options(self, name: str, message: Any, side: Side, places: tuple[str, ...]) -> Iterator[Option]:
@@ -185,7 +185,7 @@ class Catalogue:
         return Annotated[str, meta]
 
     def _intervals_of(self, source: str) -> tuple[str, ...] | None:
-        place = self.surroundings.sources[source]
+        place = self.platform_view.sources[source]
         return place.cls.intervals(place.connection)
 
 

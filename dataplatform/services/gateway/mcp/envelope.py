@@ -84,7 +84,7 @@ class CheckedBodies:
 
 @define(eq=False)
 class CheckedLines:
-    """The lines of standard input that are messages; the others are answered, and blank ones are none."""
+    """The lines of standard input that are messages; other lines are answered, and blank ones ignored."""
 
     lines: AsyncIterable[str]
     answer: Callable[[SessionMessage], Awaitable[None]] | None = None

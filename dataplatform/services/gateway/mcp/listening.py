@@ -30,7 +30,7 @@ from dataplatform.services.gateway.mcp.envelope import CheckedBodies, CheckedLin
 from dataplatform.services.gateway.options import GatewayOptions
 from dataplatform.services.gateway.wire import error_body
 
-__all__ = ["HttpDoor", "quieten", "serve_stdio"]
+__all__ = ["HttpTransport", "quieten", "serve_stdio"]
 
 PATH = "/mcp"
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
@@ -40,7 +40,7 @@ REFUSALS = range(400, 500)
 
 
 @define(eq=False)
-class HttpDoor:
+class HttpTransport:
     """Serves on a socket until `close`, which breaks off what is under way."""
 
     server: Server[Any]

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypeAlias, assert_never
 from attrs import frozen
 
 from dataplatform.base.agent import Agent, Context
-from dataplatform.base.mcp.loop import LoopThread
+from dataplatform.base.net.loop import LoopThread
 from dataplatform.base.net.serving import listen
 from dataplatform.dsl.parts import Connection
 from dataplatform.dsl.registry import technology
@@ -20,7 +20,7 @@ from dataplatform.services.gateway.mcp.bridge import Ask, Bridge
 from dataplatform.services.gateway.mcp.callers import Callers
 from dataplatform.services.gateway.mcp.calls import Calls, Guard
 from dataplatform.services.gateway.mcp.catalogue import Catalogue
-from dataplatform.services.gateway.mcp.listening import HttpDoor, quieten, serve_stdio
+from dataplatform.services.gateway.mcp.listening import HttpTransport, quieten, serve_stdio
 from dataplatform.services.gateway.mcp.piping import Pipes
 from dataplatform.services.gateway.mcp.resources import Resources
 from dataplatform.services.gateway.mcp.server import Parts, make_server
@@ -29,7 +29,7 @@ from dataplatform.services.gateway.mcp.toolbox import Toolbox
 from dataplatform.services.gateway.mcp.watching import Watcher
 from dataplatform.services.gateway.options import GatewayOptions
 from dataplatform.services.gateway.status import Overview
-from dataplatform.services.service import Surroundings
+from dataplatform.services.service import PlatformView
 
 __all__ = ["McpService"]
 
@@ -64,16 +64,16 @@ class McpService(Agent):
     kind: ClassVar[str] = GATEWAY
 
     def __init__(
-        self, context: Context, options: GatewayOptions, surroundings: Surroundings, former: str | None = None
+        self, context: Context, options: GatewayOptions, platform_view: PlatformView, former: str | None = None
     ) -> None:
         """Serve; `former` is the kind by which the topology asks for it, where that is a name of before."""
         super().__init__(context)
         self.options = options
         self._former = former
-        self._surroundings = surroundings
+        self._platform_view = platform_view
         self._callers = Callers(options, self.clock)
         self._loop = LoopThread(f"{context.name}-loop", context.stopping)
-        self._door: HttpDoor | None = None
+        self._door: HttpTransport | None = None
         self._watcher: Watcher | None = None
         self._serving: list[Future[Any]] = []
 
@@ -112,7 +112,7 @@ class McpService(Agent):
             self.retry(Transient("cannot_listen", f"cannot listen on {where}: {error.strerror}"), Listen())
             return
         self.recover()
-        self._door = HttpDoor(server, self.options, self._callers, self.log)
+        self._door = HttpTransport(server, self.options, self._callers, self.log)
         self._serve(self._loop.start(self._door.serve, listener))
         host, port = listener.getsockname()[:2]
         self.gauge("port", port)
@@ -159,9 +159,9 @@ class McpService(Agent):
     def _parts(self) -> Parts:
         options = self.options
         bridge = Bridge(self.address(self.name).tell, options.timeout)
-        overview = Overview(self._surroundings)
+        overview = Overview(self._platform_view)
         pipes = Pipes(self.address, options.timeout)
-        toolbox = Toolbox(Catalogue(self._surroundings, options), overview, bridge, pipes)
+        toolbox = Toolbox(Catalogue(self._platform_view, options), overview, bridge, pipes)
         self._watcher = self._make_watcher(bridge)
         return Parts(
             Calls(toolbox, self._callers, options.timeout),
@@ -172,11 +172,11 @@ class McpService(Agent):
 
     def _make_watcher(self, bridge: Bridge) -> Watcher | None:
         """Watch the first source that answers prices."""
-        able = (name for name, source in self._surroundings.sources.items() if PRICES in source.cls.supported())
+        able = (name for name, source in self._platform_view.sources.items() if PRICES in source.cls.supported())
         source = next(able, None)
         if source is None:
             return None
-        every = self.options.watch_every or _pause(self._surroundings.sources[source].connection)
+        every = self.options.watch_every or _pause(self._platform_view.sources[source].connection)
         limits = self.options.notifications_per_second, self.options.max_items
         return Watcher(bridge, source, every, self.clock, *limits)
 

@@ -102,7 +102,7 @@ class Toolbox:
 
     def _pipe(self) -> list[Tool]:
         reads = {name: tool for name, tool in self.catalogue.tools.items() if pipeable(tool)}
-        targets = tuple(self.catalogue.surroundings.targets)
+        targets = tuple(self.catalogue.platform_view.targets)
         if not (reads and targets and self.catalogue.options.allow_writes):
             return []
         sources = sorted({one for tool in reads.values() for one in tool.places})

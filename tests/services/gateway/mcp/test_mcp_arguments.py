@@ -17,7 +17,7 @@ from dataplatform.dsl.schema import camel_case
 from dataplatform.errors import Permanent
 from dataplatform.services.gateway.mcp.catalogue import Catalogue
 from dataplatform.services.gateway.options import GatewayOptions
-from dataplatform.services.service import Books, Phase, PlatformStatus, SourceInPlace, Surroundings, TargetInPlace
+from dataplatform.services.service import Books, Phase, PlatformStatus, PlatformView, SourceBinding, TargetBinding
 from dataplatform.sources.coingecko import CoinGeckoSource
 from dataplatform.sources.coingecko.options import CoinGeckoOptions
 from dataplatform.sources.timescale import TimescaleSource, TimescaleSourceOptions
@@ -51,22 +51,22 @@ def properties_of(schema: Any) -> Iterator[tuple[str, Any]]:
             yield from properties_of(one)
 
 
-def surroundings(**parts: Any) -> Surroundings:
+def platform_view(**parts: Any) -> PlatformView:
     status = PlatformStatus(Phase.RUNNING, 0.0, [], [], Books(), [])
-    return Surroundings(data_dir=Path(), status=lambda: status, stop=lambda: None, **parts)
+    return PlatformView(data_dir=Path(), status=lambda: status, stop=lambda: None, **parts)
 
 
 @pytest.fixture(scope="module")
 def catalogue() -> Catalogue:
     """The tools of a platform with a CoinGecko and a database, nobody of which is asked."""
     sources = {
-        "coingecko": SourceInPlace(CoinGeckoSource, CoinGeckoOptions(client="c"), Connection("c", "http", None), "c"),
-        "history": SourceInPlace(
+        "coingecko": SourceBinding(CoinGeckoSource, CoinGeckoOptions(client="c"), Connection("c", "http", None), "c"),
+        "history": SourceBinding(
             TimescaleSource, TimescaleSourceOptions(client="d"), Connection("d", "timescale", None), "d"
         ),
     }
-    targets = {"database": TargetInPlace(TimescaleTarget, TimescaleOptions(client="d"))}
-    return Catalogue(surroundings(sources=sources, targets=targets), GatewayOptions(allow_writes=True))
+    targets = {"database": TargetBinding(TimescaleTarget, TimescaleOptions(client="d"))}
+    return Catalogue(platform_view(sources=sources, targets=targets), GatewayOptions(allow_writes=True))
 
 
 # What is said
@@ -99,7 +99,7 @@ def test_choices_are_listed(session: Session) -> None:
 
 
 def test_intervals_are_an_enumeration_where_every_source_has_its_own(catalogue: Catalogue) -> None:
-    around = surroundings(sources={"coingecko": catalogue.surroundings.sources["coingecko"]})
+    around = platform_view(sources={"coingecko": catalogue.platform_view.sources["coingecko"]})
     interval = Catalogue(around, GatewayOptions()).tools["get_current_ohlcv"].form.schema["properties"]["interval"]
     assert set(interval["enum"]) == {"30m", "4h", "4d"}
 

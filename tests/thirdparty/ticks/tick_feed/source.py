@@ -23,7 +23,7 @@ from dataplatform import (
     Success,
 )
 from dataplatform.base.agent import Context
-from dataplatform.dsl.feeds import Crop
+from dataplatform.dsl.feeds import FeedResult
 from dataplatform.dsl.flow import Outbox, letter_for_input
 
 from .technology import TakeTicks
@@ -63,10 +63,10 @@ class TickSource(BaseReader):
     def _feeds(self) -> Sequence[Feed]:
         return [Feed("ticks", self._take, EVERY, greedy=True)]
 
-    def _take(self) -> Result[Plan[list[Crop]]]:
-        return Success(Plan(self.client, [TakeTicks(self.options.coins)], self._crops))
+    def _take(self) -> Result[Plan[list[FeedResult]]]:
+        return Success(Plan(self.client, [TakeTicks(self.options.coins)], self._feed_results))
 
-    def _crops(self, answers: list[Any]) -> list[Crop]:
+    def _feed_results(self, answers: list[Any]) -> list[FeedResult]:
         prices: list[Any] = []
         letters: list[DeadLetter] = []
         for line in answers[0]:
@@ -76,7 +76,7 @@ class TickSource(BaseReader):
                 refused = Permanent("undecodable", str(error))
                 letters.append(letter_for_input(line, refused, origin=self.name, at=self.clock.now()))
         self._latest |= {price.coin_id: price for price in prices}
-        return [Crop(PRICES, prices, letters=letters)]
+        return [FeedResult(PRICES, prices, letters=letters)]
 
     def _current_prices(
         self, coin_ids: Sequence[str], options: CurrentPricesOptions
