@@ -85,7 +85,7 @@ COMMANDS = {
     "top": Named("control.commands", "Show a running platform as a live table, until Ctrl-C."),
 }
 OPTIONS = ["-h", "--help", "--version"]
-HELP: Mapping[str, Any] = {"help_option_names": OPTIONS[:2], "max_content_width": 100}
+HELP: Mapping[str, Any] = {"help_option_names": OPTIONS[:2], "max_content_width": 100}  # every command inherits it
 EXAMPLES = """\b
 Examples:
   python -m dataplatform.system                CoinGecko, a topic, a database

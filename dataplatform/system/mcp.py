@@ -29,7 +29,6 @@ __all__ = ["mcp_command", "require_port", "with_server"]
 USAGE = 2
 NAME = "mcp"
 LOOK = 0.2  # seconds between looks at whether the client is still there
-HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 EXAMPLES = """\b
 Examples:
   python -m dataplatform.system mcp --demo
@@ -47,7 +46,7 @@ class ServeByDefault(click.Group):
         return super().parse_args(ctx, args)
 
 
-@click.group("mcp", cls=ServeByDefault, context_settings=HELP, epilog=EXAMPLES)
+@click.group("mcp", cls=ServeByDefault, epilog=EXAMPLES)
 def mcp_command() -> None:
     """Run a platform that AI agents may ask (MCP), over HTTP or as a child process of theirs.
 
@@ -55,7 +54,7 @@ def mcp_command() -> None:
     """
 
 
-@mcp_command.command("serve", context_settings=HELP, epilog=EXAMPLES)
+@mcp_command.command("serve", epilog=EXAMPLES)
 @click.argument("topology", required=False, type=click.Path(path_type=Path))
 @click.option(
     "--transport",
@@ -119,7 +118,7 @@ def serve_command(
     sys.exit(status)
 
 
-@mcp_command.command("token", context_settings=HELP)
+@mcp_command.command("token")
 @click.option("--name", default="client", show_default=True, help="Who gets it, for the log.")
 @click.option(
     "--right", "rights", type=click.Choice(RIGHTS), multiple=True, default=["read"], help="What it allows; repeatable."

@@ -35,9 +35,7 @@ Examples:
 """
 
 
-@click.command(
-    "migrate", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, epilog=EXAMPLE
-)
+@click.command("migrate", epilog=EXAMPLE)
 @click.argument("topology", required=False, type=click.Path(path_type=Path))
 @click.option(
     "--data-dir",

@@ -21,9 +21,7 @@ Examples:
 """
 
 
-@click.command(
-    "plugins", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, epilog=EXAMPLE
-)
+@click.command("plugins", epilog=EXAMPLE)
 @click.option("--json", "as_json", is_flag=True, help="Print a list of JSON objects, one per source, target or client.")
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print the tables of operations that the README has.")
 def plugins_command(*, as_json: bool, as_markdown: bool) -> None:

@@ -18,7 +18,7 @@ from dataplatform.dsl.registry import of_kinds
 from dataplatform.errors import Permanent, Transient
 from dataplatform.result import Failure
 from dataplatform.system.commands.bench import at_work, idle_sources, only
-from dataplatform.system.commands.frame import SETTINGS, framed
+from dataplatform.system.commands.frame import framed
 from dataplatform.system.platform import Platform
 
 __all__ = ["storage_command", "table_of"]
@@ -34,7 +34,7 @@ Examples:
 """
 
 
-@click.command("storage", context_settings=SETTINGS, epilog=EXAMPLE)
+@click.command("storage", epilog=EXAMPLE)
 @click.argument("topology", required=False, type=click.Path(path_type=Path))
 @click.option("--demo", is_flag=True, help="The database that --demo keeps by default.")
 @click.option(

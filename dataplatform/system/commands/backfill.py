@@ -20,7 +20,7 @@ from dataplatform.sources.coingecko.plans import is_paid
 from dataplatform.sources.timescale import TimescaleSource
 from dataplatform.system.commands.bench import STORED, at_work, only, stored_source
 from dataplatform.system.commands.filling import Account, Backfill
-from dataplatform.system.commands.frame import LEFT_OVER, SETTINGS, Moment, common_options, counted, framed
+from dataplatform.system.commands.frame import LEFT_OVER, Moment, common_options, counted, framed
 from dataplatform.system.commands.gaps import Span, candle_spans, price_spans
 from dataplatform.system.commands.patience import Patience
 from dataplatform.system.commands.progress import Progress, log_level, progress
@@ -51,7 +51,7 @@ class Coins(click.ParamType[tuple[str, ...]]):
         return coins
 
 
-@click.command("backfill", context_settings=SETTINGS, epilog=EXAMPLES)
+@click.command("backfill", epilog=EXAMPLES)
 @common_options
 @click.option("--coins", type=Coins(), required=True, metavar="ID,ID,…", help="The coins.")
 @click.option("--from", "start", type=Moment(), required=True, metavar="DATE", help="Since when (UTC), or 30d (ago).")

@@ -22,7 +22,7 @@ from dataplatform.suggestions import suggestion
 from dataplatform.system.commands.addressing import addressee
 from dataplatform.system.commands.bench import at_work, only
 from dataplatform.system.commands.dropping import Dropping
-from dataplatform.system.commands.frame import LEFT_OVER, SETTINGS, USAGE, Moment, common_options, framed, leave
+from dataplatform.system.commands.frame import LEFT_OVER, USAGE, Moment, common_options, framed, leave
 from dataplatform.system.commands.letters import DeadLetterStore, Wanted, kept_letters
 from dataplatform.system.commands.patience import Patience
 from dataplatform.system.commands.replaying import Replayed, Replaying
@@ -59,7 +59,7 @@ def _filters(command: Command) -> Command:
     return command
 
 
-@click.group("dead-letters", context_settings=SETTINGS, epilog=EXAMPLES)
+@click.group("dead-letters", epilog=EXAMPLES)
 def dead_letters_command() -> None:
     """Look at what could not be decoded or written, and write it after a fix, or drop it.
 
@@ -70,7 +70,7 @@ def dead_letters_command() -> None:
     """
 
 
-@dead_letters_command.command("list", context_settings=SETTINGS, epilog=EXAMPLES)
+@dead_letters_command.command("list", epilog=EXAMPLES)
 @common_options
 @_filters
 @click.option("--replayed", is_flag=True, help="Also those that were replayed or dropped.")
@@ -95,7 +95,7 @@ def list_command(
     click.echo(as_json(tally.as_dict()) if json_ else "\n".join(tally.lines()))
 
 
-@dead_letters_command.command("show", context_settings=SETTINGS, epilog=EXAMPLES)
+@dead_letters_command.command("show", epilog=EXAMPLES)
 @click.argument("letter_id", metavar="ID")
 @common_options
 @click.option("--raw", is_flag=True, help="Write its bytes to standard output, and nothing else.")
@@ -120,7 +120,7 @@ def show_command(
     _show(next(iter(letters.values())), raw=raw, json_=json_)
 
 
-@dead_letters_command.command("replay", context_settings=SETTINGS, epilog=EXAMPLES)
+@dead_letters_command.command("replay", epilog=EXAMPLES)
 @common_options
 @_filters
 @click.option("--id", "letter_id", default="", metavar="ID", help="The one whose id begins like this.")
@@ -155,7 +155,7 @@ def replay_command(
     sys.exit(LEFT_OVER if replaying.done.kept else 0)
 
 
-@dead_letters_command.command("drop", context_settings=SETTINGS, epilog=EXAMPLES)
+@dead_letters_command.command("drop", epilog=EXAMPLES)
 @click.argument("letter_ids", metavar="[ID]...", nargs=-1)
 @common_options
 @_filters

@@ -17,13 +17,12 @@ from dataplatform.system.quantities import parse_duration
 from dataplatform.system.servers import require_installed
 from dataplatform.system.topology import DEFAULT, ConfigurationError, Topology, load_topology
 
-__all__ = ["LEFT_OVER", "SETTINGS", "USAGE", "Duration", "Moment", "common_options", "counted", "framed", "leave"]
+__all__ = ["LEFT_OVER", "USAGE", "Duration", "Moment", "common_options", "counted", "framed", "leave"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 LEFT_OVER, USAGE = 1, 2
 LAST_PORT = 65_535
-SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 class Duration(click.ParamType[float]):

@@ -20,7 +20,7 @@ from dataplatform.errors import Permanent
 from dataplatform.result import Failure, Result, get_data
 from dataplatform.suggestions import suggestion
 from dataplatform.system.commands.bench import LOG, at_work, log_source, only
-from dataplatform.system.commands.frame import LEFT_OVER, SETTINGS, common_options, framed
+from dataplatform.system.commands.frame import LEFT_OVER, common_options, framed
 from dataplatform.system.commands.patience import Patience
 from dataplatform.system.platform import Platform
 from dataplatform.system.running import Signals
@@ -38,7 +38,7 @@ Examples:
 """
 
 
-@click.group("positions", context_settings=SETTINGS, epilog=EXAMPLES)
+@click.group("positions", epilog=EXAMPLES)
 def positions_command() -> None:
     """Look at up to where the records of a consumer group are stored in databases, or forget it.
 
@@ -50,7 +50,7 @@ def positions_command() -> None:
     """
 
 
-@positions_command.command("list", context_settings=SETTINGS, epilog=EXAMPLES)
+@positions_command.command("list", epilog=EXAMPLES)
 @click.argument("group")
 @common_options
 @click.option("--topic", required=True, metavar="NAME", help="The topic.")
@@ -66,7 +66,7 @@ def list_command(
     _end(found, f"no positions of the group {group!r} in the topic {topic!r} are stored")
 
 
-@positions_command.command("forget", context_settings=SETTINGS, epilog=EXAMPLES)
+@positions_command.command("forget", epilog=EXAMPLES)
 @click.argument("group")
 @common_options
 @click.option("--topic", required=True, metavar="NAME", help="The topic.")

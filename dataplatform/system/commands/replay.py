@@ -19,7 +19,7 @@ from dataplatform.result import get_data
 from dataplatform.suggestions import suggestion
 from dataplatform.system.commands.addressing import kinds_of_topics
 from dataplatform.system.commands.bench import LOG, at_work, log_source, only
-from dataplatform.system.commands.frame import LEFT_OVER, SETTINGS, Moment, common_options, counted, framed
+from dataplatform.system.commands.frame import LEFT_OVER, Moment, common_options, counted, framed
 from dataplatform.system.commands.patience import Patience
 from dataplatform.system.commands.progress import log_level, progress
 from dataplatform.system.commands.rereading import Pace, Reread, Rereading, Topic, length
@@ -46,7 +46,7 @@ class Job:
     letters: str
 
 
-@click.command("replay", context_settings=SETTINGS, epilog=EXAMPLES)
+@click.command("replay", epilog=EXAMPLES)
 @common_options
 @click.option("--topic", "name", required=True, metavar="NAME", help="The topic.")
 @click.option("--kind", type=click.Choice([kind.name for kind in kinds()]), help="What is in it, if it is not known.")

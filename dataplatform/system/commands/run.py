@@ -30,14 +30,13 @@ __all__ = ["run_command"]
 
 EXIT_USAGE = 2
 GATEWAY = "gateway"  # the service of `--http`, where the topology has none
-HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 EXAMPLE = """\b
 Example:
   python -m dataplatform.system --demo --run-for 20 --report report.json
 """
 
 
-@click.command("run", context_settings=HELP, epilog=EXAMPLE)
+@click.command("run", epilog=EXAMPLE)
 @click.argument("topology", required=False, type=click.Path(path_type=Path))
 @click.option("--demo", is_flag=True, help="Use the simulator as CoinGecko; needs no network.")
 @click.option("--check", is_flag=True, help="Validate the topology, print its wiring, and run nothing.")

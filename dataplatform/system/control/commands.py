@@ -48,7 +48,6 @@ STATUS_OF = {"not_installed": USAGE, **dict.fromkeys(UNREACHABLE, NOBODY)}
 TIMEOUT = 20.0  # seconds
 REFRESH = 1.0
 WIDTH = 120  # of what is printed where there is no terminal
-SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 STATUSES = "Exit status: 0 done; 1 the platform answered with a failure; 2 wrong usage; 3 no platform was reached."
 LEAVING = "Ctrl-D or exit leaves; the platform runs on."
 
@@ -79,9 +78,7 @@ def control_command(example: str) -> Callable[[Command], click.Command]:
         ):
             command = option(command)
         name = run.__name__.removesuffix("_command")
-        return click.command(
-            name, context_settings=SETTINGS, epilog=f"\b\nExample:\n  python -m dataplatform.system {example}\n"
-        )(command)
+        return click.command(name, epilog=f"\b\nExample:\n  python -m dataplatform.system {example}\n")(command)
 
     return make
 
