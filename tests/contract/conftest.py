@@ -1,4 +1,4 @@
-"""A stage for agents whose time a test owns."""
+"""A stage for agents whose time a test owns, and views that wait."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.agents import Stage, no_thread_left_behind
+from tests.support.views import patient_views  # noqa: F401 - a fixture
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from tests.base.streaming.broker import ApacheKafka, Broker, Contents
 from tests.base.streaming.clients import Clients
 from tests.support.agents import Stage
 from tests.support.kafka import kafka_home
+from tests.support.views import patient_views  # noqa: F401 - a fixture
 
 numbers = itertools.count(1)
 

@@ -24,6 +24,7 @@ from dataplatform.sources.redpanda import RedpandaSource, RedpandaSourceOptions
 from dataplatform.targets.redpanda import RedpandaTarget, RedpandaTargetOptions
 from tests.base.streaming.broker import Broker
 from tests.support.solo import PATIENCE, Solo, solo
+from tests.support.views import patient_views  # noqa: F401 - a fixture
 
 
 @frozen
