@@ -11,6 +11,7 @@ from kafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError, No
 from dataplatform.base.streaming.diagnosis import diagnose
 from dataplatform.base.streaming.errors import UnreachableError, explain
 from dataplatform.base.streaming.fetcher import name_broken_batches
+from dataplatform.base.streaming.membership import name_broken_joins
 from dataplatform.base.streaming.settings import RedpandaSettings
 from dataplatform.errors import PlatformError
 
@@ -26,7 +27,7 @@ def connect(kind: type[Any], settings: RedpandaSettings, **options: Any) -> Any:
     It is `UnreachableError` where the reason could be found out.
     A client that fails to connect would keep the thread that it has started, and each try of an outage add another.
     No client makes a topic by asking for it: topics have settings of their own. A consumer says which batch it cannot
-    read.
+    read, and what of its group.
     """
     made: list[Any] = []
 
@@ -46,6 +47,7 @@ def connect(kind: type[Any], settings: RedpandaSettings, **options: Any) -> Any:
         raise
     if kind is KafkaConsumer:
         name_broken_batches(opened)
+        name_broken_joins(opened)
     return opened
 
 

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import struct
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError
 
 from dataplatform.base.position import Member
 
-__all__ = ["NOBODY", "Membership", "group_of", "member_of"]
+__all__ = ["NOBODY", "BrokenJoinError", "Membership", "group_of", "member_of", "name_broken_joins"]
 
 NOBODY = Member("", -1, "")
+MALFORMED = (struct.error, ValueError, LookupError, TypeError)  # what kafka-python raises for bytes it cannot decode
+
+
+class BrokenJoinError(KafkaError):  # type: ignore[misc]  # kafka-python is untyped
+    """What another member said in the group cannot be read; whoever meets it leaves and joins anew."""
+
+    retriable = False
 
 
 class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python is untyped
@@ -40,6 +51,35 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-pyth
         """Take note; there may be more members than partitions, and so nothing assigned."""
         del assigned
         self.joined = True
+
+
+def name_broken_joins(consumer: KafkaConsumer) -> None:
+    """Have a consumer's polls raise `BrokenJoinError` for what other members send that is none of the protocol.
+
+    A broker hands on unread what the group's leader has decided for a member, nothing where the leader forgot it, and
+    what each member told the leader. kafka-python decodes them without a guard of its own.
+    """
+    coordinator = consumer._coordinator  # noqa: SLF001
+    assign, complete = coordinator._perform_assignment, coordinator._on_join_complete_async  # noqa: SLF001
+
+    def assigned(*args: Any) -> Any:
+        with _of_the_protocol(consumer, "what a member of it says of itself"):
+            return assign(*args)
+
+    async def completed(*args: Any) -> None:
+        with _of_the_protocol(consumer, "what its leader has assigned to this member"):
+            await complete(*args)
+
+    coordinator._perform_assignment, coordinator._on_join_complete_async = assigned, completed  # noqa: SLF001
+
+
+@contextmanager
+def _of_the_protocol(consumer: KafkaConsumer, what: str) -> Iterator[None]:
+    try:
+        yield
+    except MALFORMED as error:
+        text = f"group {consumer.config['group_id']}: {what} cannot be read ({error}); joining anew"
+        raise BrokenJoinError(text) from error
 
 
 def group_of(consumer: KafkaConsumer, group: str) -> str:
