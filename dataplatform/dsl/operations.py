@@ -10,7 +10,7 @@ from typing import Any, TypeAlias, TypeVar, get_args
 
 from attrs import frozen
 
-from dataplatform.base.agent import Request
+from dataplatform.dsl.flow.batch import SourceRequest, TargetRequest
 from dataplatform.dsl.queries import (
     BatchPublishResult,
     CurrentPricesOptions,
@@ -48,18 +48,6 @@ __all__ = [
 ]
 
 T_co = TypeVar("T_co", covariant=True)
-
-
-class SourceRequest(Request[T_co]):
-    """What every source is asked, and no other agent."""
-
-    __slots__ = ()
-
-
-class TargetRequest(Request[T_co]):
-    """What every target is asked, and no other agent."""
-
-    __slots__ = ()
 
 
 @frozen

@@ -11,8 +11,8 @@ from dataplatform.base.agent import Clock
 from dataplatform.base.http.failures import EXPECTED, Answer, of_answer, of_exception
 from dataplatform.base.http.messages import Get, Response
 from dataplatform.base.http.settings import HttpSettings
-from dataplatform.base.http.shown import origin, shown_url
 from dataplatform.base.net.proxies import proxy_for
+from dataplatform.base.net.shown import origin, shown_url
 from dataplatform.errors import Permanent, PlatformError
 from dataplatform.result import Failure, Result, Success
 

@@ -16,10 +16,10 @@ from attrs import field, frozen
 from requests import exceptions as high
 
 from dataplatform.base.http.settings import HttpSettings
-from dataplatform.base.http.shown import excerpt, origin, shown_text, shown_url
 from dataplatform.base.net.pauses import retry_after
 from dataplatform.base.net.proxies import Proxy, answered_by, unreachable_through
 from dataplatform.base.net.refusals import Meaning, of_status
+from dataplatform.base.net.shown import excerpt, origin, shown_text, shown_url
 from dataplatform.errors import Permanent, PlatformError, Transient
 
 __all__ = ["EXPECTED", "Answer", "of_answer", "of_exception"]

@@ -12,11 +12,11 @@ from typing import TypeAlias
 from attrs import define, field
 
 from dataplatform.base.agent import Clock
-from dataplatform.base.http.errand import BoundedCalls, Busy, Interrupted, Overdue
 from dataplatform.base.http.exchange import Exchange
 from dataplatform.base.http.messages import Get, Response
 from dataplatform.base.http.settings import HttpSettings
-from dataplatform.base.http.shown import origin
+from dataplatform.base.net.shown import origin
+from dataplatform.base.net.waits import BoundedCalls, Busy, Interrupted, Overdue
 from dataplatform.errors import Transient
 from dataplatform.result import Failure, Result
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, assert_neve
 from dataplatform.base.agent import Agent, Context
 from dataplatform.base.mcp.messages import CallAnyOf, CallTool, ListTools, ServerInfo, ToolAnswer
 from dataplatform.base.mcp.settings import McpSettings
-from dataplatform.base.mcp.shown import shown_url
-from dataplatform.base.net.loop import Interrupted, LoopThread, Overdue
+from dataplatform.base.net.shown import shown_server
+from dataplatform.base.net.waits import Interrupted, LoopThread, Overdue
 from dataplatform.errors import PlatformError, Transient
 from dataplatform.result import Failure, Result, Success, is_failure
 
@@ -73,7 +73,7 @@ class McpClient(Agent):
 
     @property
     def _server(self) -> str:
-        return shown_url(self._settings.url) if self._settings.url else f"{self._settings.command}"
+        return shown_server(self._settings.url) if self._settings.url else f"{self._settings.command}"
 
     def _refuse_unsent(self) -> Failure | None:
         """Refuse what must not be sent now, while the pause lasts that the server has asked for."""

@@ -21,13 +21,13 @@ from mcp import MCPError
 from mcp.types import CONNECTION_CLOSED, INVALID_REQUEST, PARSE_ERROR, REQUEST_TIMEOUT
 
 from dataplatform.base.mcp.settings import McpSettings
-from dataplatform.base.mcp.shown import shown_text
 from dataplatform.base.mcp.texts import KEY, server_of
 from dataplatform.base.mcp.watch import Refusal
 from dataplatform.base.net.pages import IN_BETWEEN, title_of
 from dataplatform.base.net.pauses import retry_after
 from dataplatform.base.net.proxies import answered_by, proxy_for, unreachable_through
 from dataplatform.base.net.refusals import of_status
+from dataplatform.base.net.shown import shown_text
 from dataplatform.errors import Permanent, PlatformError, Transient
 
 __all__ = ["BROKEN", "Evidence", "of_evidence", "of_refusal", "of_size"]

@@ -23,7 +23,7 @@ from mcp.types import jsonrpc_message_adapter
 from dataplatform.base.mcp.child import GRACE, PATIENCE, Child
 from dataplatform.base.mcp.last_words import telling_line
 from dataplatform.base.mcp.settings import McpSettings
-from dataplatform.base.mcp.shown import shown_text
+from dataplatform.base.net.shown import shown_text
 
 __all__ = ["ServerProcess"]
 

@@ -22,7 +22,7 @@ from dataplatform.base.mcp.messages import ServerIdentity
 from dataplatform.base.mcp.process import ServerProcess
 from dataplatform.base.mcp.settings import McpSettings
 from dataplatform.base.mcp.watch import Watch
-from dataplatform.base.net.loop import Interrupted, LoopThread, Overdue
+from dataplatform.base.net.waits import Interrupted, LoopThread, Overdue
 from dataplatform.errors import PlatformError, Transient
 from dataplatform.result import Failure, Result, Success
 from dataplatform.version import __version__

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 from attrs import field, frozen
 from attrs.validators import and_, deep_iterable, ge, gt, in_, instance_of, le, optional
 
-from dataplatform.base.mcp.shown import shown_url
+from dataplatform.base.net.shown import shown_server
 from dataplatform.base.net.urls import check_server_url
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def _number_only(arguments: tuple[str, ...]) -> str:
 
 
 def _without_secrets(url: str | None) -> str:
-    return repr(shown_url(url)) if url else "None"
+    return repr(shown_server(url)) if url else "None"
 
 
 @frozen(kw_only=True)

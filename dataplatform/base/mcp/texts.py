@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 
 from dataplatform.base.mcp.settings import McpSettings
-from dataplatform.base.mcp.shown import shown_text, shown_url
 from dataplatform.base.net.pauses import told_pause
 from dataplatform.base.net.refusals import Meaning, of_status
+from dataplatform.base.net.shown import shown_server, shown_text
 from dataplatform.errors import Permanent, PlatformError, Transient
 
 __all__ = ["KEY", "of_answer", "server_of", "tells_error"]
@@ -56,4 +56,4 @@ def of_answer(text: str, tool: str, settings: McpSettings, meanings: Sequence[Me
 
 def server_of(settings: McpSettings) -> str:
     """Return what a server is called in errors: its URL, or its program."""
-    return shown_url(settings.url) if settings.url else f"{settings.command}"
+    return shown_server(settings.url) if settings.url else f"{settings.command}"

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import msgspec
 
-from dataplatform.base.mcp.shown import shown_text
 from dataplatform.base.net.pauses import bounded
+from dataplatform.base.net.shown import shown_text
 from dataplatform.errors import Permanent, PlatformError, Transient
 
 __all__ = ["ERROR", "as_meta", "told_failure"]

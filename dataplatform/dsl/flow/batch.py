@@ -1,9 +1,12 @@
-"""The messages of the flow: one per batch, never one per record."""
+"""What sources and targets are asked, and what they say to each other: one message per batch, never one per record."""
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from attrs import field, frozen
 
+from dataplatform.base.agent import Request
 from dataplatform.base.position import Position
 from dataplatform.dsl.kinds import Kind
 from dataplatform.dsl.types import Record
@@ -19,8 +22,25 @@ __all__ = [
     "Recount",
     "Rejected",
     "Rejection",
+    "SourceRequest",
+    "TargetRequest",
     "Written",
 ]
+
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class SourceRequest(Request[T_co]):
+    """What every source is asked, and no other agent."""
+
+    __slots__ = ()
+
+
+class TargetRequest(Request[T_co]):
+    """What every target is asked, and no other agent."""
+
+    __slots__ = ()
 
 
 @frozen

@@ -11,12 +11,11 @@ from attrs import frozen
 
 from dataplatform.base.agent import Address, Agent, Answer, Context, Degraded, State
 from dataplatform.dsl.feeds import Feed, FeedResult, FeedState
-from dataplatform.dsl.flow.batch import Abandoned, Granted, Missing, Position, Recount, Rejected, Written
+from dataplatform.dsl.flow.batch import Abandoned, Granted, Missing, Position, Recount, Rejected, SourceRequest, Written
 from dataplatform.dsl.flow.letters import letter_for_record
 from dataplatform.dsl.flow.losses import as_text, letter_lost, undelivered
 from dataplatform.dsl.flow.outbox import Outbox, Sending
 from dataplatform.dsl.flow.standstill import Standstill, stalled
-from dataplatform.dsl.operations import SourceRequest
 from dataplatform.dsl.plan import Plan, PlanRun
 from dataplatform.dsl.types import DeadLetter, Record
 from dataplatform.errors import PlatformError, Transient

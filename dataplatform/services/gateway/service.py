@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 from attrs import frozen
 
 from dataplatform.base.agent import Agent, ChildSpec, Context
-from dataplatform.base.net.loop import LoopThread
 from dataplatform.base.net.serving import AsgiServer, Limits
+from dataplatform.base.net.waits import LoopThread
 from dataplatform.errors import Permanent, PlatformError
 from dataplatform.services.gateway.app import Bug, Event, Refused, Served, application, owner_routes
 from dataplatform.services.gateway.control import Operator

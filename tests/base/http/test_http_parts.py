@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from dataplatform.base.agent import ManualClock
 from dataplatform.base.http import Response
 from dataplatform.base.http.bucket import TokenBucket
-from dataplatform.base.http.errand import BoundedCalls, Busy, Interrupted, Overdue
-from dataplatform.base.http.shown import excerpt, shown_text, shown_url
+from dataplatform.base.net.shown import excerpt, shown_text, shown_url
+from dataplatform.base.net.waits import BoundedCalls, Busy, Interrupted, Overdue
 from dataplatform.errors import Permanent, Transient
 from tests.base.http.driven_client import thread_called
 from tests.support.waiting import DEADLINE

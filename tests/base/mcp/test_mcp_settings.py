@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 from dataplatform.base.mcp import McpSettings
-from dataplatform.base.mcp.shown import shown_text, shown_url
+from dataplatform.base.net.shown import shown_server, shown_text
 
 URL = "https://mcp.example/mcp"
 KEY = "CG-abcdef123456"
@@ -75,7 +75,7 @@ def test_the_longest_a_request_takes_covers_connecting_and_looking_into_a_failur
 
 @pytest.mark.parametrize("url", [f"https://a:{KEY}@h:1/p?x={KEY}#y", f"https://h:1/p?{KEY}"])
 def test_a_url_is_shown_without_what_may_be_secret(url: str) -> None:
-    assert shown_url(url) == "https://h:1/p"
+    assert shown_server(url) == "https://h:1/p"
 
 
 def test_a_text_is_shown_on_one_line_without_secrets_in_any_form_and_never_long() -> None:

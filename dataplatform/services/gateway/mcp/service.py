@@ -10,8 +10,8 @@ from typing import Any, ClassVar, TypeAlias, assert_never
 from attrs import frozen
 
 from dataplatform.base.agent import Agent, Context
-from dataplatform.base.net.loop import LoopThread
 from dataplatform.base.net.serving import listen
+from dataplatform.base.net.waits import LoopThread
 from dataplatform.dsl.parts import Connection
 from dataplatform.dsl.registry import technology
 from dataplatform.errors import Transient

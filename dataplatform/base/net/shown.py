@@ -1,4 +1,4 @@
-"""What of a request may be shown: in errors, logs and status, no secret and no control character ever appears."""
+"""What of a request, a server and its answers may be shown: in errors, logs and status, no secret ever appears."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from urllib.parse import parse_qsl, quote, quote_plus, urlencode, urlsplit
 
 from dataplatform.base.net.pages import is_page, title_of
 
-__all__ = ["excerpt", "origin", "shown_text", "shown_url"]
+__all__ = ["excerpt", "origin", "shown_server", "shown_text", "shown_url"]
 
 LIMIT = 300
+LOOKED_AT = 100_000  # characters of a text that are looked at
 MASK = "***"
 PRIVATE = re.compile(r"key|token|secret|passw|auth|signature", re.IGNORECASE)
 
@@ -23,6 +24,15 @@ def origin(url: str) -> str:
     """
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+def shown_server(url: str) -> str:
+    """Return the URL without user, password, query and fragment, which may hold a key.
+
+    >>> shown_server("https://user:password@mcp.example:8443/mcp?key=1")
+    'https://mcp.example:8443/mcp'
+    """
+    return origin(url) + urlsplit(url).path
 
 
 def shown_url(url: str, secrets: Collection[str] = ()) -> str:
@@ -40,14 +50,14 @@ def shown_url(url: str, secrets: Collection[str] = ()) -> str:
     return shown_text(shown, secrets)
 
 
-def shown_text(text: str, secrets: Collection[str] = ()) -> str:
-    r"""Return the text as one line of at most 300 printable characters, its secrets masked.
+def shown_text(text: str, secrets: Collection[str] = (), limit: int = LIMIT) -> str:
+    r"""Return the text as one line of at most `limit` printable characters, its secrets masked.
 
     >>> shown_text("no\tsuch key:\r\n CG-123456", ["CG-123456"])
     'no such key: ***'
     """
-    line = " ".join("".join(c if c.isprintable() else " " for c in _masked(text, secrets)).split())
-    return line if len(line) <= LIMIT else line[: LIMIT - 1] + "…"
+    line = " ".join("".join(c if c.isprintable() else " " for c in _masked(text[:LOOKED_AT], secrets)).split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
 def excerpt(body: bytes, secrets: Collection[str] = ()) -> str:

@@ -8,7 +8,7 @@ from concurrent.futures import Future
 import anyio
 import pytest
 
-from dataplatform.base.net.loop import Interrupted, LoopThread, Overdue
+from dataplatform.base.net.waits import Interrupted, LoopThread, Overdue
 from tests.support.waiting import DEADLINE
 
 

@@ -1,6 +1,9 @@
-"""An event loop on a thread of its own, where an agent's asynchronous work runs; no wait for it is without end.
+"""Waits that end: for calls that nothing can interrupt, and for an event loop on a thread of its own.
 
-`anyio.from_thread.start_blocking_portal` does the same, but waits for its thread for as long as that takes.
+Python cannot limit the time of a silent name server, of a host that drops packets at each of its addresses, or of a
+peer that sends its headers byte by byte. So each such call runs on a daemon thread, one at a time; an overdue one ends
+by itself, and until it has, the next is refused. Asynchronous work has a loop on a thread, as
+`anyio.from_thread.start_blocking_portal` gives one, but without waiting for that thread as long as it takes.
 """
 
 from __future__ import annotations
@@ -12,13 +15,13 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import anyio
 from anyio.from_thread import BlockingPortal
 from attrs import define, field
 
-__all__ = ["Interrupted", "LoopThread", "Overdue"]
+__all__ = ["BoundedCalls", "Busy", "Interrupted", "LoopThread", "Overdue"]
 
 T = TypeVar("T")
 GLANCE = 0.1  # seconds between looks at `stopping`
@@ -29,8 +32,49 @@ class Overdue(Exception):
     """What was waited for did not come in time."""
 
 
+class Busy(Exception):
+    """An earlier call is overdue and has not ended yet."""
+
+
 class Interrupted(Exception):
-    """`stopping` was set before what was waited for had come."""
+    """`stopping` was set before what was waited for had come, or even begun."""
+
+
+@define(eq=False)
+class BoundedCalls(Generic[T]):
+    """Runs calls one at a time, each on a thread called `name`.
+
+    >>> BoundedCalls("line", threading.Event()).run(lambda: 1 + 1, seconds=5.0)
+    2
+    """
+
+    name: str
+    stopping: threading.Event
+    _last: Future[T] = field(factory=Future, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._last.cancel()  # done: there is no earlier call
+
+    @property
+    def overdue(self) -> bool:
+        """Whether the last call has not ended yet, though nobody waits for it any more."""
+        return not self._last.done()
+
+    def run(self, call: Callable[[], T], seconds: float) -> T:
+        """Return what `call` returns, or raise what it raises; in `seconds`, or 0.1 s after `stopping` was set."""
+        if self.stopping.is_set():
+            raise Interrupted
+        if self.overdue:
+            raise Busy
+        self._last = errand = Future[T]()
+        threading.Thread(target=_fulfil, args=(errand, call), name=self.name, daemon=True).start()
+        due = time.monotonic() + seconds  # of the real clock: sockets know no other
+        while not wait_for([errand], min(GLANCE, max(0.0, due - time.monotonic()))).done:
+            if self.stopping.is_set():
+                raise Interrupted
+            if time.monotonic() >= due:
+                raise Overdue
+        return errand.result()
 
 
 @define(eq=False)
