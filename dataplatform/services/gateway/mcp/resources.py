@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from typing import Any
-from urllib.parse import unquote
 
 from attrs import define, field
 from mcp import MCPError
@@ -21,19 +20,15 @@ from mcp.types import (
     TextResourceContents,
 )
 
-from dataplatform.dsl import checks
 from dataplatform.dsl.kinds import kinds
 from dataplatform.dsl.schema import to_json
 from dataplatform.dsl.schemas import schema_text
-from dataplatform.errors import PlatformError
 from dataplatform.result import Failure
-from dataplatform.services.gateway.mcp.failures import text_of
-from dataplatform.services.gateway.mcp.watching import Watcher
+from dataplatform.services.gateway.mcp.watching import PRICE, Watcher, coin_of, refused
 from dataplatform.services.gateway.status import Overview
 
-__all__ = ["Resources", "coin_of", "refused", "uri_of"]
+__all__ = ["Resources"]
 
-PRICE = "price://"
 TOPOLOGY = "platform://topology"
 SCHEMA = "schema://"
 JSON = "application/json"
@@ -95,27 +90,3 @@ class Resources:
         if isinstance(answer, Failure):
             raise refused(answer.error)
         return json.dumps(to_json(answer.data))
-
-
-def coin_of(uri: str) -> str:
-    """Return the coin whose price a URI stands for; raises `MCPError` for another URI.
-
-    >>> coin_of("price://usd-coin")
-    'usd-coin'
-    """
-    if not uri.startswith(PRICE):
-        raise MCPError(INVALID_PARAMS, f"{uri!r:.100} is no price; one is like {PRICE}bitcoin")
-    coin = unquote(uri.removeprefix(PRICE))
-    if error := checks.coin_id(coin):
-        raise refused(error)
-    return coin
-
-
-def uri_of(coin_id: str) -> str:
-    """Return the URI of a coin's price."""
-    return f"{PRICE}{coin_id}"
-
-
-def refused(error: PlatformError) -> MCPError:
-    """Return a failure as an error of the protocol, for requests that have no other place for it."""
-    return MCPError(INVALID_PARAMS, text_of(error))

@@ -22,8 +22,7 @@ from mcp.types import (
 )
 
 from dataplatform.errors import PlatformError
-from dataplatform.services.gateway.mcp.resources import coin_of, refused, uri_of
-from dataplatform.services.gateway.mcp.watching import Subscriber, Watcher
+from dataplatform.services.gateway.mcp.watching import Subscriber, Watcher, coin_of, refused, uri_of
 
 __all__ = ["Subscriptions"]
 

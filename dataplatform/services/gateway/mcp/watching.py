@@ -7,20 +7,26 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
+from urllib.parse import unquote
 
 import anyio
 from attrs import define, field, frozen
+from mcp import MCPError
+from mcp.types import INVALID_PARAMS
 
 from dataplatform.base.agent import Clock
 from dataplatform.base.http.bucket import TokenBucket
+from dataplatform.dsl import checks
 from dataplatform.dsl.operations import GetCurrentPrice, GetCurrentPrices
 from dataplatform.dsl.types import CryptoPriceData
-from dataplatform.errors import Permanent
+from dataplatform.errors import Permanent, PlatformError
 from dataplatform.result import Failure, Result, Success
 from dataplatform.services.gateway.mcp.bridge import Bridge
+from dataplatform.services.gateway.mcp.failures import text_of
 
-__all__ = ["Subscriber", "Watcher"]
+__all__ = ["PRICE", "Subscriber", "Watcher", "coin_of", "refused", "uri_of"]
 
+PRICE = "price://"  # how the URI of a coin's price begins
 MOST_KEPT = 5_000  # prices
 
 
@@ -129,3 +135,27 @@ class Watcher:
         while len(self._kept) > MOST_KEPT:
             self._kept.popitem(last=False)
         return changed
+
+
+def coin_of(uri: str) -> str:
+    """Return the coin whose price a URI stands for; raises `MCPError` for another URI.
+
+    >>> coin_of("price://usd-coin")
+    'usd-coin'
+    """
+    if not uri.startswith(PRICE):
+        raise MCPError(INVALID_PARAMS, f"{uri!r:.100} is no price; one is like {PRICE}bitcoin")
+    coin = unquote(uri.removeprefix(PRICE))
+    if error := checks.coin_id(coin):
+        raise refused(error)
+    return coin
+
+
+def uri_of(coin_id: str) -> str:
+    """Return the URI of a coin's price."""
+    return f"{PRICE}{coin_id}"
+
+
+def refused(error: PlatformError) -> MCPError:
+    """Return a failure as an error of the protocol, for requests that have no other place for it."""
+    return MCPError(INVALID_PARAMS, text_of(error))
