@@ -34,6 +34,7 @@ from dataplatform.errors import PlatformError
 from dataplatform.result import Failure, Success, get_data
 from dataplatform.sources.timescale import TimescaleSource, TimescaleSourceOptions
 from dataplatform.targets.timescale import TimescaleOptions, TimescaleTarget
+from tests.support.clocks import StandingClock
 from tests.support.solo import PATIENCE, failure, solo
 from tests.support.storage import run
 
@@ -63,7 +64,7 @@ def database() -> Iterator[Database]:
 
 @contextmanager
 def new_database() -> Iterator[Database]:
-    with tempfile.TemporaryDirectory(prefix="dp-", dir="/tmp") as folder, solo() as agents:
+    with tempfile.TemporaryDirectory(prefix="dp-", dir="/tmp") as folder, solo(StandingClock(NOW)) as agents:
         data = Path(folder)
         agents.start("postgres", EmbeddedPostgres, data)
         assert agents.parent.told(Ready, "postgres")
