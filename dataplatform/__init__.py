@@ -19,33 +19,43 @@ if TYPE_CHECKING:
     from dataplatform.base.mcp import McpSettings
     from dataplatform.base.streaming import RedpandaSettings
     from dataplatform.base.technology import Technology
-    from dataplatform.dsl.feeds import Feed, FeedResult
     from dataplatform.dsl.flow import Outbox, letter_for_input
-    from dataplatform.dsl.kinds import ANALYTICS, LEVEL1, OHLCV, PRICES, Kind
-    from dataplatform.dsl.laws import Pipe, Piped, pipe
-    from dataplatform.dsl.parts import Connection, Part, SourceOptions, TargetOptions
-    from dataplatform.dsl.plan import Plan
-    from dataplatform.dsl.queries import (
+    from dataplatform.dsl.flow.feeds import Feed, FeedResult
+    from dataplatform.dsl.flow.plan import Plan
+    from dataplatform.dsl.operations.parts import Connection, Part, SourceOptions, TargetOptions
+    from dataplatform.dsl.operations.pipe import Pipe, Piped, pipe
+    from dataplatform.dsl.operations.reader import BaseReader
+    from dataplatform.dsl.operations.writer import BaseWriter
+    from dataplatform.dsl.records.kinds import ANALYTICS, LEVEL1, OHLCV, PRICES, Kind
+    from dataplatform.dsl.records.queries import (
         BatchPublishResult,
         CurrentPricesOptions,
         DateRangeOHLCVQuery,
         Level1Query,
         PublishResult,
     )
-    from dataplatform.dsl.reader import BaseReader
-    from dataplatform.dsl.types import (
+    from dataplatform.dsl.records.types import (
         CryptoMarketAnalytics,
         CryptoOHLCVData,
         CryptoPriceData,
         DeadLetter,
         Level1Data,
     )
-    from dataplatform.dsl.writer import BaseWriter
     from dataplatform.errors import Permanent, PlatformError, Transient
     from dataplatform.result import Failure, Result, Success, get_data, get_error, is_failure, is_success
     from dataplatform.services.service import BaseService, ServiceOptions
-    from dataplatform.system.demo import DemoServers, demo_option, demo_servers
-    from dataplatform.system.factories import (
+    from dataplatform.system.config.topology import (
+        ConfigurationError,
+        Route,
+        ServiceSpec,
+        SourceSpec,
+        TargetSpec,
+        Topology,
+        load_topology,
+    )
+    from dataplatform.system.console.logs import configure_logs
+    from dataplatform.system.platform.demo import DemoServers, demo_option, demo_servers
+    from dataplatform.system.platform.factories import (
         MarketDataReader,
         MarketDataWriter,
         create_coingecko_market_data_reader,
@@ -56,17 +66,7 @@ if TYPE_CHECKING:
         create_timescale_market_data_reader,
         create_timescale_market_data_writer,
     )
-    from dataplatform.system.logs import configure_logs
-    from dataplatform.system.platform import Platform
-    from dataplatform.system.topology import (
-        ConfigurationError,
-        Route,
-        ServiceSpec,
-        SourceSpec,
-        TargetSpec,
-        Topology,
-        load_topology,
-    )
+    from dataplatform.system.platform.platform import Platform
     from dataplatform.version import __version__
 
 __all__ = [
@@ -154,32 +154,32 @@ _NAMES: Final = {
     "dataplatform.base.mcp": ("McpSettings",),
     "dataplatform.base.streaming": ("RedpandaSettings",),
     "dataplatform.base.technology": ("Technology",),
-    "dataplatform.dsl.feeds": ("FeedResult", "Feed"),
-    "dataplatform.dsl.kinds": ("ANALYTICS", "LEVEL1", "OHLCV", "PRICES", "Kind"),
-    "dataplatform.dsl.laws": ("Pipe", "Piped", "pipe"),
-    "dataplatform.dsl.parts": ("Connection", "Part", "SourceOptions", "TargetOptions"),
-    "dataplatform.dsl.plan": ("Plan",),
-    "dataplatform.dsl.queries": (
+    "dataplatform.dsl.flow.feeds": ("FeedResult", "Feed"),
+    "dataplatform.dsl.records.kinds": ("ANALYTICS", "LEVEL1", "OHLCV", "PRICES", "Kind"),
+    "dataplatform.dsl.operations.pipe": ("Pipe", "Piped", "pipe"),
+    "dataplatform.dsl.operations.parts": ("Connection", "Part", "SourceOptions", "TargetOptions"),
+    "dataplatform.dsl.flow.plan": ("Plan",),
+    "dataplatform.dsl.records.queries": (
         "BatchPublishResult",
         "CurrentPricesOptions",
         "DateRangeOHLCVQuery",
         "Level1Query",
         "PublishResult",
     ),
-    "dataplatform.dsl.reader": ("BaseReader",),
-    "dataplatform.dsl.types": (
+    "dataplatform.dsl.operations.reader": ("BaseReader",),
+    "dataplatform.dsl.records.types": (
         "CryptoMarketAnalytics",
         "CryptoOHLCVData",
         "CryptoPriceData",
         "DeadLetter",
         "Level1Data",
     ),
-    "dataplatform.dsl.writer": ("BaseWriter",),
+    "dataplatform.dsl.operations.writer": ("BaseWriter",),
     "dataplatform.errors": ("Permanent", "PlatformError", "Transient"),
     "dataplatform.result": ("Failure", "Result", "Success", "get_data", "get_error", "is_failure", "is_success"),
     "dataplatform.services.service": ("BaseService", "ServiceOptions"),
-    "dataplatform.system.demo": ("DemoServers", "demo_option", "demo_servers"),
-    "dataplatform.system.factories": (
+    "dataplatform.system.platform.demo": ("DemoServers", "demo_option", "demo_servers"),
+    "dataplatform.system.platform.factories": (
         "MarketDataReader",
         "MarketDataWriter",
         "create_coingecko_market_data_reader",
@@ -190,9 +190,9 @@ _NAMES: Final = {
         "create_timescale_market_data_reader",
         "create_timescale_market_data_writer",
     ),
-    "dataplatform.system.logs": ("configure_logs",),
-    "dataplatform.system.platform": ("Platform",),
-    "dataplatform.system.topology": (
+    "dataplatform.system.console.logs": ("configure_logs",),
+    "dataplatform.system.platform.platform": ("Platform",),
+    "dataplatform.system.config.topology": (
         "ConfigurationError",
         "Route",
         "ServiceSpec",

@@ -1,6 +1,6 @@
 """`python -m dataplatform`: the command line."""
 
-from dataplatform.system.__main__ import console
+from dataplatform.system.cli.main import console
 
 if __name__ == "__main__":
     console()

@@ -94,7 +94,7 @@ def test_what_shows_no_command_loads_none(module: str, option: str) -> None:
     ],
 )
 def test_the_help_of_a_command_loads_no_other(command: str, never: set[str]) -> None:
-    code = f"from dataplatform.system.__main__ import main; main(['{command}', '--help'])"
+    code = f"from dataplatform.system.cli.main import main; main(['{command}', '--help'])"
     assert never.isdisjoint(loaded(code))
 
 

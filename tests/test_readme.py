@@ -18,7 +18,7 @@ import pytest
 from dataplatform.base.agent import Context, Entry, Runtime
 from dataplatform.base.http import HttpClient, HttpSettings
 from dataplatform.result import Success
-from dataplatform.system.topology import parse_topology
+from dataplatform.system.config.topology import parse_topology
 from tests.support.waiting import DEADLINE
 
 ROOT = Path(__file__).parents[1]

@@ -14,17 +14,17 @@ import pytest
 import structlog
 
 from dataplatform.base.agent import Incident, State
-from dataplatform.base.agent.status import Degraded, Vitals
+from dataplatform.base.agent.messages import Degraded, Vitals
 from dataplatform.base.database import TimescaleSettings
-from dataplatform.base.database.dsn import secrets_in
+from dataplatform.base.database.settings import secrets_in
 from dataplatform.base.http import HttpSettings
 from dataplatform.base.mcp import McpSettings
 from dataplatform.base.streaming import RedpandaSettings
 from dataplatform.errors import Permanent, Transient
 from dataplatform.redaction import REDACTOR, Redactor
-from dataplatform.system.logs import configure_logs
-from dataplatform.system.specs import secrets_of
-from dataplatform.system.topology import ConfigurationError, Topology, parse_topology
+from dataplatform.system.config.specs import secrets_of
+from dataplatform.system.config.topology import ConfigurationError, Topology, parse_topology
+from dataplatform.system.console.logs import configure_logs
 from tests.support.waiting import DEADLINE
 from tests.system.logs import restored
 
@@ -45,7 +45,7 @@ client = "web"
 CRASH = """
 import sys, threading
 from dataplatform.redaction import redact_tracebacks
-from dataplatform.system.topology import parse_topology
+from dataplatform.system.config.topology import parse_topology
 
 redact_tracebacks()
 parse_topology(sys.argv[1])

@@ -1,1 +1,1 @@
-"""Layer 1: raw capability without market data: agents, database, streaming, HTTP, embedded servers."""
+"""Layer 1: raw capability without market data: agents, database, streaming, HTTP, MCP, embedded servers."""

@@ -1,1 +1,1 @@
-"""Layer 2: the language of market data: types, operations, readers and writers, and the flow between them."""
+"""Layer 2: the language of market data: records, operations, the flow between sources and targets, and storage."""

@@ -13,9 +13,9 @@ from attrs import define, evolve, field, frozen
 
 from dataplatform.base.agent import Agent, AgentStatus, ChildSpec, Context, Incident, State
 from dataplatform.dsl.flow import RouteAccount
-from dataplatform.dsl.parts import Connection
-from dataplatform.dsl.reader import BaseReader
-from dataplatform.dsl.writer import BaseWriter
+from dataplatform.dsl.operations.parts import Connection
+from dataplatform.dsl.operations.reader import BaseReader
+from dataplatform.dsl.operations.writer import BaseWriter
 
 __all__ = [
     "BaseService",

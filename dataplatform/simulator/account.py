@@ -8,8 +8,7 @@ from typing import Final
 
 from attrs import define, field
 
-from dataplatform.simulator.query import Query
-from dataplatform.simulator.refusals import key_missing
+from dataplatform.simulator.query import Query, key_missing
 
 __all__ = ["CREDITS", "Account"]
 

@@ -10,13 +10,13 @@ from urllib.parse import urlencode
 import msgspec
 from attrs import frozen
 
-from dataplatform.simulator import history, markets
+from dataplatform.simulator import detail as history
+from dataplatform.simulator import markets
 from dataplatform.simulator.detail import coin_detail
 from dataplatform.simulator.faults import PREFIX, Fault, Faults
 from dataplatform.simulator.market import Market
 from dataplatform.simulator.mcp.operations import Operation
-from dataplatform.simulator.query import Query
-from dataplatform.simulator.refusals import RefusedError
+from dataplatform.simulator.query import Query, RefusedError
 from dataplatform.simulator.sabotage import PAGE, hold, refusal_of, reshaped
 from dataplatform.simulator.tickers import coin_tickers, exchange_tickers
 

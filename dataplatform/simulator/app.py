@@ -24,8 +24,7 @@ from dataplatform.simulator.faults import MCP_PREFIX, PREFIX, Faults, fault_from
 from dataplatform.simulator.market import Market
 from dataplatform.simulator.mcp.form import McpForm
 from dataplatform.simulator.mcp.late import LazyApp
-from dataplatform.simulator.query import Query
-from dataplatform.simulator.refusals import RefusedError, unknown_path
+from dataplatform.simulator.query import Query, RefusedError, unknown_path
 from dataplatform.simulator.sabotage import FaultMiddleware, json_response
 
 __all__ = ["CONTROL", "REQUESTS_KEPT", "create_app"]

@@ -11,8 +11,7 @@ from attrs import frozen
 
 from dataplatform.simulator.coins import COINS, Coin
 from dataplatform.simulator.currencies import CURRENCIES
-from dataplatform.simulator.noise import HALF_HOUR, Noise
-from dataplatform.simulator.path import Path
+from dataplatform.simulator.path import HALF_HOUR, Noise, Path
 
 __all__ = ["DAY", "HOUR", "Candle", "Market", "UnknownCoinError", "UnknownCurrencyError", "utc_now"]
 

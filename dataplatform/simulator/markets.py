@@ -7,11 +7,10 @@ from functools import lru_cache
 from typing import Any, Final
 
 from dataplatform.simulator.coins import Coin, chance
-from dataplatform.simulator.currencies import CURRENCIES
+from dataplatform.simulator.currencies import CURRENCIES, Number, amount, iso_time, percentage, price
 from dataplatform.simulator.market import DAY, HOUR, Market, UnknownCoinError
 from dataplatform.simulator.path import Path
 from dataplatform.simulator.query import Query
-from dataplatform.simulator.rounding import Number, amount, iso_time, percentage, price
 from dataplatform.simulator.tickers import EXCHANGES
 
 __all__ = [

@@ -1,19 +1,37 @@
-"""The parameters of one request, read as CoinGecko reads them."""
+"""One request: its parameters as CoinGecko reads them, and the answers it gives instead of data."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any, TypeAlias
 
 from attrs import frozen
 
-from dataplatform.simulator import refusals
 from dataplatform.simulator.coins import Coin
 from dataplatform.simulator.currencies import CURRENCIES
 from dataplatform.simulator.market import DAY, HOUR, Market, UnknownCoinError
 
-__all__ = ["Query"]
+__all__ = [
+    "Json",
+    "Query",
+    "RefusedError",
+    "bad_request",
+    "coin_not_found",
+    "exchange_not_found",
+    "history_too_old",
+    "invalid_currency",
+    "key_missing",
+    "missing_parameter",
+    "paid_only",
+    "rate_limited",
+    "server_error",
+    "unknown_path",
+]
+
+# The parameters of one request, read as CoinGecko reads them.
+
 
 _HISTORY_DAYS = 365
 _BEGINNING = 1_367_107_200.0  # 2013-04-28, before which nothing is known
@@ -44,7 +62,7 @@ class Query:
         """Return a parameter that has to be there."""
         if value := self.parameters.get(name, "").strip():
             return value
-        raise refusals.missing_parameter(name)
+        raise missing_parameter(name)
 
     def whole(self, name: str, default: int, most: int = 10**6) -> int:
         """Return a number from 1 to `most`; what is no such number is taken as the nearest one, or as the default."""
@@ -58,13 +76,13 @@ class Query:
         try:
             return self.market.coin(self.parameters["id"])
         except UnknownCoinError:
-            raise refusals.coin_not_found() from None
+            raise coin_not_found() from None
 
     def currency(self) -> str:
         """Return the currency to count in."""
         code = self.required("vs_currency").lower()
         if code not in CURRENCIES:
-            raise refusals.invalid_currency()
+            raise invalid_currency()
         return code
 
     def days(self) -> float:
@@ -75,9 +93,9 @@ class Query:
         except ValueError:
             days = math.nan
         if not days > 0:
-            raise refusals.bad_request("invalid days")
+            raise bad_request("invalid days")
         if days > _HISTORY_DAYS and not self.paid:
-            raise refusals.history_too_old(self.market.now())
+            raise history_too_old(self.market.now())
         return min(days, (self.seconds - _BEGINNING) / DAY)
 
     def interval(self, *choices: str, free: tuple[str, ...] = ()) -> str:
@@ -86,9 +104,9 @@ class Query:
         if interval in ("", *free):
             return interval
         if not self.paid:
-            raise refusals.paid_only()
+            raise paid_only()
         if interval not in choices:
-            raise refusals.bad_request("invalid interval")
+            raise bad_request("invalid interval")
         return interval
 
     def since_and_until(self) -> tuple[float, float]:
@@ -98,9 +116,9 @@ class Query:
         """
         since, until = _unix_time(self.required("from")), _unix_time(self.required("to"))
         if not since <= until < math.inf:
-            raise refusals.bad_request("invalid date range")
+            raise bad_request("invalid date range")
         if since < self.seconds - _HISTORY_DAYS * DAY - HOUR and not self.paid:
-            raise refusals.history_too_old(self.market.now())
+            raise history_too_old(self.market.now())
         return max(since, _BEGINNING), until
 
 
@@ -113,5 +131,93 @@ def _unix_time(text: str) -> float:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise refusals.bad_request("invalid date range") from None
+        raise bad_request("invalid date range") from None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+# The answers CoinGecko gives instead of data: statuses and bodies, in each of their shapes.
+
+
+Json: TypeAlias = dict[str, Any] | list[Any]
+
+_PRICING = "https://www.coingecko.com/en/api/pricing"
+
+
+class RefusedError(Exception):
+    """A request that is answered with an error.
+
+    Attributes:
+        status: the HTTP status.
+        body: the JSON body, in the shape CoinGecko gives this error.
+
+    """
+
+    def __init__(self, status: int, body: Json) -> None:
+        super().__init__(status, body)
+        self.status = status
+        self.body = body
+
+
+def coin_not_found() -> RefusedError:
+    return RefusedError(404, {"error": "coin not found"})
+
+
+def exchange_not_found() -> RefusedError:
+    return RefusedError(404, {"error": "exchange not found"})
+
+
+def unknown_path() -> RefusedError:
+    return RefusedError(404, {"error": "Incorrect path. Please check https://www.coingecko.com/api/"})
+
+
+def invalid_currency() -> RefusedError:
+    return RefusedError(400, {"error": "invalid vs_currency"})
+
+
+def bad_request(sentence: str) -> RefusedError:
+    return RefusedError(400, {"error": sentence})
+
+
+def missing_parameter(name: str) -> RefusedError:
+    return RefusedError(422, {"error": f"Missing parameter {name}"})
+
+
+def history_too_old(now: datetime) -> RefusedError:
+    """Return the refusal of history from over 365 days ago; this one is nested one level deeper than the others."""
+    message = (
+        "Your request exceeds the allowed time range. Public API users are limited to querying historical data within "
+        f"the past 365 days. Upgrade to a paid plan to enjoy full historical data access: {_PRICING}. "
+    )
+    return RefusedError(401, {"error": {"status": _timed(now, 10012, message)}})
+
+
+def key_missing(now: datetime) -> RefusedError:
+    message = (
+        "API Key Missing. Please make sure you're using the right authentication method. "
+        "For Pro API, please visit: https://docs.coingecko.com/reference/authentication."
+    )
+    return RefusedError(401, {"status": _timed(now, 10002, message)})
+
+
+def paid_only() -> RefusedError:
+    message = (
+        "This request is limited to PRO API subscribers. "
+        f"Please visit {_PRICING} to subscribe to our API plans to access this exclusive endpoint."
+    )
+    return RefusedError(401, {"status": {"error_code": 10005, "error_message": message}})
+
+
+def rate_limited() -> RefusedError:
+    message = (
+        f"You've exceeded the Rate Limit. Please visit {_PRICING} to subscribe to our API plans for higher rate limits."
+    )
+    return RefusedError(429, {"status": {"error_code": 429, "error_message": message}})
+
+
+def server_error(status: int) -> RefusedError:
+    return RefusedError(status, {"status": {"error_code": status, "error_message": "Internal Server Error"}})
+
+
+def _timed(now: datetime, code: int, message: str) -> dict[str, Any]:
+    timestamp = now.astimezone(UTC).isoformat(timespec="milliseconds")
+    return {"timestamp": timestamp, "error_code": code, "error_message": message}

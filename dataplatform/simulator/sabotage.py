@@ -12,7 +12,7 @@ from attrs import define, field
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dataplatform.simulator import refusals
+from dataplatform.simulator import query as refusals
 from dataplatform.simulator.faults import MCP_PREFIX, PREFIX, ArmedFault, Fault, Faults
 
 __all__ = ["PAGE", "FaultMiddleware", "hold", "json_response", "refusal_of", "reshaped"]

@@ -1,4 +1,4 @@
-"""The simulator as a server: uvicorn in a daemon thread, started and stopped within bounded times."""
+"""The simulator as a server: uvicorn in a daemon thread, started and stopped within bounded times; and as an agent."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from collections import deque
 from collections.abc import Callable
 from datetime import datetime
 from types import TracebackType
-from typing import Literal, Self
+from typing import ClassVar, Literal, Never, Self
 
 import uvicorn
 from attrs import field, frozen, validators
 
+from dataplatform.base.agent import Agent, Context
 from dataplatform.simulator.account import CREDITS, Account
 from dataplatform.simulator.api import ServedRequest
 from dataplatform.simulator.app import REQUESTS_KEPT, create_app
@@ -21,7 +22,10 @@ from dataplatform.simulator.faults import MCP_PREFIX, PREFIX, ArmedFault, Fault,
 from dataplatform.simulator.market import Market, utc_now
 from dataplatform.simulator.mcp.form import McpForm
 
-__all__ = ["Simulator", "SimulatorSettings"]
+__all__ = ["Simulator", "SimulatorAgent", "SimulatorSettings"]
+
+# The simulator as a server: uvicorn in a daemon thread, started and stopped within bounded times.
+
 
 _START_TIMEOUT = 10.0
 _GRACE = 1
@@ -208,3 +212,27 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def _cannot_listen(host: str, port: int, error: OSError) -> OSError:
     return OSError(error.errno, f"the simulator cannot listen on {host}:{port}: {error.strerror}")
+
+
+# The simulator as a supervised agent of a platform.
+
+
+class SimulatorAgent(Agent):
+    """Serves the simulated CoinGecko on the port it was given, the same one after a restart."""
+
+    kind: ClassVar[str] = "server"
+
+    def __init__(self, context: Context, settings: SimulatorSettings) -> None:
+        super().__init__(context)
+        self.simulator = Simulator(settings)
+
+    def _open(self) -> None:
+        self.simulator.start()
+        self.log.info("serving simulated data", url=self.simulator.base_url)
+
+    def receive(self, message: Never) -> None:
+        """Take no messages of its own: it is spoken to over HTTP."""
+        raise AssertionError(f"unexpected message {message!r}")
+
+    def _close(self) -> None:
+        self.simulator.stop()

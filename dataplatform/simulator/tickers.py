@@ -8,11 +8,11 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from dataplatform.simulator import refusals
+from dataplatform.simulator import query as refusals
 from dataplatform.simulator.coins import Coin, chance
+from dataplatform.simulator.currencies import amount, clock_time, price
 from dataplatform.simulator.market import HOUR, Market
 from dataplatform.simulator.query import Query
-from dataplatform.simulator.rounding import amount, clock_time, price
 
 __all__ = ["EXCHANGES", "MOST_TICKERS", "Exchange", "coin_tickers", "exchange_tickers", "tickers_of"]
 

@@ -11,21 +11,20 @@ from attrs import evolve, field, frozen, validators
 
 from dataplatform.base.agent import Context, Request
 from dataplatform.base.mcp import CallAnyOf
-from dataplatform.dsl import operations as ops
-from dataplatform.dsl.arguments import spread
-from dataplatform.dsl.feeds import Feed, FeedResult
 from dataplatform.dsl.flow import Outbox, PolledRow, letter_for_row
-from dataplatform.dsl.kinds import ANALYTICS, PRICES, Kind
-from dataplatform.dsl.language import messages
-from dataplatform.dsl.parts import Connection, Part, SourceOptions
-from dataplatform.dsl.plan import Plan
-from dataplatform.dsl.polling import FeedOptions, Seen
-from dataplatform.dsl.queries import CurrentPricesOptions, DateRangeOHLCVQuery, Level1Query
-from dataplatform.dsl.reader import BaseReader
-from dataplatform.dsl.remote import call_of, notes_of, operation_of, record_in, rows_of
-from dataplatform.dsl.rows import OddRow, ParsedRows, joined
-from dataplatform.dsl.schema import camel_case, to_json
-from dataplatform.dsl.types import (
+from dataplatform.dsl.flow.feeds import Feed, FeedOptions, FeedResult, Seen
+from dataplatform.dsl.flow.plan import Plan
+from dataplatform.dsl.operations import operations as ops
+from dataplatform.dsl.operations.answers import OddRow, ParsedRows, joined
+from dataplatform.dsl.operations.arguments import spread
+from dataplatform.dsl.operations.operations import messages
+from dataplatform.dsl.operations.parts import Connection, Part, SourceOptions
+from dataplatform.dsl.operations.reader import BaseReader
+from dataplatform.dsl.operations.remote import call_of, notes_of, operation_of, record_in, rows_of
+from dataplatform.dsl.records.kinds import ANALYTICS, PRICES, Kind
+from dataplatform.dsl.records.queries import CurrentPricesOptions, DateRangeOHLCVQuery, Level1Query
+from dataplatform.dsl.records.schema import camel_case, to_json
+from dataplatform.dsl.records.types import (
     CryptoMarketAnalytics,
     CryptoOHLCVData,
     CryptoPriceData,

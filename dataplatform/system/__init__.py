@@ -1,1 +1,1 @@
-"""The running platform: topologies, `Platform`, and the command line."""
+"""The running platform: its topology, its life, its command line and what people see of it."""

@@ -10,13 +10,13 @@ from attrs import field, frozen, validators
 from dataplatform.base.agent import Context
 from dataplatform.base.mcp import CallAnyOf, ToolAnswer
 from dataplatform.dsl.flow import Rejection
-from dataplatform.dsl.kinds import Kind
-from dataplatform.dsl.parts import Connection, Part, TargetOptions
-from dataplatform.dsl.queries import BatchPublishResult
-from dataplatform.dsl.remote import call_of, data_of
-from dataplatform.dsl.schema import KIND, to_json
-from dataplatform.dsl.types import Record
-from dataplatform.dsl.writer import BaseWriter
+from dataplatform.dsl.operations.parts import Connection, Part, TargetOptions
+from dataplatform.dsl.operations.remote import call_of, data_of
+from dataplatform.dsl.operations.writer import BaseWriter
+from dataplatform.dsl.records.kinds import Kind
+from dataplatform.dsl.records.queries import BatchPublishResult
+from dataplatform.dsl.records.schema import KIND, to_json
+from dataplatform.dsl.records.types import Record
 from dataplatform.errors import PlatformError
 
 __all__ = ["McpTarget", "McpTargetOptions"]

@@ -8,12 +8,12 @@ from typing import Any, ClassVar
 from attrs import Attribute, field, frozen, validators
 
 from dataplatform.base.streaming import Produce, Produced, TopicSpec
-from dataplatform.dsl.codec import codec
 from dataplatform.dsl.flow import Batch, Rejection
-from dataplatform.dsl.kinds import DEAD_LETTERS, Kind, kinds
-from dataplatform.dsl.parts import TargetOptions, topic_names
-from dataplatform.dsl.types import Record
-from dataplatform.dsl.writer import BaseWriter
+from dataplatform.dsl.operations.parts import TargetOptions, topic_names
+from dataplatform.dsl.operations.writer import BaseWriter
+from dataplatform.dsl.records.codec import codec
+from dataplatform.dsl.records.kinds import DEAD_LETTERS, Kind, kinds
+from dataplatform.dsl.records.types import Record
 
 __all__ = ["RedpandaTarget", "RedpandaTargetOptions"]
 

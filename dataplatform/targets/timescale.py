@@ -13,13 +13,12 @@ from dataplatform.base.database import RowsWritten, TableSpec, TimesOfRows, Writ
 from dataplatform.base.position import Position, ReadPositions
 from dataplatform.dsl.flow import Batch, LeftOut, Rejection
 from dataplatform.dsl.flow.target import reader_of
-from dataplatform.dsl.kinds import DEAD_LETTERS, Kind, kind_named, kinds
-from dataplatform.dsl.parts import TargetOptions
-from dataplatform.dsl.storage import STORAGE
-from dataplatform.dsl.tables import named_table
-from dataplatform.dsl.types import Record
-from dataplatform.dsl.validators import shown
-from dataplatform.dsl.writer import BaseWriter
+from dataplatform.dsl.operations.parts import TargetOptions
+from dataplatform.dsl.operations.writer import BaseWriter
+from dataplatform.dsl.records.kinds import DEAD_LETTERS, Kind, kind_named, kinds
+from dataplatform.dsl.records.rules import shown
+from dataplatform.dsl.records.types import Record
+from dataplatform.dsl.storage.tables import STORAGE, named_table
 
 __all__ = ["TimescaleOptions", "TimescaleTarget"]
 

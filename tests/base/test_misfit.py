@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dataplatform.base.decoding import misfit
 from dataplatform.base.http import Response
-from dataplatform.base.misfit import misfit
-from dataplatform.dsl.codec import codec
-from dataplatform.dsl.kinds import PRICES
-from dataplatform.dsl.schema import Wire
+from dataplatform.dsl.records.codec import codec
+from dataplatform.dsl.records.kinds import PRICES
+from dataplatform.dsl.records.schema import Wire
 from dataplatform.errors import Permanent, PlatformError
-from dataplatform.sources.coingecko.answers import decode
+from dataplatform.sources.coingecko.api import decode
 from tests.sources.coingecko.answers import answer
 
 Maps = dict[str, dict[str, float]]

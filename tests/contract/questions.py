@@ -9,10 +9,10 @@ from typing import Any
 
 from attrs import frozen
 
-from dataplatform.dsl import operations as ops
-from dataplatform.dsl.queries import CurrentPricesOptions, DateRangeOHLCVQuery, Level1Query, OHLCVSeries
-from dataplatform.dsl.timeframes import floor
-from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoOHLCVData, CryptoPriceData, Level1Data
+from dataplatform.dsl.operations import operations as ops
+from dataplatform.dsl.records.queries import CurrentPricesOptions, DateRangeOHLCVQuery, Level1Query, OHLCVSeries
+from dataplatform.dsl.records.timeframes import floor
+from dataplatform.dsl.records.types import CryptoMarketAnalytics, CryptoOHLCVData, CryptoPriceData, Level1Data
 
 __all__ = ["BAD", "QUESTIONS", "TIMEFRAME", "UNKNOWN", "Question", "past"]
 

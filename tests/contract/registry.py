@@ -7,12 +7,12 @@ from datetime import timedelta
 from typing import Any, cast
 
 from dataplatform.base.agent import Request
-from dataplatform.dsl import operations as ops
-from dataplatform.dsl.kinds import ANALYTICS, LEVEL1, OHLCV, PRICES
-from dataplatform.dsl.queries import DateRangeOHLCVQuery, Level1Query
-from dataplatform.dsl.reader import BaseReader
-from dataplatform.dsl.registry import plugins
-from dataplatform.dsl.writer import BaseWriter
+from dataplatform.dsl.operations import operations as ops
+from dataplatform.dsl.operations.reader import BaseReader
+from dataplatform.dsl.operations.registry import plugins
+from dataplatform.dsl.operations.writer import BaseWriter
+from dataplatform.dsl.records.kinds import ANALYTICS, LEVEL1, OHLCV, PRICES
+from dataplatform.dsl.records.queries import DateRangeOHLCVQuery, Level1Query
 from tests.dsl.records import NOON, price, record
 
 READERS: dict[str, type[BaseReader]] = {one.kind: cast("type[BaseReader]", one.load()) for one in plugins("sources")}

@@ -25,11 +25,11 @@ from dataplatform import (
 from dataplatform.base.database import TimescaleSettings
 from dataplatform.base.http import HttpSettings
 from dataplatform.base.mcp import McpSettings
-from dataplatform.dsl.queries import Level1Query
-from dataplatform.dsl.types import Record
+from dataplatform.dsl.records.queries import Level1Query
+from dataplatform.dsl.records.types import Record
 from dataplatform.result import get_data
 from dataplatform.simulator import Simulator, SimulatorSettings
-from dataplatform.system.demo import DemoServers, demo_servers
+from dataplatform.system.platform.demo import DemoServers, demo_servers
 from tests.contract.questions import TIMEFRAME, past
 from tests.support.mcp_platforms import Offering, as_program, offered
 from tests.support.timescaledb import new_server

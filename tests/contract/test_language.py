@@ -10,11 +10,11 @@ from attrs import NOTHING, fields
 
 from dataplatform.base.agent import Request
 from dataplatform.dsl.flow.source import Pause, Resume
-from dataplatform.dsl.kinds import kinds
-from dataplatform.dsl.operations import ReadingOperation, WritingOperation
-from dataplatform.dsl.proxy import Proxy, ReaderProxy, WriterProxy
-from dataplatform.dsl.reader import BaseReader
-from dataplatform.dsl.writer import BaseWriter
+from dataplatform.dsl.operations.operations import ReadingOperation, WritingOperation
+from dataplatform.dsl.operations.proxy import Proxy, ReaderProxy, WriterProxy
+from dataplatform.dsl.operations.reader import BaseReader
+from dataplatform.dsl.operations.writer import BaseWriter
+from dataplatform.dsl.records.kinds import kinds
 from tests.contract.registry import READING, WRITING, name_of
 
 SIDES = [(message, BaseReader, ReaderProxy) for message in get_args(ReadingOperation)] + [

@@ -9,9 +9,9 @@ import pytest
 from attrs import frozen
 
 from dataplatform import MarketDataReader
-from dataplatform.dsl import operations as ops
-from dataplatform.dsl.language import reading
-from dataplatform.dsl.registry import supporters
+from dataplatform.dsl.operations import operations as ops
+from dataplatform.dsl.operations.operations import reading
+from dataplatform.dsl.operations.registry import supporters
 from dataplatform.errors import Permanent
 from dataplatform.result import Failure, Success, get_data
 from tests.contract.questions import QUESTIONS, UNKNOWN

@@ -12,11 +12,11 @@ from attrs import evolve, fields, has
 from attrs.exceptions import FrozenInstanceError
 
 from dataplatform.base.agent import AgentStatus, Ready, Request
-from dataplatform.dsl.operations import ReadingOperation
-from dataplatform.dsl.parts import SourceOptions
-from dataplatform.dsl.queries import DateRangeOHLCVQuery
-from dataplatform.dsl.reader import BaseReader
-from dataplatform.dsl.registry import technology
+from dataplatform.dsl.operations.operations import ReadingOperation
+from dataplatform.dsl.operations.parts import SourceOptions
+from dataplatform.dsl.operations.reader import BaseReader
+from dataplatform.dsl.operations.registry import technology
+from dataplatform.dsl.records.queries import DateRangeOHLCVQuery
 from dataplatform.errors import Permanent, Transient
 from dataplatform.result import Failure, Result
 from tests.contract.questions import BAD

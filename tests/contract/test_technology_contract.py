@@ -18,8 +18,8 @@ from dataplatform.base.mcp import McpSettings
 from dataplatform.base.streaming import RedpandaSettings
 from dataplatform.base.streaming.technology import Topics
 from dataplatform.base.technology import Embedded, Technology, Web
-from dataplatform.dsl.registry import ability, plugins, technology
-from dataplatform.system.topology import ClientSpec, Topology
+from dataplatform.dsl.operations.registry import ability, plugins, technology
+from dataplatform.system.config.topology import ClientSpec, Topology
 
 TECHNOLOGIES = {plugin.kind: cast("type[Technology]", plugin.load()) for plugin in plugins("clients")}
 SETTINGS: dict[str, Any] = {

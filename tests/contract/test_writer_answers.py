@@ -10,11 +10,11 @@ import pytest
 from attrs import evolve, frozen
 
 from dataplatform import MarketDataReader, MarketDataWriter
-from dataplatform.dsl import language
-from dataplatform.dsl import operations as ops
-from dataplatform.dsl.kinds import ANALYTICS, LEVEL1, OHLCV, PRICES
-from dataplatform.dsl.queries import BatchPublishResult, Level1Query, PublishResult
-from dataplatform.dsl.timeframes import floor
+from dataplatform.dsl.operations import operations as language
+from dataplatform.dsl.operations import operations as ops
+from dataplatform.dsl.records.kinds import ANALYTICS, LEVEL1, OHLCV, PRICES
+from dataplatform.dsl.records.queries import BatchPublishResult, Level1Query, PublishResult
+from dataplatform.dsl.records.timeframes import floor
 from dataplatform.result import Success, get_data
 from tests.contract.questions import TIMEFRAME
 from tests.contract.registry import WRITERS

@@ -11,13 +11,13 @@ from attrs import fields, has
 from attrs.exceptions import FrozenInstanceError
 
 from dataplatform.base.agent import AgentStatus, Context, Ready, Request
-from dataplatform.dsl import operations as ops
-from dataplatform.dsl.kinds import KINDS
-from dataplatform.dsl.operations import WritingOperation
-from dataplatform.dsl.parts import TargetOptions
-from dataplatform.dsl.queries import BatchPublishResult
-from dataplatform.dsl.registry import technology
-from dataplatform.dsl.writer import BaseWriter
+from dataplatform.dsl.operations import operations as ops
+from dataplatform.dsl.operations.operations import WritingOperation
+from dataplatform.dsl.operations.parts import TargetOptions
+from dataplatform.dsl.operations.registry import technology
+from dataplatform.dsl.operations.writer import BaseWriter
+from dataplatform.dsl.records.kinds import KINDS
+from dataplatform.dsl.records.queries import BatchPublishResult
 from dataplatform.errors import Permanent, PlatformError, Transient
 from dataplatform.result import Failure, Result, Success
 from tests.contract.registry import WRITERS, WRITING, name_of

@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 from attrs import define, field, frozen
 
 from dataplatform.base.agent import Agent, Answer, Context, Request
-from dataplatform.dsl.feeds import Feed, FeedResult
 from dataplatform.dsl.flow import Deliver, Outbox, Position
+from dataplatform.dsl.flow.feeds import Feed, FeedResult
+from dataplatform.dsl.flow.plan import Plan
 from dataplatform.dsl.flow.source import FlowSource
 from dataplatform.dsl.flow.target import FlowTarget
-from dataplatform.dsl.kinds import Kind
-from dataplatform.dsl.plan import Plan
-from dataplatform.dsl.types import Record
+from dataplatform.dsl.records.kinds import Kind
+from dataplatform.dsl.records.types import Record
 from dataplatform.result import Result, Success
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from dataplatform.dsl.kinds import ANALYTICS, DEAD_LETTERS, LEVEL1, OHLCV, PRICES, Kind
-from dataplatform.dsl.types import (
+from dataplatform.dsl.records.kinds import ANALYTICS, DEAD_LETTERS, LEVEL1, OHLCV, PRICES, Kind
+from dataplatform.dsl.records.types import (
     CryptoMarketAnalytics,
     CryptoOHLCVData,
     CryptoPriceData,

@@ -10,10 +10,10 @@ from typing import Any
 
 from attrs import define, field
 
-from dataplatform.dsl.feeds import FeedResult
 from dataplatform.dsl.flow import Position
-from dataplatform.dsl.kinds import PRICES
-from dataplatform.dsl.types import CryptoPriceData, DeadLetter, Record
+from dataplatform.dsl.flow.feeds import FeedResult
+from dataplatform.dsl.records.kinds import PRICES
+from dataplatform.dsl.records.types import CryptoPriceData, DeadLetter, Record
 from dataplatform.errors import Permanent, PlatformError
 from dataplatform.result import Failure, Result, Success
 from tests.dsl.doubles import Commit, Read, Write

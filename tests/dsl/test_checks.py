@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from dataplatform.dsl import checks
-from dataplatform.dsl.queries import CurrentPricesOptions
-from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoPriceData
+from dataplatform.dsl.records import checks
+from dataplatform.dsl.records.queries import CurrentPricesOptions
+from dataplatform.dsl.records.types import CryptoMarketAnalytics, CryptoPriceData
 from dataplatform.errors import Permanent, PlatformError
 from tests.dsl.records import price
 

@@ -11,10 +11,9 @@ from attrs import evolve, fields
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataplatform.dsl.codec import Codec, Undecodable, codec
-from dataplatform.dsl.columns import Builder
-from dataplatform.dsl.kinds import ANALYTICS, DEAD_LETTERS, KINDS, LEVEL1, OHLCV, PRICES, Kind
-from dataplatform.dsl.types import CryptoPriceData, Record
+from dataplatform.dsl.records.codec import Builder, Codec, Undecodable, codec
+from dataplatform.dsl.records.kinds import ANALYTICS, DEAD_LETTERS, KINDS, LEVEL1, OHLCV, PRICES, Kind
+from dataplatform.dsl.records.types import CryptoPriceData, Record
 from dataplatform.errors import Permanent
 from tests.dsl.records import ANY, FIELDS, price, record
 

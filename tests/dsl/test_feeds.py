@@ -8,9 +8,9 @@ import pytest
 from attrs import evolve
 
 from dataplatform.base.agent import Agent, Directory, ManualClock
-from dataplatform.dsl.feeds import Feed, FeedResult, FeedState
-from dataplatform.dsl.kinds import PRICES
-from dataplatform.dsl.plan import Plan, PlanRun, transformed
+from dataplatform.dsl.flow.feeds import Feed, FeedResult, FeedState
+from dataplatform.dsl.flow.plan import Plan, PlanRun, transformed
+from dataplatform.dsl.records.kinds import PRICES
 from dataplatform.errors import Permanent, PlatformError, Transient
 from dataplatform.result import Failure, Success, get_data
 from tests.dsl.records import price

@@ -6,11 +6,11 @@ import pytest
 from attrs import evolve
 
 from dataplatform.base.agent import State
-from dataplatform.dsl.feeds import FeedResult
 from dataplatform.dsl.flow import Batch, Deliver, Position
+from dataplatform.dsl.flow.feeds import FeedResult
+from dataplatform.dsl.flow.plan import Plan
 from dataplatform.dsl.flow.source import CommitDue, FeedDue, Pause, Resume
-from dataplatform.dsl.kinds import PRICES
-from dataplatform.dsl.plan import Plan
+from dataplatform.dsl.records.kinds import PRICES
 from dataplatform.errors import Permanent, Transient
 from dataplatform.result import Failure, Result, Success, get_data
 from tests.dsl.doubles import BareSource, Bomb, Commit, Double, FeedSpec, Read

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from dataplatform.base.agent import Context, Drain, Drained, PeerRestarted, Ready, State
-from dataplatform.base.agent.lifecycle import Phase
+from dataplatform.base.agent.children import Phase
 from dataplatform.dsl.flow import Batch, Deliver, Outbox, Written
 from dataplatform.dsl.flow.source import FeedDue
 from dataplatform.dsl.flow.target import WriteDue
-from dataplatform.dsl.kinds import PRICES
+from dataplatform.dsl.records.kinds import PRICES
 from dataplatform.errors import Transient
 from dataplatform.result import Failure
 from tests.dsl.doubles import BareSource, BareTarget, Bomb, Commit, Double, Read, Write

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataplatform.dsl.feeds import FeedResult
+from dataplatform.dsl.flow.feeds import FeedResult
 from dataplatform.dsl.flow.source import FeedDue
 from dataplatform.dsl.flow.target import WriteDue
 from dataplatform.errors import Permanent, Transient

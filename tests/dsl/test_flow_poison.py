@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from dataplatform.dsl.codec import codec
-from dataplatform.dsl.feeds import FeedResult
+from dataplatform.dsl.flow.feeds import FeedResult
 from dataplatform.dsl.flow.source import FeedDue
 from dataplatform.dsl.flow.target import WriteDue
-from dataplatform.dsl.kinds import DEAD_LETTERS, PRICES, Kind
-from dataplatform.dsl.types import Record
+from dataplatform.dsl.records.codec import codec
+from dataplatform.dsl.records.kinds import DEAD_LETTERS, PRICES, Kind
+from dataplatform.dsl.records.types import Record
 from dataplatform.errors import Permanent, Transient
 from dataplatform.result import Failure, Result
 from tests.dsl.doubles import BareTarget, Write

@@ -9,10 +9,10 @@ import pytest
 from dataplatform.base.agent import Deferred
 from dataplatform.base.agent.messages import Reply
 from dataplatform.dsl.flow import Deliver, Granted, Outbox
-from dataplatform.dsl.flow.batch import Missing, Written
+from dataplatform.dsl.flow.batches import Missing, Written
 from dataplatform.dsl.flow.source import FeedDue
 from dataplatform.dsl.flow.target import WriteDue
-from dataplatform.dsl.kinds import PRICES
+from dataplatform.dsl.records.kinds import PRICES
 from dataplatform.errors import Transient
 from tests.dsl.doubles import Commit, FeedSpec, Read, Write
 from tests.dsl.flows import SOURCE, Flow

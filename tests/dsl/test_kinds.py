@@ -8,10 +8,10 @@ from typing import get_args
 import pytest
 from attrs import evolve, fields_dict
 
-from dataplatform.dsl import kinds as kinds_module
-from dataplatform.dsl.kinds import DEAD_LETTERS, KINDS, LEVEL1, PRICES, Kind, kind_named, kind_of
-from dataplatform.dsl.storage import LAYOUTS
-from dataplatform.dsl.types import Record
+from dataplatform.dsl.records import kinds as kinds_module
+from dataplatform.dsl.records.kinds import DEAD_LETTERS, KINDS, LEVEL1, PRICES, Kind, kind_named, kind_of
+from dataplatform.dsl.records.types import Record
+from dataplatform.dsl.storage.tables import LAYOUTS
 from tests.dsl.records import letter, price, prices, record
 
 by_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
@@ -51,9 +51,9 @@ def test_messages_are_keyed_so_that_each_coins_records_stay_in_order() -> None:
 
 
 def test_only_the_kinds_themselves_and_their_schema_files_name_those_of_the_platform_alone() -> None:
-    package = Path(kinds_module.__file__).parent.parent
+    package = Path(kinds_module.__file__).parents[2]
     naming = {str(file.relative_to(package)) for file in package.rglob("*.py") if "KINDS" in file.read_text()}
-    assert naming == {"dsl/kinds.py", "dsl/schemas/files.py"}
+    assert naming == {"dsl/records/kinds.py", "dsl/storage/schemas/files.py"}
 
 
 def test_a_kind_says_fields_that_its_type_has() -> None:

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataplatform.base.agent import Address, Agent, Context, Request
-from dataplatform.dsl.laws import Piped, pipe
-from dataplatform.dsl.operations import GetCurrentPrice, GetCurrentPrices, PublishPrice, PublishPrices
-from dataplatform.dsl.proxy import ReaderProxy, WriterProxy
-from dataplatform.dsl.queries import BatchPublishResult, PublishResult
-from dataplatform.dsl.types import CryptoPriceData
+from dataplatform.dsl.operations.operations import GetCurrentPrice, GetCurrentPrices, PublishPrice, PublishPrices
+from dataplatform.dsl.operations.pipe import Piped, pipe
+from dataplatform.dsl.operations.proxy import ReaderProxy, WriterProxy
+from dataplatform.dsl.records.queries import BatchPublishResult, PublishResult
+from dataplatform.dsl.records.types import CryptoPriceData
 from dataplatform.errors import Permanent, PlatformError, Transient
 from dataplatform.result import Failure, Result, Success, get_data
 from tests.support.solo import failure, solo

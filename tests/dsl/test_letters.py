@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataplatform.dsl.codec import codec
 from dataplatform.dsl.flow import PolledRow, letter_for_input, letter_for_record, letter_for_row
-from dataplatform.dsl.kinds import DEAD_LETTERS, KINDS, PRICES, Kind
-from dataplatform.dsl.types import DeadLetter
+from dataplatform.dsl.records.codec import codec
+from dataplatform.dsl.records.kinds import DEAD_LETTERS, KINDS, PRICES, Kind
+from dataplatform.dsl.records.types import DeadLetter
 from dataplatform.errors import Permanent
 from tests.dsl.records import ANY, NOON, letter, price, record
 

@@ -15,13 +15,12 @@ import pytest
 from attrs import evolve
 
 from dataplatform.base.agent import Entry, PeerRestarted, Ready, State
-from dataplatform.base.agent.status import Vitals
+from dataplatform.base.agent.messages import Vitals
 from dataplatform.base.database import Migrator, TimescaleClient, TimescaleSettings, migrate
 from dataplatform.base.embedded import EmbeddedPostgres, postgres_dsn
-from dataplatform.dsl.flow.letters import letter_for_input
-from dataplatform.dsl.kinds import DEAD_LETTERS, PRICES
-from dataplatform.dsl.storage import STORAGE
-from dataplatform.dsl.tables import table_of
+from dataplatform.dsl.flow.dead_letters import letter_for_input
+from dataplatform.dsl.records.kinds import DEAD_LETTERS, PRICES
+from dataplatform.dsl.storage.tables import STORAGE, table_of
 from dataplatform.errors import Permanent, Transient
 from dataplatform.result import Failure, get_data
 from tests.base.database.clients import rows

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from dataplatform.dsl.flow import Granted, Outbox, Position, Rejected, Rejection, RouteAccount, Sending, Written
-from dataplatform.dsl.kinds import DEAD_LETTERS, PRICES
-from dataplatform.dsl.types import CryptoPriceData, DeadLetter
+from dataplatform.dsl.records.kinds import DEAD_LETTERS, PRICES
+from dataplatform.dsl.records.types import CryptoPriceData, DeadLetter
 from dataplatform.errors import Permanent
 from tests.dsl.records import letter, prices
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from dataplatform.dsl.flow import Granted, Outbox, Position, Rejected, Rejection, Sending, Written
-from dataplatform.dsl.flow.batch import Abandoned
-from dataplatform.dsl.kinds import PRICES
+from dataplatform.dsl.flow.batches import Abandoned
+from dataplatform.dsl.records.kinds import PRICES
 from dataplatform.errors import Permanent
 from tests.dsl.records import letter, prices
 from tests.dsl.test_outbox import counts, held, written

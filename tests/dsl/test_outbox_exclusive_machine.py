@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from dataplatform.dsl.flow import Batch, Granted, Outbox, Position, Rejected, Rejection, Sending, Written
-from dataplatform.dsl.flow.batch import Abandoned, Missing
-from dataplatform.dsl.kinds import DEAD_LETTERS, PRICES
+from dataplatform.dsl.flow.batches import Abandoned, Missing
+from dataplatform.dsl.records.kinds import DEAD_LETTERS, PRICES
 from dataplatform.errors import Permanent
 from tests.dsl.records import letter, price
 

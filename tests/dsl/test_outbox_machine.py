@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from dataplatform.dsl.flow import Batch, Granted, Outbox, Position, Rejected, Rejection, Sending, Written
-from dataplatform.dsl.kinds import DEAD_LETTERS, PRICES
-from dataplatform.dsl.types import CryptoPriceData, DeadLetter, Record
+from dataplatform.dsl.records.kinds import DEAD_LETTERS, PRICES
+from dataplatform.dsl.records.types import CryptoPriceData, DeadLetter, Record
 from dataplatform.errors import Permanent
 from tests.dsl.records import letter, price
 

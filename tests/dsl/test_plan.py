@@ -9,7 +9,7 @@ import pytest
 
 from dataplatform.base.agent import Address, GetStatus
 from dataplatform.base.http import Get
-from dataplatform.dsl.plan import Plan, PlanRun
+from dataplatform.dsl.flow.plan import Plan, PlanRun
 from dataplatform.errors import Permanent, Transient
 from dataplatform.result import Failure, Result, Success, get_data
 from tests.dsl.doubles import Commit, Double

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from dataplatform.dsl.kinds import ANALYTICS, PRICES
-from dataplatform.dsl.polling import Seen
+from dataplatform.dsl.flow.feeds import Seen
+from dataplatform.dsl.records.kinds import ANALYTICS, PRICES
 from tests.dsl.records import NOON, price, record
 
 

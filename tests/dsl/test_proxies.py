@@ -10,8 +10,8 @@ from attrs import define, field
 from dataplatform.base.agent import Future, GetStatus, Request
 from dataplatform.base.database import Query
 from dataplatform.dsl.flow.source import Pause, Resume
-from dataplatform.dsl.operations import Flush, GetAvailableTickers, GetCurrentPrices
-from dataplatform.dsl.proxy import AgentProxy, Proxy, ReaderProxy, WriterProxy
+from dataplatform.dsl.operations.operations import Flush, GetAvailableTickers, GetCurrentPrices
+from dataplatform.dsl.operations.proxy import AgentProxy, Proxy, ReaderProxy, WriterProxy
 from dataplatform.result import Failure, Result, Success
 
 

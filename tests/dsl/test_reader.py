@@ -12,9 +12,9 @@ from attrs import evolve, frozen
 
 from dataplatform.base.agent import Ready, Request, State
 from dataplatform.base.agent.supervisor import StartDue
-from dataplatform.dsl.in_flight import MOST
-from dataplatform.dsl.kinds import LEVEL1, OHLCV
-from dataplatform.dsl.operations import (
+from dataplatform.dsl.flow.plan import Plan
+from dataplatform.dsl.operations.in_flight import MOST
+from dataplatform.dsl.operations.operations import (
     GetAvailableTickers,
     GetCurrentOHLCV,
     GetCurrentPrice,
@@ -25,12 +25,12 @@ from dataplatform.dsl.operations import (
     GetPriceHistory,
     SourceRequest,
 )
-from dataplatform.dsl.parts import SourceOptions
-from dataplatform.dsl.plan import Plan
-from dataplatform.dsl.proxy import ReaderProxy
-from dataplatform.dsl.queries import CurrentPricesOptions, DateRangeOHLCVQuery, Level1Query, OHLCVSeries
-from dataplatform.dsl.reader import BaseReader
-from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoPriceData
+from dataplatform.dsl.operations.parts import SourceOptions
+from dataplatform.dsl.operations.proxy import ReaderProxy
+from dataplatform.dsl.operations.reader import BaseReader
+from dataplatform.dsl.records.kinds import LEVEL1, OHLCV
+from dataplatform.dsl.records.queries import CurrentPricesOptions, DateRangeOHLCVQuery, Level1Query, OHLCVSeries
+from dataplatform.dsl.records.types import CryptoMarketAnalytics, CryptoPriceData
 from dataplatform.errors import Permanent, Transient
 from dataplatform.result import Failure, Result, Success, get_data
 from tests.dsl.doubles import Double

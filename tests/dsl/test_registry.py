@@ -8,13 +8,12 @@ from typing import get_args
 
 import pytest
 
-from dataplatform.dsl import registry
-from dataplatform.dsl.kinds import LEVEL1, PRICES
-from dataplatform.dsl.language import reading, writing
-from dataplatform.dsl.operations import ReadingOperation, WritingOperation
-from dataplatform.dsl.reader import BaseReader
-from dataplatform.dsl.registry import plugins, supporters, unsupported, untaken
-from dataplatform.dsl.writer import BaseWriter
+from dataplatform.dsl.operations import registry
+from dataplatform.dsl.operations.operations import ReadingOperation, WritingOperation, reading, writing
+from dataplatform.dsl.operations.reader import BaseReader
+from dataplatform.dsl.operations.registry import plugins, supporters, unsupported, untaken
+from dataplatform.dsl.operations.writer import BaseWriter
+from dataplatform.dsl.records.kinds import LEVEL1, PRICES
 from tests.contract.registry import name_of
 
 
@@ -75,10 +74,10 @@ def test_a_refusal_that_nobody_can_help_with_says_so(monkeypatch: pytest.MonkeyP
     ("value", "why"),
     [
         ("no.such.module:Source", "No module named 'no'"),
-        ("dataplatform.dsl.reader:NoSuchClass", "NoSuchClass"),
-        ("dataplatform.dsl.writer:BaseWriter", "is no BaseReader"),
-        ("dataplatform.dsl.checks:limit", "is no BaseReader"),
-        ("dataplatform.dsl.reader:BaseReader", "has no Options that extend SourceOptions"),
+        ("dataplatform.dsl.operations.reader:NoSuchClass", "NoSuchClass"),
+        ("dataplatform.dsl.operations.writer:BaseWriter", "is no BaseReader"),
+        ("dataplatform.dsl.records.checks:limit", "is no BaseReader"),
+        ("dataplatform.dsl.operations.reader:BaseReader", "has no Options that extend SourceOptions"),
     ],
 )
 def test_a_broken_plugin_is_found_says_why_it_cannot_be_loaded_and_harms_no_other(

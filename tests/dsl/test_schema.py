@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from dataplatform.base.agent import AgentStatus, Degraded, State
 from dataplatform.base.database import Rows
 from dataplatform.base.streaming import TopicMessage
-from dataplatform.dsl.codec import codec
 from dataplatform.dsl.flow import RouteAccount
-from dataplatform.dsl.kinds import KINDS, Kind
-from dataplatform.dsl.operations import PublishBatch, ReadingOperation, WritingOperation, result_of
-from dataplatform.dsl.queries import BatchPublishResult, Gap, OHLCVSeries, Refused
-from dataplatform.dsl.schema import camel_case, from_json, json_schema, to_json
+from dataplatform.dsl.operations.operations import PublishBatch, ReadingOperation, WritingOperation, result_of
+from dataplatform.dsl.records.codec import codec
+from dataplatform.dsl.records.kinds import KINDS, Kind
+from dataplatform.dsl.records.queries import BatchPublishResult, Gap, OHLCVSeries, Refused
+from dataplatform.dsl.records.schema import camel_case, from_json, json_schema, to_json
 from dataplatform.errors import Permanent, PlatformError, Transient
 from dataplatform.services.gateway.control import PlatformInfo, PlatformRequest, TailTopic
 from dataplatform.services.service import Books, LatestPrice, Phase, PlatformStatus

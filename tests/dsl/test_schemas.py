@@ -8,9 +8,9 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from dataplatform.dsl.codec import codec
-from dataplatform.dsl.kinds import KINDS, PRICES, Kind
-from dataplatform.dsl.schemas import FOLDER, schema_files, write_schemas
+from dataplatform.dsl.records.codec import codec
+from dataplatform.dsl.records.kinds import KINDS, PRICES, Kind
+from dataplatform.dsl.storage.schemas import FOLDER, schema_files, write_schemas
 from tests.dsl.records import price, record
 
 PRICE = price()

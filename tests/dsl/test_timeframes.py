@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataplatform.dsl.queries import DateRangeOHLCVQuery, Gap
-from dataplatform.dsl.timeframes import check_timeframe, floor, length, series
-from dataplatform.dsl.types import CryptoOHLCVData
+from dataplatform.dsl.records.queries import DateRangeOHLCVQuery, Gap
+from dataplatform.dsl.records.timeframes import check_timeframe, floor, length, series
+from dataplatform.dsl.records.types import CryptoOHLCVData
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -13,9 +13,9 @@ from attrs.exceptions import FrozenInstanceError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataplatform.dsl.kinds import ANALYTICS, DEAD_LETTERS, KINDS, LEVEL1, OHLCV, PRICES, Kind
-from dataplatform.dsl.queries import DateRangeOHLCVQuery
-from dataplatform.dsl.types import CryptoOHLCVData, DeadLetter, Level1Data
+from dataplatform.dsl.records.kinds import ANALYTICS, DEAD_LETTERS, KINDS, LEVEL1, OHLCV, PRICES, Kind
+from dataplatform.dsl.records.queries import DateRangeOHLCVQuery
+from dataplatform.dsl.records.types import CryptoOHLCVData, DeadLetter, Level1Data
 from tests.dsl.records import FIELDS, NOON, price, record
 
 quick = settings(deadline=None, max_examples=60)

@@ -11,14 +11,14 @@ from dataplatform.base.agent import Drain, Drained, Ready
 from dataplatform.base.agent.supervisor import StartDue
 from dataplatform.dsl.flow import Batch, Deliver, Rejection
 from dataplatform.dsl.flow.target import WriteDue
-from dataplatform.dsl.in_flight import MOST
-from dataplatform.dsl.kinds import ANALYTICS, LEVEL1, PRICES, Kind
-from dataplatform.dsl.operations import Flush, PublishAnalytics, PublishPrice, PublishPrices, TargetRequest
-from dataplatform.dsl.parts import TargetOptions
-from dataplatform.dsl.proxy import WriterProxy
-from dataplatform.dsl.queries import BatchPublishResult, PublishResult, Refused
-from dataplatform.dsl.types import CryptoMarketAnalytics, Record
-from dataplatform.dsl.writer import BaseWriter
+from dataplatform.dsl.operations.in_flight import MOST
+from dataplatform.dsl.operations.operations import Flush, PublishAnalytics, PublishPrice, PublishPrices, TargetRequest
+from dataplatform.dsl.operations.parts import TargetOptions
+from dataplatform.dsl.operations.proxy import WriterProxy
+from dataplatform.dsl.operations.writer import BaseWriter
+from dataplatform.dsl.records.kinds import ANALYTICS, LEVEL1, PRICES, Kind
+from dataplatform.dsl.records.queries import BatchPublishResult, PublishResult, Refused
+from dataplatform.dsl.records.types import CryptoMarketAnalytics, Record
 from dataplatform.errors import Permanent, PlatformError, Transient
 from dataplatform.result import Failure, Result, Success, get_data
 from tests.dsl.doubles import Double, Write

@@ -18,8 +18,7 @@ from typing import Any
 
 from attrs import define, field, frozen
 
-from dataplatform.base.embedded.kafka import Kafka, find_kafka
-from dataplatform.base.embedded.probe import broker_serves
+from dataplatform.base.embedded.broker import Kafka, broker_serves, find_kafka
 from tests.faults.waiting import until
 from tests.support.kafka import fetched_kafka
 

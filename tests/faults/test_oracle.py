@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from attrs import define, evolve
 
-from dataplatform.dsl.codec import codec
-from dataplatform.dsl.kinds import PRICES as PRICES_KIND
+from dataplatform.dsl.records.codec import codec
+from dataplatform.dsl.records.kinds import PRICES as PRICES_KIND
 from dataplatform.errors import Permanent
 from tests.faults.destinations import misplaced
 from tests.faults.oracle import Evidence, judge

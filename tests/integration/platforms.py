@@ -21,8 +21,8 @@ import psycopg2
 from attrs import define, field
 
 from dataplatform.base.embedded import broker_address, postgres_dsn
-from dataplatform.dsl.kinds import PRICES
-from dataplatform.dsl.tables import table_of
+from dataplatform.dsl.records.kinds import PRICES
+from dataplatform.dsl.storage.tables import table_of
 from tests.support import waiting
 
 with warnings.catch_warnings():

@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 
 from dataplatform.base.agent import State
 from dataplatform.services.gateway.client import RemotePlatform
-from dataplatform.system.__main__ import main
+from dataplatform.system.cli.main import main
 from tests.integration.platforms import (
     COMMAND,
     DEADLINE,

@@ -15,9 +15,9 @@ from dataplatform.base.agent import AgentStatus, GetStatus
 from dataplatform.result import Success, is_success
 from dataplatform.services.gateway.client import RemotePlatform
 from dataplatform.services.gateway.control import RestartAgent
-from dataplatform.system.logs import configure_logs
-from dataplatform.system.platform import Platform
-from dataplatform.system.topology import load_topology
+from dataplatform.system.config.topology import load_topology
+from dataplatform.system.console.logs import configure_logs
+from dataplatform.system.platform.platform import Platform
 from tests.integration.topologies import main_job
 from tests.system.logs import restored
 

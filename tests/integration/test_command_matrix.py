@@ -14,7 +14,7 @@ from attrs import frozen
 
 from dataplatform.base.embedded import DataDirectory
 from dataplatform.errors import Permanent
-from dataplatform.system.__main__ import main
+from dataplatform.system.cli.main import main
 from tests.integration.conftest import open_folder
 from tests.integration.platforms import COMMAND, PlatformProcess, PricesTable
 from tests.support.waiting import DEADLINE

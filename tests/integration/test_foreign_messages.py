@@ -16,14 +16,14 @@ from attrs import NOTHING, evolve, fields
 
 import dataplatform
 from dataplatform.base.agent import Agent, Call, GetStatus, Request, State
+from dataplatform.base.agent.actor import understood_by
 from dataplatform.base.agent.directory import Entry
-from dataplatform.base.agent.protocol import understood_by
-from dataplatform.dsl.operations import Flush
+from dataplatform.dsl.operations.operations import Flush
 from dataplatform.result import Failure, Success
-from dataplatform.system.commands.bench import log_source
-from dataplatform.system.logs import configure_logs
-from dataplatform.system.platform import Platform
-from dataplatform.system.topology import load_topology
+from dataplatform.system.cli.data.partial import log_source
+from dataplatform.system.config.topology import load_topology
+from dataplatform.system.console.logs import configure_logs
+from dataplatform.system.platform.platform import Platform
 from tests.integration.topologies import main_job
 from tests.system.logs import restored
 

@@ -20,11 +20,11 @@ from dataplatform.base.http import HttpClient
 from dataplatform.base.streaming import RedpandaConsumer, RedpandaProducer
 from dataplatform.sources.coingecko import CoinGeckoSource
 from dataplatform.sources.redpanda import RedpandaSource
-from dataplatform.system.__main__ import main
-from dataplatform.system.bookkeeper import Bookkeeper
-from dataplatform.system.logs import configure_logs
-from dataplatform.system.platform import Phase, Platform
-from dataplatform.system.topology import load_topology
+from dataplatform.system.cli.main import main
+from dataplatform.system.config.topology import load_topology
+from dataplatform.system.console.logs import configure_logs
+from dataplatform.system.platform.accounts import Bookkeeper
+from dataplatform.system.platform.platform import Phase, Platform
 from dataplatform.targets.redpanda import RedpandaTarget
 from dataplatform.targets.timescale import TimescaleTarget
 from tests.integration.platforms import DEADLINE, restarted, unbalanced

@@ -22,12 +22,12 @@ from dataplatform.base.embedded import DataDirectory
 from dataplatform.errors import Permanent, Transient
 from dataplatform.result import Success, get_data, is_failure
 from dataplatform.sources.coingecko import CoinGeckoSource
-from dataplatform.system import platform as module
-from dataplatform.system import root
-from dataplatform.system.__main__ import main
-from dataplatform.system.logs import configure_logs
-from dataplatform.system.platform import Phase, Platform
-from dataplatform.system.topology import ConfigurationError, SystemOptions, Topology, load_topology
+from dataplatform.system.cli.main import main
+from dataplatform.system.config.topology import ConfigurationError, SystemOptions, Topology, load_topology
+from dataplatform.system.console.logs import configure_logs
+from dataplatform.system.platform import platform as module
+from dataplatform.system.platform import root
+from dataplatform.system.platform.platform import Phase, Platform
 from tests.integration.topologies import main_job
 from tests.support.agents import no_thread_left_behind
 from tests.support.waiting import DEADLINE

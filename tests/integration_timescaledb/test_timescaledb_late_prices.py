@@ -11,13 +11,13 @@ from attrs import define
 
 from dataplatform.base.agent import SystemClock
 from dataplatform.base.database import CandleRefresher, TimescaleClient, TimescaleSettings
-from dataplatform.base.database.refreshing import Refresh, StaleDay, refresh
+from dataplatform.base.database.candle_refresh import Refresh, StaleDay, refresh
 from dataplatform.base.database.stale_candles import LATE_AFTER
-from dataplatform.dsl.proxy import ReaderProxy, WriterProxy
-from dataplatform.dsl.queries import DateRangeOHLCVQuery
-from dataplatform.dsl.storage import STORAGE
-from dataplatform.dsl.timeframes import floor
-from dataplatform.dsl.types import CryptoPriceData
+from dataplatform.dsl.operations.proxy import ReaderProxy, WriterProxy
+from dataplatform.dsl.records.queries import DateRangeOHLCVQuery
+from dataplatform.dsl.records.timeframes import floor
+from dataplatform.dsl.records.types import CryptoPriceData
+from dataplatform.dsl.storage.tables import STORAGE
 from dataplatform.result import get_data
 from dataplatform.sources.timescale import TimescaleSource, TimescaleSourceOptions
 from dataplatform.targets.timescale import TimescaleOptions, TimescaleTarget

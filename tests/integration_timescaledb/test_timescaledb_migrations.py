@@ -9,9 +9,8 @@ from attrs import evolve
 
 from dataplatform.base.database import Query, TimescaleClient, TimescaleSettings
 from dataplatform.base.database.hypertables import candles_ddl
-from dataplatform.dsl import kinds
-from dataplatform.dsl.storage import LAYOUTS, STORAGE
-from dataplatform.dsl.tables import table_of
+from dataplatform.dsl.records import kinds
+from dataplatform.dsl.storage.tables import LAYOUTS, STORAGE, table_of
 from dataplatform.result import get_data
 from tests.base.database.clients import rows
 from tests.dsl.records import price

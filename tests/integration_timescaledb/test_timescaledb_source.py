@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from dataplatform.base.database import MeasureStorage, TimescaleClient, TimescaleSettings, as_query
-from dataplatform.dsl.proxy import ReaderProxy
-from dataplatform.dsl.queries import DateRangeOHLCVQuery, Gap, OHLCVSeries
-from dataplatform.dsl.timeframes import floor
-from dataplatform.dsl.types import CryptoOHLCVData
+from dataplatform.dsl.operations.proxy import ReaderProxy
+from dataplatform.dsl.records.queries import DateRangeOHLCVQuery, Gap, OHLCVSeries
+from dataplatform.dsl.records.timeframes import floor
+from dataplatform.dsl.records.types import CryptoOHLCVData
 from dataplatform.result import get_data
 from dataplatform.sources.timescale import TimescaleSource, TimescaleSourceOptions, statements
 from tests.support.solo import PATIENCE, Solo, solo

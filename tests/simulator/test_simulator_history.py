@@ -8,7 +8,7 @@ import pytest
 import requests
 
 from dataplatform.simulator import Simulator
-from dataplatform.simulator.rounding import price
+from dataplatform.simulator.currencies import price
 
 Get = Callable[..., requests.Response]
 

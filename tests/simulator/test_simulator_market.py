@@ -11,11 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataplatform.simulator import Market, UnknownCoinError, UnknownCurrencyError
-from dataplatform.simulator.coins import COINS
+from dataplatform.simulator.coins import COINS, STABLE
 from dataplatform.simulator.currencies import CURRENCIES
-from dataplatform.simulator.listing import STABLE
 from dataplatform.simulator.market import DAY
-from dataplatform.simulator.noise import HALF_HOUR
+from dataplatform.simulator.path import HALF_HOUR
 from tests.support.waiting import DEADLINE
 
 NOW = datetime(2026, 5, 18, 12, 49, 21, 599_000, tzinfo=UTC)

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataplatform.simulator.noise import GRAIN, HALF_HOUR, LIMIT, TOP_LEVEL, Noise, headroom
-from dataplatform.simulator.path import Path
+from dataplatform.simulator.path import GRAIN, HALF_HOUR, LIMIT, TOP_LEVEL, Noise, Path, headroom
 
 DAY = 86_400.0
 NOISE = Noise(7)

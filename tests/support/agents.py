@@ -31,8 +31,8 @@ from dataplatform.base.agent import (
     Supervisor,
     Timer,
 )
-from dataplatform.base.agent.lifecycle import Phase
-from dataplatform.base.agent.scheduler import Recipient
+from dataplatform.base.agent.children import Phase
+from dataplatform.base.agent.runtime import Recipient
 from dataplatform.base.agent.supervisor import Overdue, StartDue, root_entry
 from dataplatform.result import Result, Success
 from tests.support import waiting

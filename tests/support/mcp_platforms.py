@@ -13,8 +13,8 @@ from attrs import frozen
 
 from dataplatform.base.mcp import McpSettings
 from dataplatform.services.gateway.options import digest
-from dataplatform.system.platform import Platform
-from dataplatform.system.topology import parse_topology
+from dataplatform.system.config.topology import parse_topology
+from dataplatform.system.platform.platform import Platform
 from tests.support.waiting import DEADLINE
 
 __all__ = ["Offering", "as_program", "offered", "server_table", "settings_for"]

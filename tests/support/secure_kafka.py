@@ -15,8 +15,7 @@ from pathlib import Path
 import pytest
 from attrs import field, frozen
 
-from dataplatform.base.embedded.kafka import find_kafka
-from dataplatform.base.embedded.probe import broker_serves
+from dataplatform.base.embedded.broker import broker_serves, find_kafka
 from tests.support.kafka import kafka_home
 
 __all__ = ["USER", "Certificate", "SecureKafka", "certificate", "secure_kafka"]

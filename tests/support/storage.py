@@ -15,8 +15,7 @@ from alembic.runtime.migration import MigrationContext
 from dataplatform.base.database import Migrated, Storage, TimescaleSettings, migrate
 from dataplatform.base.database.positions import POSITIONS_TABLE
 from dataplatform.base.database.stale_candles import STALE_TABLE
-from dataplatform.dsl.storage import STORAGE
-from dataplatform.dsl.tables import tables
+from dataplatform.dsl.storage.tables import STORAGE, tables
 from dataplatform.result import get_data
 
 __all__ = ["FIRST", "candles", "difference", "first_release", "migrated", "query", "run"]

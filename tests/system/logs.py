@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import structlog
 
-from dataplatform.system.logs import LIBRARIES_SILENCED
+from dataplatform.system.console.logs import LIBRARIES_SILENCED
 
 
 @contextmanager

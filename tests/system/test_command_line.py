@@ -20,7 +20,7 @@ from click import Context
 from click.testing import CliRunner, Result
 
 from dataplatform.simulator import Simulator
-from dataplatform.system.__main__ import COMMANDS, console, main
+from dataplatform.system.cli.main import COMMANDS, console, main
 from tests.integration.topologies import main_job
 from tests.support.agents import no_thread_left_behind
 from tests.support.waiting import DEADLINE
@@ -260,7 +260,7 @@ def test_a_word_that_is_no_command_is_put_right(word: str) -> None:
 
 
 def test_a_command_loads_no_other() -> None:
-    code = "import sys, dataplatform.system.__main__ as cli; print('mcp' in sys.modules, 'IPython' in sys.modules)"
+    code = "import sys, dataplatform.system.cli.main as cli; print('mcp' in sys.modules, 'IPython' in sys.modules)"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout == "False False\n"
 
@@ -285,7 +285,7 @@ def test_the_commands_are_listed_as_they_tell_of_themselves() -> None:
 )
 def test_a_shell_completes_commands_and_options(typed: str, offered: set[str]) -> None:
     asking = {"_DATAPLATFORM_COMPLETE": "bash_complete", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
-    code = "from dataplatform.system.__main__ import console; console()"
+    code = "from dataplatform.system.cli.main import console; console()"
     said = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, **asking}
     )

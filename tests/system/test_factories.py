@@ -26,12 +26,12 @@ from dataplatform import (
 )
 from dataplatform.base.http import HttpSettings
 from dataplatform.base.mcp import McpSettings
-from dataplatform.dsl.proxy import Proxy
+from dataplatform.dsl.operations.proxy import Proxy
 from dataplatform.errors import Permanent, Transient
 from dataplatform.result import Failure, Success, get_data, is_failure
 from dataplatform.sources.coingecko import CoinGeckoSource, transforms
-from dataplatform.system.demo import DemoServers, demo_servers
-from dataplatform.system.factories import HOSTED, LOCAL, MarketDataReader
+from dataplatform.system.platform.demo import DemoServers, demo_servers
+from dataplatform.system.platform.factories import HOSTED, LOCAL, MarketDataReader
 from tests.base.mcp.driven_client import odd
 from tests.dsl.records import price
 from tests.support.agents import no_thread_left_behind

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import structlog
 
-from dataplatform.system.logs import configure_logs
-from dataplatform.system.specs import secrets_of
-from dataplatform.system.topology import parse_topology
+from dataplatform.system.config.specs import secrets_of
+from dataplatform.system.config.topology import parse_topology
+from dataplatform.system.console.logs import configure_logs
 
 DATABASES = """
 [clients.{name}]

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from dataplatform.base.mcp import McpSettings
-from dataplatform.system.assembly import assemble
-from dataplatform.system.check import unreachable, wiring
-from dataplatform.system.topology import ConfigurationError, Topology, parse_topology
+from dataplatform.system.cli.check import unreachable, wiring
+from dataplatform.system.config.topology import ConfigurationError, Topology, parse_topology
+from dataplatform.system.platform.assembly import assemble
 
 GECKO = """
 [clients.gecko]

@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from dataplatform.base.embedded import DataDirectory
-from dataplatform.system.__main__ import main
-from dataplatform.system.assembly import assemble
-from dataplatform.system.topology import load_topology
+from dataplatform.system.cli.main import main
+from dataplatform.system.config.topology import load_topology
+from dataplatform.system.platform.assembly import assemble
 from tests.integration.topologies import main_job
 from tests.support.agents import no_thread_left_behind
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataplatform.system.places import Path, line_of
+from dataplatform.system.config.lines import Path, line_of
 
 TEXT = '''\
 # a comment with a = 1 and [a.table]

@@ -16,14 +16,14 @@ from click.testing import CliRunner
 
 from dataplatform import dsl
 from dataplatform.base.technology import Technology
-from dataplatform.dsl import registry
-from dataplatform.dsl.parts import SourceOptions
-from dataplatform.dsl.reader import BaseReader
-from dataplatform.dsl.registry import SIDES, plugins
+from dataplatform.dsl.operations import registry
+from dataplatform.dsl.operations.parts import SourceOptions
+from dataplatform.dsl.operations.reader import BaseReader
+from dataplatform.dsl.operations.registry import SIDES, plugins
 from dataplatform.errors import Permanent
-from dataplatform.system.__main__ import main
-from dataplatform.system.catalogue import Entry, Option, catalogue, markdown
-from dataplatform.system.structure import key_of
+from dataplatform.system.cli.main import main
+from dataplatform.system.config.catalogue import Entry, Option, catalogue, markdown
+from dataplatform.system.config.checking import key_of
 
 README = (Path(dsl.__file__).parent / "README.md").read_text(encoding="utf-8")
 BEGIN, END = "<!-- made by: python -m dataplatform.system plugins --markdown -->\n", "\n<!-- made -->"
@@ -124,7 +124,10 @@ def test_options_say_type_default_and_help_tables_within_them_too(monkeypatch: p
     ("value", "error"),
     [
         ("no.such.module:Source", "ModuleNotFoundError: No module named 'no'"),
-        ("dataplatform.dsl.writer:BaseWriter", "TypeError: dataplatform.dsl.writer:BaseWriter is no BaseReader"),
+        (
+            "dataplatform.dsl.operations.writer:BaseWriter",
+            "TypeError: dataplatform.dsl.operations.writer:BaseWriter is no BaseReader",
+        ),
     ],
 )
 def test_a_broken_plugin_is_listed_with_its_error_beside_the_others(

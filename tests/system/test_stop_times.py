@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 
 from dataplatform.base.embedded.process import FORCED, ORDERLY
-from dataplatform.system.assembly import STAGES
-from dataplatform.system.root import LAST_RESORT, STOP_TIMEOUT
+from dataplatform.system.platform.assembly import STAGES
+from dataplatform.system.platform.root import LAST_RESORT, STOP_TIMEOUT
 
 PROMISE = 10.0  # seconds
 

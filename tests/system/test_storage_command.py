@@ -9,9 +9,9 @@ from pathlib import Path
 from click.testing import CliRunner, Result
 
 from dataplatform.base.database import StorageSize, TableSize
-from dataplatform.dsl.kinds import KINDS
-from dataplatform.system.__main__ import main
-from dataplatform.system.storage import table_of
+from dataplatform.dsl.records.kinds import KINDS
+from dataplatform.system.cli.data.storage import table_of
+from dataplatform.system.cli.main import main
 from tests.support.agents import no_thread_left_behind
 
 NO_DATABASE = """

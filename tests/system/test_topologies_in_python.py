@@ -18,8 +18,8 @@ from dataplatform import (
     TimescaleSettings,
     Topology,
 )
-from dataplatform.system.servers import Servers, simulated
-from dataplatform.system.topology import ClientSpec, parse_topology
+from dataplatform.system.config.topology import ClientSpec, parse_topology
+from dataplatform.system.platform.servers import Servers, simulated
 
 WRITTEN = """
 [clients.gecko]

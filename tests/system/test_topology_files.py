@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from dataplatform.system.topology import ConfigurationError, Topology, default_topology, load_topology, parse_topology
+from dataplatform.system.config.topology import (
+    ConfigurationError,
+    Topology,
+    default_topology,
+    load_topology,
+    parse_topology,
+)
 
 GOOD = """\
 [system]
@@ -393,7 +399,7 @@ def test_a_plugin_that_cannot_be_loaded_is_named_and_harms_no_other(monkeypatch:
     def points(group: str) -> list[EntryPoint]:
         return [*entry_points(group=group), EntryPoint("broken", "no.such.module:Source", group)]
 
-    monkeypatch.setattr("dataplatform.dsl.registry.entry_points", points)
+    monkeypatch.setattr("dataplatform.dsl.operations.registry.entry_points", points)
     assert parse_topology(GOOD, environ=ENVIRON)
     why = (
         "cannot be loaded: ModuleNotFoundError: No module named 'no'"

@@ -15,10 +15,10 @@ from rich.console import Console
 from dataplatform.base.agent import AgentStatus, Degraded, Incident, State
 from dataplatform.dsl.flow import RouteAccount
 from dataplatform.services.service import Books, LatestPrice, Phase, PlatformStatus
-from dataplatform.system.control.shown import on_screen
-from dataplatform.system.logs import configure_logs
-from dataplatform.system.table import TableView
-from dataplatform.system.view import LineView
+from dataplatform.system.console.logs import configure_logs
+from dataplatform.system.console.shown import on_screen
+from dataplatform.system.console.table import TableView
+from dataplatform.system.console.view import LineView
 
 NOW = datetime.now(UTC)
 NAMES = ("supervisor", "broker", "postgres", "coingecko-http", "redpanda.producer", "timescale.1", "timescale.2",

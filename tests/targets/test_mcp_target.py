@@ -12,11 +12,11 @@ import pytest
 from dataplatform.base.agent import Context
 from dataplatform.base.mcp import ToolAnswer
 from dataplatform.dsl.flow import Rejection
-from dataplatform.dsl.kinds import DEAD_LETTERS, KINDS, PRICES, Kind
-from dataplatform.dsl.operations import PublishBatch
-from dataplatform.dsl.queries import BatchPublishResult, Refused
-from dataplatform.dsl.schema import Wire, to_json
-from dataplatform.dsl.types import Record
+from dataplatform.dsl.operations.operations import PublishBatch
+from dataplatform.dsl.records.kinds import DEAD_LETTERS, KINDS, PRICES, Kind
+from dataplatform.dsl.records.queries import BatchPublishResult, Refused
+from dataplatform.dsl.records.schema import Wire, to_json
+from dataplatform.dsl.records.types import Record
 from dataplatform.errors import Permanent, Transient
 from dataplatform.targets.mcp import McpTarget, McpTargetOptions
 from tests.dsl.records import letter, prices, record

@@ -9,9 +9,9 @@ import pytest
 
 from dataplatform.base.agent import Context
 from dataplatform.base.streaming import Produced, TopicSpec
-from dataplatform.dsl.codec import codec
 from dataplatform.dsl.flow import Rejection
-from dataplatform.dsl.kinds import DEAD_LETTERS, KINDS, LEVEL1, PRICES, Kind
+from dataplatform.dsl.records.codec import codec
+from dataplatform.dsl.records.kinds import DEAD_LETTERS, KINDS, LEVEL1, PRICES, Kind
 from dataplatform.errors import Permanent
 from dataplatform.targets.redpanda import RedpandaTarget, RedpandaTargetOptions
 from tests.dsl.records import letter, prices, record

@@ -8,8 +8,8 @@ import pytest
 
 from dataplatform.base.agent import Context
 from dataplatform.base.database import WriteRows
-from dataplatform.dsl.kinds import ANALYTICS, DEAD_LETTERS, KINDS, LEVEL1, PRICES, Kind
-from dataplatform.dsl.types import Record
+from dataplatform.dsl.records.kinds import ANALYTICS, DEAD_LETTERS, KINDS, LEVEL1, PRICES, Kind
+from dataplatform.dsl.records.types import Record
 from dataplatform.targets.timescale import TimescaleOptions, TimescaleTarget
 from tests.dsl.records import letter, price, record
 from tests.support.agents import Parent, Stage

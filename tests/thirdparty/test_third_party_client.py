@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from dataplatform.system.ports import free_port
+from dataplatform.base.net.ports import free_port
 from tests.integration.terminals import at_terminal
 from tests.support.waiting import DEADLINE
 from tests.thirdparty.conftest import Site, running, until

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from dataplatform.dsl.codec import codec
 from dataplatform.dsl.flow import letter_for_input
-from dataplatform.dsl.kinds import DEAD_LETTERS, PRICES
+from dataplatform.dsl.records.codec import codec
+from dataplatform.dsl.records.kinds import DEAD_LETTERS, PRICES
 from dataplatform.errors import Permanent
 from tests.dsl.records import NOON, price
 from tests.support.waiting import DEADLINE

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import assert_type
 
-from dataplatform.dsl.laws import Pipe, Piped, pipe
-from dataplatform.dsl.proxy import ReaderProxy, WriterProxy
-from dataplatform.dsl.types import CryptoOHLCVData, CryptoPriceData
+from dataplatform.dsl.operations.pipe import Pipe, Piped, pipe
+from dataplatform.dsl.operations.proxy import ReaderProxy, WriterProxy
+from dataplatform.dsl.records.types import CryptoOHLCVData, CryptoPriceData
 from dataplatform.result import Result, is_success
 
 

@@ -7,12 +7,12 @@ from typing import assert_type
 from dataplatform.base.agent import AgentStatus
 from dataplatform.base.database import Query, Rows
 from dataplatform.dsl.flow.source import Pause
-from dataplatform.dsl.operations import Flush, GetCurrentPrice, PublishPrices
-from dataplatform.dsl.proxy import AgentProxy, ReaderProxy, WriterProxy
-from dataplatform.dsl.queries import BatchPublishResult
-from dataplatform.dsl.types import CryptoPriceData
+from dataplatform.dsl.operations.operations import Flush, GetCurrentPrice, PublishPrices
+from dataplatform.dsl.operations.proxy import AgentProxy, ReaderProxy, WriterProxy
+from dataplatform.dsl.records.queries import BatchPublishResult
+from dataplatform.dsl.records.types import CryptoPriceData
 from dataplatform.result import Result
-from dataplatform.system.factories import MarketDataReader
+from dataplatform.system.platform.factories import MarketDataReader
 
 
 def what_a_source_takes(reader: ReaderProxy, started: MarketDataReader) -> None:

@@ -12,25 +12,23 @@ from typing import Any, ClassVar, TypeVar
 import pykka
 from attrs import frozen
 
+from dataplatform.base.agent.actor import SupervisedActor, understood_by
 from dataplatform.base.agent.backoff import Backoff
-from dataplatform.base.agent.child import ChildSpec, PeerJoined, PeerRestarted
-from dataplatform.base.agent.context import Context
-from dataplatform.base.agent.deferred import Deferred
+from dataplatform.base.agent.children import ChildSpec, PeerJoined, PeerRestarted
 from dataplatform.base.agent.directory import Address
-from dataplatform.base.agent.journal import Incident
+from dataplatform.base.agent.futures import Deferred
 from dataplatform.base.agent.messages import (
     Call,
+    Degraded,
     Drain,
     Drained,
     GetStatus,
     Ready,
     Reply,
     Request,
+    State,
 )
-from dataplatform.base.agent.mortal import SupervisedActor
-from dataplatform.base.agent.protocol import understood_by
-from dataplatform.base.agent.scheduler import Timer
-from dataplatform.base.agent.status import Degraded, State
+from dataplatform.base.agent.runtime import Context, Incident, Timer
 from dataplatform.errors import Permanent, PlatformError, Transient
 from dataplatform.result import Failure, Result, Success, is_failure
 

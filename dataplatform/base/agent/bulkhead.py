@@ -8,9 +8,8 @@ from typing import Any, TypeAlias
 from attrs import frozen
 
 from dataplatform.base.agent.backoff import Backoff, BackoffPolicy
-from dataplatform.base.agent.child import ChildSpec, PeerRestarted, RestartLimit
-from dataplatform.base.agent.context import Context
-from dataplatform.base.agent.lifecycle import Child
+from dataplatform.base.agent.children import Child, ChildSpec, PeerRestarted, RestartLimit
+from dataplatform.base.agent.runtime import Context
 from dataplatform.base.agent.supervisor import GaveUp, Message, RestartChild, Supervisor
 from dataplatform.errors import Transient
 from dataplatform.result import Result, Success

@@ -11,8 +11,7 @@ import pykka
 from attrs import define, field, frozen
 
 from dataplatform.base.agent.futures import Future
-from dataplatform.base.agent.messages import Request
-from dataplatform.base.agent.status import AgentStatus, State, Vitals
+from dataplatform.base.agent.messages import AgentStatus, Request, State, Vitals
 from dataplatform.errors import Transient
 from dataplatform.result import Failure, Result, Success
 

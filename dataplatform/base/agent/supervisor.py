@@ -11,15 +11,25 @@ from typing import Any, ClassVar, TypeAlias, assert_never
 
 from attrs import frozen
 
+from dataplatform.base.agent.actor import OrderlyDeath
 from dataplatform.base.agent.agent import Agent
-from dataplatform.base.agent.child import ChildSpec, Link, Restart, RestartLimit, Strategy
-from dataplatform.base.agent.context import Context
+from dataplatform.base.agent.children import (
+    Child,
+    ChildSpec,
+    CrashLog,
+    Link,
+    Phase,
+    Restart,
+    RestartLimit,
+    Strategy,
+    Want,
+    check,
+    introduce,
+    siblings,
+)
 from dataplatform.base.agent.directory import Entry
-from dataplatform.base.agent.lifecycle import Child, CrashLog, Phase, Want, siblings
-from dataplatform.base.agent.messages import Drain, Drained, Ready, Request, Terminated
-from dataplatform.base.agent.mortal import OrderlyDeath
-from dataplatform.base.agent.status import State
-from dataplatform.base.agent.wiring import check, introduce
+from dataplatform.base.agent.messages import Drain, Drained, Ready, Request, State, Terminated
+from dataplatform.base.agent.runtime import Context
 from dataplatform.errors import Permanent
 from dataplatform.result import Failure, Result, Success
 

@@ -13,16 +13,12 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE, connection
 
 from dataplatform.base.agent import Agent, Context, Timer
 from dataplatform.base.database import positions
-from dataplatform.base.database.bounded import BoundedConnection
-from dataplatform.base.database.connecting import connect
-from dataplatform.base.database.counting import CountRows, counted
-from dataplatform.base.database.errors import explain
-from dataplatform.base.database.making import ensure_positions, ensure_table
-from dataplatform.base.database.measuring import MeasureStorage, measured
-from dataplatform.base.database.portions import Portions
-from dataplatform.base.database.requests import Probe, Query, Rows, RowsWritten, WriteRows
+from dataplatform.base.database.connection import BoundedConnection, connect, explain
+from dataplatform.base.database.queries import Probe, Query, Rows, RowsWritten, WriteRows
 from dataplatform.base.database.settings import TimescaleSettings
-from dataplatform.base.database.writing import RowWriter
+from dataplatform.base.database.sizes import CountRows, MeasureStorage, counted, measured
+from dataplatform.base.database.tables import ensure_positions, ensure_table
+from dataplatform.base.database.writing import Portions, RowWriter
 from dataplatform.base.position import ForgetPositions, Position, ReadPositions
 from dataplatform.errors import Permanent, PlatformError
 from dataplatform.result import Failure, Result, Success

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from operator import attrgetter
 from types import NoneType, UnionType
@@ -10,10 +11,16 @@ from typing import Any, get_args, get_type_hints
 
 import sqlalchemy as sa
 from attrs import fields, frozen
+from psycopg2.errors import DuplicateTable, UniqueViolation
+from psycopg2.extensions import connection
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-__all__ = ["TableSpec", "quoted", "table_spec"]
+from dataplatform.base.database.connection import SCHEMA_LOCK
+from dataplatform.base.database.positions import POSITIONS_DDL, POSITIONS_TABLE
+from dataplatform.base.database.stale_candles import STALE_DDL, STALE_TABLE
+
+__all__ = ["TableSpec", "ensure_positions", "ensure_stale_candles", "ensure_table", "quoted", "table_spec"]
 
 DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 COLUMN_TYPES: dict[type, type[sa.types.TypeEngine[Any]]] = {
@@ -179,3 +186,32 @@ _FORMATS: dict[type, Callable[[Any], str]] = {
     bytes: _bytes,
     datetime: datetime.isoformat,
 }
+
+
+# Making tables where they are missing, one program at a time.
+
+
+def ensure_table(conn: connection, spec: TableSpec) -> None:
+    """Make a table where it is missing; to ask for it takes no right, to try does."""
+    _ensure(conn, spec.quoted_name, spec.create)
+
+
+def ensure_positions(conn: connection) -> None:
+    """Make the table of the positions where it is missing."""
+    _ensure(conn, POSITIONS_TABLE, [POSITIONS_DDL])
+
+
+def ensure_stale_candles(conn: connection) -> None:
+    """Make the table of the days whose candles have to be refreshed where it is missing."""
+    _ensure(conn, STALE_TABLE, [STALE_DDL])
+
+
+def _ensure(conn: connection, name: str, create: Sequence[str]) -> None:
+    with conn, conn.cursor() as cursor:
+        cursor.execute("SELECT to_regclass(%s)", (name,))
+        missing = cursor.fetchall() == [(None,)]
+    if missing:
+        with suppress(UniqueViolation, DuplicateTable), conn, conn.cursor() as cursor:  # another was faster, unlocked
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", (SCHEMA_LOCK,))
+            for statement in create:
+                cursor.execute(statement)

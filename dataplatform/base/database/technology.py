@@ -8,15 +8,13 @@ from typing import Any, ClassVar
 from attrs import evolve, frozen
 
 from dataplatform.base.agent import ChildSpec, Request
+from dataplatform.base.database.candle_refresh import CandleRefresher
 from dataplatform.base.database.client import TimescaleClient
-from dataplatform.base.database.counting import CountRows
 from dataplatform.base.database.hypertables import Storage
-from dataplatform.base.database.measuring import MeasureStorage, StorageSize
-from dataplatform.base.database.migrations import Migrated, migrate
-from dataplatform.base.database.migrator import Migrator
-from dataplatform.base.database.refresher import CandleRefresher
-from dataplatform.base.database.requests import Probe
+from dataplatform.base.database.migrations import Migrated, Migrator, migrate
+from dataplatform.base.database.queries import Probe
 from dataplatform.base.database.settings import TimescaleSettings
+from dataplatform.base.database.sizes import CountRows, MeasureStorage, StorageSize
 from dataplatform.base.embedded import EmbeddedPostgres, postgres_dsn
 from dataplatform.base.technology import Embedded, Technology
 from dataplatform.result import Result

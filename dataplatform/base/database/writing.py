@@ -1,34 +1,157 @@
-"""Writing rows over one connection: straight into the table where that can be, and without those that nobody can store.
-
-Rows with a key go by `COPY` straight into their table, too, as long as none of them is there already; when one is, all
-of the batch go through the staging table, and so do the next batches, which are likely to be like it.
-"""
+"""Writing rows over one connection: by `COPY` or `INSERT`, halved where the server refuses them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from io import BytesIO
 from itertools import chain
-from typing import Any
+from typing import Any, TypeAlias
 
 import psycopg2
 from attrs import define, field, frozen
 from psycopg2.errors import UniqueViolation
 from psycopg2.extensions import connection
+from sqlalchemy.dialects import postgresql
 
-from dataplatform.base.database.connecting import is_pooled
-from dataplatform.base.database.inserting import insert_rows
-from dataplatform.base.database.making import ensure_positions, ensure_stale_candles, ensure_table
-from dataplatform.base.database.portions import Portions
+from dataplatform.base.database.connection import TOO_MUCH, explain, is_pooled
 from dataplatform.base.database.positions import POSITIONS_TABLE, Place, advance, lock
-from dataplatform.base.database.requests import RowsWritten, WriteRows
+from dataplatform.base.database.queries import RowsWritten, WriteRows
 from dataplatform.base.database.stale_candles import STALE_TABLE, note
-from dataplatform.base.database.tables import TableSpec
+from dataplatform.base.database.tables import TableSpec, ensure_positions, ensure_stale_candles, ensure_table, quoted
 from dataplatform.base.position import OffsetRange, PositionKey
 from dataplatform.errors import Permanent, PlatformError
 
-__all__ = ["RowWriter"]
+__all__ = ["Portions", "RowWriter", "insert_rows"]
+
+# Writing rows by `INSERT`, for servers and proxies without `COPY`: the same text, its values bound as arrays.
+
+
+PAGE = 2_000  # rows a statement
+ESCAPED = {"\\n": "\n", "\\t": "\t", "\\r": "\r"}
+DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
+
+
+def insert_rows(cursor: Any, spec: TableSpec, text: str) -> None:
+    """Insert rows, given as COPY text, or update those that are there, in statements of 2,000 rows.
+
+    The server reads each value as it does in COPY, and takes the last of several rows with one key, so that the same
+    is stored.
+    """
+    rows = [line.split("\t") for line in text.split("\n")[:-1]]
+    for first in range(0, len(rows), PAGE):
+        columns = zip(*rows[first : first + PAGE], strict=True)
+        cursor.execute(_statement(spec), [[_text_or_null(field) for field in column] for column in columns])
+
+
+@cache
+def _statement(spec: TableSpec) -> str:
+    """Return the upsert, from a query in place of the staging table: an array a column, a row's place as ctid."""
+    names = ", ".join(map(quoted, spec.columns))
+    arrays = ", ".join(["%s::text[]"] * len(spec.columns))
+    values = ", ".join(f"{quoted(name)}::{spec.table.c[name].type.compile(DIALECT)}" for name in spec.columns)
+    rows = f"SELECT {values}, place FROM unnest({arrays}) WITH ORDINALITY AS given ({names}, place)"  # noqa: S608
+    insert = spec.upsert or f"INSERT INTO {spec.quoted_name} ({names}) SELECT {names} FROM {spec.staging}"  # noqa: S608
+    return f"WITH {spec.staging} ({names}, ctid) AS ({rows}) {insert}"
+
+
+def _text_or_null(field: str) -> str | None:
+    """Return what a field of COPY text stands for."""
+    if "\\" not in field:
+        return field
+    return None if field == "\\N" else "\\".join(map(_unescaped, field.split("\\\\")))
+
+
+def _unescaped(part: str) -> str:
+    for escape, character in ESCAPED.items():
+        part = part.replace(escape, character)
+    return part
+
+
+# Writing in portions: halved where the server refuses one for what is in it, or takes too long over it.
+#
+# A row that is refused though it stands alone can never be stored. One that takes too long is an outage: it is
+# the server that is slow, or the time it is given that is short.
+
+
+QUICK = 0.5  # of the time that a statement may take: one that takes less may have more rows
+GROWTH = 4  # a quarter more
+LONGEST = 8.0  # seconds of halving without a row written
+
+Write: TypeAlias = Callable[[Sequence[int]], None]
+
+
+@define(eq=False)
+class Portions:
+    """How many rows a statement may have, by table: all there are until one takes too long, then half as many.
+
+    After a statement of that many rows that took less than half of `statement_timeout` it is a quarter more. `halved`
+    is told the table, and how many rows a statement of it has from now on.
+
+    Halving that has nothing written for eight seconds ends as an outage, and the next try begins with as few rows as
+    this one ended with. A write that gets on goes on for as long as it takes: cut off, it would never be done.
+    """
+
+    statement_timeout: float
+    halved: Callable[[str, int], None]
+    _now: Callable[[], float] = time.monotonic
+    _most: dict[str, int] = field(factory=dict)
+
+    def write(self, table: str, rows: Sequence[int], write: Write) -> dict[int, PlatformError]:
+        """Have all rows written, given by index; return those that cannot be, with the reason.
+
+        `write` leaves nothing behind of what it raises for.
+        """
+        refused: dict[int, PlatformError] = {}
+        until = self._now() + LONGEST
+        waiting = [rows] if rows else []
+        while waiting:
+            portion = waiting.pop()
+            if len(portion) > (most := self._most.get(table, len(portion))):
+                waiting.append(portion[most:])
+                portion = portion[:most]
+            begun = self._now()
+            try:
+                write(portion)
+            except (psycopg2.Error, ValueError) as error:
+                failure = self._explained(table, len(portion), error, until)
+                if len(portion) == 1:
+                    refused[portion[0]] = failure
+                    continue
+                middle = len(portion) // 2
+                waiting += [portion[middle:], portion[:middle]]
+            else:
+                until = self._now() + LONGEST
+                self._grow(table, len(portion), self._now() - begun)
+        return refused
+
+    def _explained(self, table: str, rows: int, error: psycopg2.Error | ValueError, until: float) -> PlatformError:
+        """Return why rows are refused; raise what is an outage, unless fewer rows may get through until then."""
+        if not isinstance(error, psycopg2.Error):
+            return Permanent("rejected", f"not to be sent to PostgreSQL: {error}")  # half a surrogate pair
+        failure = explain(error, writing=True)
+        if error.pgcode in TOO_MUCH and rows > 1:
+            self._most[table] = rows // 2
+            self.halved(table, rows // 2)
+            if self._now() >= until:
+                raise error
+        elif failure.code != "rejected":
+            raise error
+        return failure
+
+    def _grow(self, table: str, rows: int, seconds: float) -> None:
+        if rows == self._most.get(table) and seconds < QUICK * self.statement_timeout:
+            self._most[table] = rows + max(1, rows // GROWTH)
+
+
+# Writing rows over one connection: straight into the table where that can be, and without those that nobody can
+# store.
+#
+# Rows with a key go by `COPY` straight into their table, too, as long as none of them is there already; when one
+# is, all of the batch go through the staging table, and so do the next batches, which are likely to be like it.
+
 
 BATCHES_BY_STAGING = 50  # after one with a row that was there already
 TRANSACTION = "SELECT txid_current()"

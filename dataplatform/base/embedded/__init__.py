@@ -1,8 +1,7 @@
 """Embedded servers: PostgreSQL and a Kafka broker as supervised child processes, for machines without either."""
 
-from dataplatform.base.embedded.broker import EmbeddedBroker, broker_address
+from dataplatform.base.embedded.broker import EmbeddedBroker, broker_address, broker_kind
 from dataplatform.base.embedded.datadir import DataDirectory
-from dataplatform.base.embedded.kafka import broker_kind
 from dataplatform.base.embedded.postgres import EmbeddedPostgres, postgres_dsn
 
 __all__ = ["DataDirectory", "EmbeddedBroker", "EmbeddedPostgres", "broker_address", "broker_kind", "postgres_dsn"]

@@ -1,8 +1,8 @@
 """The HTTP client agent: one polite session with one server, whose every failure is a value."""
 
-from dataplatform.base.http.budget import SetBudget
 from dataplatform.base.http.client import HttpClient
 from dataplatform.base.http.messages import Get, Response
+from dataplatform.base.http.rate import SetBudget
 from dataplatform.base.http.settings import HttpSettings
 
 __all__ = ["Get", "HttpClient", "HttpSettings", "Response", "SetBudget"]

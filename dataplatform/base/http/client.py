@@ -10,11 +10,10 @@ from typing import ClassVar, TypeAlias, assert_never
 from attrs import frozen
 
 from dataplatform.base.agent import Agent, Answer, BackoffPolicy, Context
-from dataplatform.base.http.budget import Budget, SetBudget
 from dataplatform.base.http.lines import Lines, Outcome
 from dataplatform.base.http.messages import Get, Response
+from dataplatform.base.http.rate import Budget, Job, SetBudget, Turns
 from dataplatform.base.http.settings import HttpSettings
-from dataplatform.base.http.turns import Job, Turns
 from dataplatform.base.net.shown import origin
 from dataplatform.errors import PlatformError, Transient
 from dataplatform.result import Failure, Result, Success

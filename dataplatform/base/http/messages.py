@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 from attrs import field, frozen
 
-from dataplatform.base.misfit import misfit, require_json
+from dataplatform.base.decoding import misfit, require_json
+from dataplatform.base.net.failures import Meaning, not_json
 from dataplatform.base.net.paced import Paced
-from dataplatform.base.net.pages import not_json
-from dataplatform.base.net.refusals import Meaning
 from dataplatform.errors import Permanent
 
 if TYPE_CHECKING:

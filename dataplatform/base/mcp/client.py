@@ -51,9 +51,9 @@ class McpClient(Agent):
 
     def _open(self) -> None:
         """Import the SDK, which takes half a second that a platform without an MCP client need not wait."""
-        from dataplatform.base.mcp import calls, session  # noqa: PLC0415
+        from dataplatform.base.mcp import session  # noqa: PLC0415
 
-        self._asking, self._new_session = calls, session.Session
+        self._asking, self._new_session = session, session.Session
 
     def receive(self, message: McpMessage) -> Result[Any]:
         if refusal := self._refuse_unsent():

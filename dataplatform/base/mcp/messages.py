@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import field, frozen
 
 from dataplatform.base.agent import Request
-from dataplatform.base.net.refusals import Meaning
+from dataplatform.base.net.failures import Meaning
 from dataplatform.errors import PlatformError
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""One connection to a server: opened once, used until it fails, closed once. A lost one never recovers in the SDK."""
+"""One connection to a server, and what is asked over it: opened once, used until it fails, closed once."""
 
 from __future__ import annotations
 
@@ -14,20 +14,25 @@ from mcp import Client, MCPError
 from mcp.client import Transport
 from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
-from mcp.types import Implementation
+from mcp.types import CallToolResult, Implementation, TextContent
 
 from dataplatform.base.agent import Clock
 from dataplatform.base.mcp import failures
-from dataplatform.base.mcp.messages import ServerIdentity
+from dataplatform.base.mcp import tool_errors as texts
+from dataplatform.base.mcp.failures import Watch
+from dataplatform.base.mcp.messages import CallAnyOf, CallTool, ServerIdentity, Tool, ToolAnswer
 from dataplatform.base.mcp.process import ServerProcess
 from dataplatform.base.mcp.settings import McpSettings
-from dataplatform.base.mcp.watch import Watch
+from dataplatform.base.mcp.tool_errors import told_failure
 from dataplatform.base.net.waits import Interrupted, LoopThread, Overdue
-from dataplatform.errors import PlatformError, Transient
+from dataplatform.errors import Permanent, PlatformError, Transient
 from dataplatform.result import Failure, Result, Success
 from dataplatform.version import __version__
 
-__all__ = ["Session"]
+__all__ = ["Session", "call_any_of", "call_tool", "list_tools"]
+
+# One connection to a server: opened once, used until it fails, closed once. A lost one never recovers in the SDK.
+
 
 T = TypeVar("T")
 GRACE = 0.25  # seconds that the loop gets to report a time-out of its own
@@ -195,3 +200,93 @@ class Session:
 
 def _stopping(loop: LoopThread) -> PlatformError:
     return Transient("stopping", f"{loop.name} is stopping")
+
+
+# What is asked of a connected server, and how its answers are read.
+
+
+PAGES = 100  # of a list of tools; one with more pages does not end
+NAMES_SHOWN = 60
+MAY_BE_UNKNOWN = {"tool_error", "protocol"}  # servers have no common way to say that they do not know a tool
+
+
+def list_tools(session: Session) -> Result[tuple[Tool, ...]]:
+    """Answer the tools of all pages; the session remembers their names."""
+    listed = session.ask(_tools)
+    if isinstance(listed, Success):
+        session.tools = frozenset(tool.name for tool in listed.data)
+    return listed
+
+
+def call_tool(session: Session, call: CallTool) -> Result[ToolAnswer]:
+    """Answer what the tool answers; of an error that may come of an unknown tool, find out whether it does."""
+    result = _called(session, call)
+    if _may_be_unknown(session, result):
+        return _unknown(session, call.name) or result
+    return result
+
+
+def call_any_of(session: Session, request: CallAnyOf) -> Result[ToolAnswer]:
+    """Call the first tool that the server has; where it has other tools than when it was asked last, by those."""
+    known = session.tools
+    if known is None and isinstance(listed := list_tools(session), Failure):
+        return listed
+    result = _first_of(session, request)
+    if known is None or not (_may_be_unknown(session, result) or result == Failure(request.otherwise)):
+        return result
+    if isinstance(list_tools(session), Failure) or session.tools == known:
+        return result
+    return _first_of(session, request)
+
+
+async def _tools(client: Client) -> tuple[Tool, ...]:
+    found, cursor = [], None
+    for _ in range(PAGES):
+        page = await client.list_tools(cursor=cursor)
+        found += [Tool(tool.name, tool.description or "", tool.input_schema) for tool in page.tools]
+        cursor = page.next_cursor
+        if cursor is None:
+            return tuple(found)
+    raise RuntimeError(f"its list of tools has more than {PAGES} pages")
+
+
+def _first_of(session: Session, request: CallAnyOf) -> Result[ToolAnswer]:
+    fitting = (call for call in request.calls if call.name in (session.tools or ()))
+    call = next(fitting, None)
+    return Failure(request.otherwise) if call is None else _called(session, call)
+
+
+def _called(session: Session, call: CallTool) -> Result[ToolAnswer]:
+    answer = session.ask(lambda client: client.call_tool(call.name, dict(call.arguments)))
+    if isinstance(answer, Failure):
+        return answer
+    assert isinstance(answer.data, CallToolResult)
+    return _read(session, call, answer.data)
+
+
+def _may_be_unknown(session: Session, result: Result[Any]) -> bool:
+    """Tell whether an error can come of a tool that there is not, while the server can be asked for its tools."""
+    return isinstance(result, Failure) and result.error.code in MAY_BE_UNKNOWN and not session.lost
+
+
+def _read(session: Session, call: CallTool, answer: CallToolResult) -> Result[ToolAnswer]:
+    text = "\n".join(content.text for content in answer.content if isinstance(content, TextContent))
+    if len(text.encode(errors="replace")) > session.settings.max_text:
+        return Failure(failures.of_size(session.settings))
+    failure = told_failure(answer.meta, session.settings.secrets) if answer.is_error else None
+    if failure is None and (answer.is_error or texts.tells_error(text)):
+        return Failure(texts.of_answer(text, call.name, session.settings, call.meanings))
+    server, now = session.identity, session.clock.now()
+    return Success(ToolAnswer(text, answer.structured_content, server.name, server.version, now, call.name, failure))
+
+
+def _unknown(session: Session, name: str) -> Failure | None:
+    match list_tools(session):
+        case Success(tools) if name not in {tool.name for tool in tools}:
+            names = sorted(tool.name for tool in tools)
+            more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+            server = texts.server_of(session.settings)
+            remedy = f"it has {', '.join(names[:NAMES_SHOWN]) or 'none'}{more}"
+            return Failure(Permanent("unknown_tool", f"{server} has no tool {name!r}", remedy=remedy))
+        case _:
+            return None

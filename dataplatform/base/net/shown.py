@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection
 from urllib.parse import parse_qsl, quote, quote_plus, urlencode, urlsplit
 
-from dataplatform.base.net.pages import is_page, title_of
+from dataplatform.base.net.failures import is_page, title_of
 
 __all__ = ["excerpt", "origin", "shown_server", "shown_text", "shown_url"]
 

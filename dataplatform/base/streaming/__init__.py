@@ -1,10 +1,8 @@
 """Streams: producer and consumer agents for Redpanda and Apache Kafka, topics, positions."""
 
-from dataplatform.base.streaming.compaction import Item
+from dataplatform.base.streaming.connection import unreadable
 from dataplatform.base.streaming.consumer import RedpandaConsumer
-from dataplatform.base.streaming.errors import unreadable
 from dataplatform.base.streaming.fetcher import UnreadableBatch
-from dataplatform.base.streaming.follower import Digest, ViewSpec
 from dataplatform.base.streaming.producer import RedpandaProducer
 from dataplatform.base.streaming.requests import (
     CommitOffsets,
@@ -18,9 +16,8 @@ from dataplatform.base.streaming.requests import (
 )
 from dataplatform.base.streaming.settings import RedpandaSettings, Subscription, TopicSpec
 from dataplatform.base.streaming.starts import Start, as_start
-from dataplatform.base.streaming.tail import TopicMessage, tail, topics
-from dataplatform.base.streaming.topics import count_records, ensure_topics
-from dataplatform.base.streaming.view import Latest, Seen, TopicView
+from dataplatform.base.streaming.topics import TopicMessage, count_records, ensure_topics, tail, topics
+from dataplatform.base.streaming.view import Digest, Item, Latest, Seen, TopicView, ViewSpec
 
 __all__ = [
     "CommitOffsets",

@@ -21,11 +21,10 @@ from dataplatform.base.position import Position, ReadPositions
 from dataplatform.base.streaming.connection import close_consumer, connect, explain_at
 from dataplatform.base.streaming.fetcher import BrokenBatchError, UnreadableBatch, has_more, let_go, place_of, stay
 from dataplatform.base.streaming.membership import NOBODY, Membership, group_of, member_of
-from dataplatform.base.streaming.positions import Positions
-from dataplatform.base.streaming.progress import Progress, Stall
+from dataplatform.base.streaming.offsets import Positions
 from dataplatform.base.streaming.requests import CommitOffsets, Fetch, GetAssignment, SkipBatch, Slice
 from dataplatform.base.streaming.settings import RedpandaSettings, Subscription
-from dataplatform.base.streaming.stuck import StuckPartitions
+from dataplatform.base.streaming.stuck import Progress, Stall, StuckPartitions
 from dataplatform.base.streaming.topics import ensure_topics
 from dataplatform.errors import Permanent, PlatformError, Transient
 from dataplatform.result import Failure, Result, Success

@@ -15,7 +15,7 @@ from dataplatform.base.agent import Agent, Context, Request
 from dataplatform.base.streaming.connection import close_consumer, connect, explain_at
 from dataplatform.base.streaming.membership import group_of
 from dataplatform.base.streaming.settings import RedpandaSettings
-from dataplatform.base.streaming.times import NO_TIMESTAMP, timestamp_of
+from dataplatform.base.streaming.starts import NO_TIMESTAMP, timestamp_of
 from dataplatform.errors import Permanent, PlatformError, Transient
 from dataplatform.result import Failure, Result, Success
 

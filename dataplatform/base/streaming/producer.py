@@ -12,8 +12,7 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
 from dataplatform.base.agent import Agent, Context, Incident
-from dataplatform.base.streaming.connection import close_producer, connect
-from dataplatform.base.streaming.errors import explain
+from dataplatform.base.streaming.connection import close_producer, connect, explain
 from dataplatform.base.streaming.requests import CountRecords, Produce, Produced
 from dataplatform.base.streaming.settings import RedpandaSettings, TopicSpec
 from dataplatform.base.streaming.topics import count_records, largest_message

@@ -15,7 +15,7 @@ from dataplatform.base.streaming.log import RedpandaLog
 from dataplatform.base.streaming.producer import RedpandaProducer
 from dataplatform.base.streaming.requests import CountRecords
 from dataplatform.base.streaming.settings import RedpandaSettings
-from dataplatform.base.streaming.tail import TopicMessage, tail
+from dataplatform.base.streaming.topics import TopicMessage, tail
 from dataplatform.base.technology import Embedded, Technology
 from dataplatform.result import Result
 

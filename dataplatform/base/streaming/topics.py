@@ -1,21 +1,28 @@
-"""Topics: created with their settings when they are missing, asked for their limits, counted for the report."""
+"""Topics: created with their settings when they are missing, asked for their limits, counted, and their ends shown."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from datetime import datetime
 from typing import Any, TypeVar
 
-from kafka import KafkaAdminClient, TopicPartition
+from attrs import field, frozen
+from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.admin import ConfigResource, NewTopic, OffsetSpec
 from kafka.errors import AuthorizationError, KafkaError, TopicAlreadyExistsError, UnsupportedVersionError
 
-from dataplatform.base.streaming.connection import connect, explain_at
+from dataplatform.base.streaming.connection import close_consumer, connect, explain_at
 from dataplatform.base.streaming.settings import RedpandaSettings, TopicSpec
-from dataplatform.errors import PlatformError
+from dataplatform.base.streaming.starts import NO_TIMESTAMP, moment_of
+from dataplatform.errors import Permanent, PlatformError, Transient
 from dataplatform.result import Failure, Result, Success, get_error
 
-__all__ = ["count_records", "ensure_topics", "largest_message"]
+__all__ = ["TopicMessage", "count_records", "ensure_topics", "largest_message", "tail", "topics"]
+
+# Topics: created with their settings when they are missing, asked for their limits, counted for the report.
+
 
 T = TypeVar("T")
 LIMIT = "max.message.bytes"
@@ -23,7 +30,7 @@ LIMIT = "max.message.bytes"
 
 def ensure_topics(settings: RedpandaSettings, specs: Iterable[TopicSpec]) -> PlatformError | None:
     """Create the topics that are missing; answers what went wrong, None when all of them exist."""
-    return get_error(_ask(settings, lambda admin: _create_missing(admin, specs)))
+    return get_error(_ask_admin(settings, lambda admin: _create_missing(admin, specs)))
 
 
 def largest_message(settings: RedpandaSettings, spec: TopicSpec) -> Result[int]:
@@ -33,15 +40,15 @@ def largest_message(settings: RedpandaSettings, spec: TopicSpec) -> Result[int]:
         _create_missing(admin, [spec])
         return _limit(admin, spec)
 
-    return _ask(settings, ask)
+    return _ask_admin(settings, ask)
 
 
 def count_records(settings: RedpandaSettings, topics: Iterable[str]) -> Result[dict[str, int]]:
     """Answer how many records each topic holds, as end less beginning offset; a topic that is missing is left out."""
-    return _ask(settings, lambda admin: _count(admin, list(topics)))
+    return _ask_admin(settings, lambda admin: _count(admin, list(topics)))
 
 
-def _ask(settings: RedpandaSettings, run: Callable[[KafkaAdminClient], T]) -> Result[T]:
+def _ask_admin(settings: RedpandaSettings, run: Callable[[KafkaAdminClient], T]) -> Result[T]:
     try:
         admin = connect(KafkaAdminClient, settings, **settings.common("dataplatform-topics"))
         try:
@@ -85,3 +92,84 @@ def _count(admin: KafkaAdminClient, topics: list[str]) -> dict[str, int]:
             end = admin.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.LATEST))
             counts[topic["name"]] = sum(end[tp].offset - first[tp].offset for tp in partitions)
     return counts
+
+
+# The end of a topic, read once outside of any group: for a person who wants to see what is in it.
+
+
+POLL = 100  # milliseconds
+
+
+@frozen
+class TopicMessage:
+    """One message as a person reads it: key and value as text, bytes that are not text replaced.
+
+    `time` is in UTC; a timestamp that is no time is shown as the number that it is.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    time: datetime | int
+    key: str | None
+    value: str | None = field(repr=lambda value: f"{len(value or '')} characters")
+
+
+def topics(settings: RedpandaSettings) -> Result[list[str]]:
+    """Answer the names of the topics that a user may see, in order."""
+    return _ask_consumer(settings, lambda consumer: Success(sorted(consumer.topics())))
+
+
+def tail(settings: RedpandaSettings, topic: str, most: int) -> Result[list[TopicMessage]]:
+    """Answer the last `most` messages of a topic, over all its partitions, oldest first.
+
+    Fails with `not_found` for a topic that is not there, `Transient` when the broker cannot be reached or is too slow.
+    """
+    return _ask_consumer(settings, lambda consumer: _tail(consumer, topic, most, settings.request_timeout))
+
+
+def _ask_consumer(settings: RedpandaSettings, run: Callable[[KafkaConsumer], Result[T]]) -> Result[T]:
+    options = settings.common("dataplatform-tail") | {"group_id": None, "isolation_level": "read_committed"}
+    try:
+        consumer = connect(KafkaConsumer, settings, **options)
+        try:
+            return run(consumer)
+        finally:
+            close_consumer(consumer)
+    except (KafkaError, OSError) as error:
+        return Failure(explain_at(error, settings))
+
+
+def _tail(consumer: KafkaConsumer, topic: str, most: int, timeout: float) -> Result[list[TopicMessage]]:
+    known = consumer.topics()
+    if topic not in known:
+        remedy = f"there are {', '.join(sorted(known)) or 'none'}"
+        return Failure(Permanent("not_found", f"there is no topic {topic!r}", remedy=remedy))
+    partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
+    consumer.assign(partitions)
+    first, ends = consumer.beginning_offsets(partitions), consumer.end_offsets(partitions)
+    for partition in partitions:
+        consumer.seek(partition, max(first[partition], ends[partition] - most))
+    found: list[Any] = []
+    deadline = time.monotonic() + timeout
+    while any(consumer.position(partition) < ends[partition] for partition in partitions):
+        if time.monotonic() > deadline:
+            return Failure(Transient("timeout", f"{topic} could not be read to its end in {timeout:g} s"))
+        for messages in consumer.poll(POLL).values():
+            found += messages
+    found.sort(key=lambda message: (_timestamp(message), message.partition, message.offset))
+    return Success([_shown(message) for message in found[-most:]])
+
+
+def _shown(message: Any) -> TopicMessage:
+    when = moment_of(message.timestamp) or _timestamp(message)
+    key, value = (_text(part) for part in (message.key, message.value))
+    return TopicMessage(message.topic, message.partition, message.offset, when, key, value)
+
+
+def _timestamp(message: Any) -> int:
+    return NO_TIMESTAMP if message.timestamp is None else int(message.timestamp)
+
+
+def _text(part: bytes | None) -> str | None:
+    return None if part is None else part.decode(errors="replace")

@@ -21,10 +21,9 @@ from kafka.errors import (
 from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata
 
 from dataplatform.base.position import Position, PositionKey
-from dataplatform.base.streaming.connection import close_consumer, close_producer, connect
-from dataplatform.base.streaming.errors import ABOUT_RECORDS
+from dataplatform.base.streaming.connection import ABOUT_RECORDS, close_consumer, close_producer, connect
+from dataplatform.base.streaming.log_identity import Seal
 from dataplatform.base.streaming.requests import Produce
-from dataplatform.base.streaming.seals import Seal
 from dataplatform.base.streaming.settings import RedpandaSettings
 
 __all__ = ["FencedError", "RefusedError", "Transactions"]

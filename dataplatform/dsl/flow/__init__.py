@@ -1,8 +1,7 @@
 """How batches move from sources to targets: credit, acknowledgement, re-sending, accounts."""
 
-from dataplatform.dsl.flow.account import RouteAccount
-from dataplatform.dsl.flow.batch import Batch, Deliver, Granted, Position, Rejected, Rejection, Written
-from dataplatform.dsl.flow.letters import PolledRow, letter_for_input, letter_for_record, letter_for_row
+from dataplatform.dsl.flow.batches import Batch, Deliver, Granted, Position, Rejected, Rejection, RouteAccount, Written
+from dataplatform.dsl.flow.dead_letters import PolledRow, letter_for_input, letter_for_record, letter_for_row
 from dataplatform.dsl.flow.outbox import Outbox, Sending
 from dataplatform.dsl.flow.target import LeftOut
 

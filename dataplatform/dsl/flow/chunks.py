@@ -9,8 +9,8 @@ from typing import Any, Self
 from attrs import define, field, frozen
 
 from dataplatform.base.agent import Request
-from dataplatform.dsl.flow.batch import Rejection
-from dataplatform.dsl.types import Record
+from dataplatform.dsl.flow.batches import Rejection
+from dataplatform.dsl.records.types import Record
 from dataplatform.errors import PlatformError
 
 __all__ = ["Chunks", "WriteChunk"]

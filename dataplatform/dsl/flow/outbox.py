@@ -11,8 +11,7 @@ from itertools import count, takewhile
 
 from attrs import define, evolve, field, frozen
 
-from dataplatform.dsl.flow.account import RouteAccount
-from dataplatform.dsl.flow.batch import (
+from dataplatform.dsl.flow.batches import (
     Abandoned,
     Batch,
     Deliver,
@@ -21,11 +20,12 @@ from dataplatform.dsl.flow.batch import (
     Position,
     Rejected,
     Rejection,
+    RouteAccount,
     Written,
 )
 from dataplatform.dsl.flow.standstill import Waiting
-from dataplatform.dsl.kinds import DEAD_LETTERS, Kind
-from dataplatform.dsl.types import DeadLetter, Record
+from dataplatform.dsl.records.kinds import DEAD_LETTERS, Kind
+from dataplatform.dsl.records.types import DeadLetter, Record
 
 __all__ = ["Outbox", "Sending"]
 

@@ -10,14 +10,22 @@ from typing import Any, ClassVar, TypeAlias, assert_never
 from attrs import frozen
 
 from dataplatform.base.agent import Address, Agent, Answer, Context, Degraded, State
-from dataplatform.dsl.feeds import Feed, FeedResult, FeedState
-from dataplatform.dsl.flow.batch import Abandoned, Granted, Missing, Position, Recount, Rejected, SourceRequest, Written
-from dataplatform.dsl.flow.letters import letter_for_record
-from dataplatform.dsl.flow.losses import as_text, letter_lost, undelivered
+from dataplatform.dsl.flow.batches import (
+    Abandoned,
+    Granted,
+    Missing,
+    Position,
+    Recount,
+    Rejected,
+    SourceRequest,
+    Written,
+)
+from dataplatform.dsl.flow.dead_letters import as_text, letter_for_record, letter_lost, undelivered
+from dataplatform.dsl.flow.feeds import Feed, FeedResult, FeedState
 from dataplatform.dsl.flow.outbox import Outbox, Sending
+from dataplatform.dsl.flow.plan import Plan, PlanRun
 from dataplatform.dsl.flow.standstill import Standstill, stalled
-from dataplatform.dsl.plan import Plan, PlanRun
-from dataplatform.dsl.types import DeadLetter, Record
+from dataplatform.dsl.records.types import DeadLetter, Record
 from dataplatform.errors import PlatformError, Transient
 from dataplatform.result import Failure, Result, Success
 

@@ -12,7 +12,7 @@ from attrs import define, frozen
 
 from dataplatform.base.agent import Address, Agent, Answer, Context, Request, State
 from dataplatform.base.position import OffsetRange, Position, ReadPositions
-from dataplatform.dsl.flow.batch import (
+from dataplatform.dsl.flow.batches import (
     Abandoned,
     Batch,
     Deliver,
@@ -24,8 +24,8 @@ from dataplatform.dsl.flow.batch import (
     Written,
 )
 from dataplatform.dsl.flow.chunks import Chunks
-from dataplatform.dsl.kinds import Kind
-from dataplatform.dsl.types import Record
+from dataplatform.dsl.records.kinds import Kind
+from dataplatform.dsl.records.types import Record
 from dataplatform.errors import Permanent, PlatformError
 from dataplatform.result import Failure, Result, Success
 

@@ -16,7 +16,7 @@ from attrs import field, frozen
 
 from dataplatform.base.agent import AgentStatus, Future, GetStatus, Request, later
 from dataplatform.base.embedded.process import lock_is_held
-from dataplatform.dsl.proxy import AgentProxy, ReaderProxy, WriterProxy
+from dataplatform.dsl.operations.proxy import AgentProxy, ReaderProxy, WriterProxy
 from dataplatform.errors import Permanent, PlatformError, Transient
 from dataplatform.result import Failure, Result, Success, get_data
 from dataplatform.services.gateway.control import DrainPlatform, GetPlatformInfo, GetPlatformStatus, PlatformInfo

@@ -18,8 +18,8 @@ from dataplatform.base.database import Query, Rows
 from dataplatform.base.database.technology import Tables
 from dataplatform.base.streaming import SkipBatch, TopicMessage
 from dataplatform.base.streaming.technology import Topics
-from dataplatform.dsl.operations import SourceRequest, TargetRequest
-from dataplatform.dsl.registry import ability
+from dataplatform.dsl.operations.operations import SourceRequest, TargetRequest
+from dataplatform.dsl.operations.registry import ability
 from dataplatform.errors import Permanent, Transient
 from dataplatform.result import Failure, Result, Success
 from dataplatform.services.gateway.status import GetDeadLetters, GetLag, ListSources, Overview

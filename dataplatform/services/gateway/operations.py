@@ -15,11 +15,10 @@ import msgspec
 from attrs import field, frozen
 
 from dataplatform.base.agent import GetStatus, Request
-from dataplatform.dsl.arguments import arguments_of, gathered
 from dataplatform.dsl.flow.source import Pause, Resume
-from dataplatform.dsl.language import messages, reading, writing
-from dataplatform.dsl.operations import result_of
-from dataplatform.dsl.schema import Wire, camel_case, described, form_schema, json_schema, to_json
+from dataplatform.dsl.operations.arguments import arguments_of, gathered
+from dataplatform.dsl.operations.operations import messages, reading, result_of, writing
+from dataplatform.dsl.records.schema import Wire, camel_case, described, form_schema, json_schema, to_json
 from dataplatform.errors import Permanent
 from dataplatform.services.gateway.control import (
     DrainPlatform,

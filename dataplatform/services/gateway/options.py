@@ -9,7 +9,7 @@ from typing import Any
 
 from attrs import Attribute, field, frozen, validators
 
-from dataplatform.dsl.validators import texts
+from dataplatform.dsl.records.rules import texts
 from dataplatform.services.gateway.operations import RIGHTS
 from dataplatform.services.service import ServiceOptions
 

@@ -9,8 +9,8 @@ from attrs import field, frozen
 
 from dataplatform.base.agent import AgentStatus, Incident, Request
 from dataplatform.dsl.flow import RouteAccount
-from dataplatform.dsl.kinds import DEAD_LETTERS
-from dataplatform.dsl.language import reading
+from dataplatform.dsl.operations.operations import reading
+from dataplatform.dsl.records.kinds import DEAD_LETTERS
 from dataplatform.services.service import PlatformStatus, PlatformView
 
 __all__ = [

@@ -10,7 +10,7 @@ import msgspec
 from attrs import frozen
 
 from dataplatform.base.agent import Request
-from dataplatform.dsl.schema import from_json, to_json
+from dataplatform.dsl.records.schema import from_json, to_json
 from dataplatform.errors import Permanent, PlatformError, Transient
 from dataplatform.result import Failure, Result, Success
 from dataplatform.services.gateway.operations import operation_of

@@ -11,10 +11,10 @@ from datetime import datetime, timedelta
 
 from attrs import frozen
 
-from dataplatform.dsl.queries import DateRangeOHLCVQuery
-from dataplatform.dsl.timeframes import length
+from dataplatform.dsl.records.queries import DateRangeOHLCVQuery
+from dataplatform.dsl.records.timeframes import length
 from dataplatform.errors import Permanent, PlatformError
-from dataplatform.sources.coingecko.endpoints import OHLC, OHLC_RANGE, Ask
+from dataplatform.sources.coingecko.api import OHLC, OHLC_RANGE, Ask
 from dataplatform.sources.coingecko.plans import PRICING
 
 __all__ = ["candles_in_range", "intervals", "latest_candles"]

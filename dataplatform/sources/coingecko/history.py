@@ -8,14 +8,21 @@ from datetime import datetime, timedelta
 import msgspec
 from attrs import evolve
 
-from dataplatform.dsl.rows import ParsedRows, joined, read_rows
-from dataplatform.dsl.timeframes import length
-from dataplatform.dsl.types import CryptoOHLCVData, CryptoPriceData
-from dataplatform.dsl.validators import market_time
+from dataplatform.dsl.operations.answers import ParsedRows, joined, read_rows
+from dataplatform.dsl.records.rules import market_time
+from dataplatform.dsl.records.timeframes import length
+from dataplatform.dsl.records.types import CryptoOHLCVData, CryptoPriceData
 from dataplatform.errors import Permanent
 from dataplatform.result import Success
-from dataplatform.sources.coingecko.answers import ATTRIBUTION, Answer, decode, decode_known
-from dataplatform.sources.coingecko.endpoints import MARKET_CHART, MARKET_CHART_RANGE, Ask
+from dataplatform.sources.coingecko.api import (
+    ATTRIBUTION,
+    MARKET_CHART,
+    MARKET_CHART_RANGE,
+    Answer,
+    Ask,
+    decode,
+    decode_known,
+)
 from dataplatform.sources.coingecko.transforms import Coin
 
 __all__ = ["candles", "chart", "latest_candles", "prices"]

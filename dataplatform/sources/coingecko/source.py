@@ -6,17 +6,18 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, ClassVar, TypeVar
 
+from attrs import Attribute, field, frozen, validators
+
 from dataplatform.base.agent import Context, Request
-from dataplatform.dsl.feeds import Feed, FeedResult
 from dataplatform.dsl.flow import Outbox, PolledRow, letter_for_row
-from dataplatform.dsl.kinds import ANALYTICS, PRICES
-from dataplatform.dsl.parts import Connection, Part
-from dataplatform.dsl.plan import Plan
-from dataplatform.dsl.polling import Absent, FeedOptions, Seen
-from dataplatform.dsl.queries import CurrentPricesOptions, DateRangeOHLCVQuery, Level1Query
-from dataplatform.dsl.reader import BaseReader
-from dataplatform.dsl.rows import OddRow
-from dataplatform.dsl.types import (
+from dataplatform.dsl.flow.feeds import Absent, Feed, FeedOptions, FeedResult, Seen
+from dataplatform.dsl.flow.plan import Plan
+from dataplatform.dsl.operations.answers import OddRow, unknown_coin
+from dataplatform.dsl.operations.parts import Connection, Part, SourceOptions
+from dataplatform.dsl.operations.reader import BaseReader
+from dataplatform.dsl.records.kinds import ANALYTICS, PRICES
+from dataplatform.dsl.records.queries import CurrentPricesOptions, DateRangeOHLCVQuery, Level1Query
+from dataplatform.dsl.records.types import (
     CryptoMarketAnalytics,
     CryptoOHLCVData,
     CryptoPriceData,
@@ -24,18 +25,53 @@ from dataplatform.dsl.types import (
     Level1Data,
     Record,
 )
-from dataplatform.dsl.unknown import unknown_coin
 from dataplatform.errors import PlatformError
 from dataplatform.result import Failure, Result, Success
-from dataplatform.sources.coingecko import candles, endpoints, history, symbols, tickers, transforms
-from dataplatform.sources.coingecko.answers import Answer, with_replacements
-from dataplatform.sources.coingecko.credits import Credits
-from dataplatform.sources.coingecko.endpoints import Ask
-from dataplatform.sources.coingecko.options import CoinGeckoOptions
-from dataplatform.sources.coingecko.plans import is_paid
+from dataplatform.sources.coingecko import api as endpoints
+from dataplatform.sources.coingecko import candles, history, symbols, tickers, transforms
+from dataplatform.sources.coingecko.api import Answer, Ask, with_replacements
+from dataplatform.sources.coingecko.plans import Credits, is_paid
+from dataplatform.sources.coingecko.symbols import is_symbol
 from dataplatform.sources.coingecko.transports import TRANSPORTS, Rest, Transport
 
-__all__ = ["CoinGeckoSource"]
+__all__ = ["CoinGeckoOptions", "CoinGeckoSource", "FeedOptions"]
+
+# What a CoinGecko source is told.
+
+
+def _by_ids(options: Any, attribute: Attribute[Any], value: tuple[FeedOptions, ...]) -> None:
+    """Refuse coins called by symbols: a feed polls for years, and a symbol may mean another coin then."""
+    del options, attribute
+    if named := [coin for feed in value for coin in feed.coins if is_symbol(coin)]:
+        raise ValueError(
+            f"a feed names its coins by their ids, which have no capitals, got {named[0]!r:.60}; "
+            "write 'bitcoin' for BTC or Bitcoin (get_available_tickers tells the ids)"
+        )
+
+
+@frozen(kw_only=True)
+class CoinGeckoOptions(SourceOptions):
+    """Options of `kind = "coingecko"` under `[sources.NAME]`."""
+
+    feeds: tuple[FeedOptions, ...] = field(
+        default=(), validator=_by_ids, metadata={"help": "what to poll, and how often"}
+    )
+    patience: float = field(
+        default=8.0,
+        validator=[validators.ge(0.0), validators.le(600.0)],
+        metadata={
+            "help": "how long an operation may wait for its turn under rate_per_minute; its caller waits as long"
+        },
+    )
+    save_credits: bool = field(
+        default=True,
+        validator=validators.instance_of(bool),
+        metadata={
+            "help": "with the key of a paid plan, over REST: ask for the credits left, and spread requests over the "
+            "rest of the month when less than a tenth is left"
+        },
+    )
+
 
 T = TypeVar("T")
 KIND = "coingecko"  # as topologies call this source

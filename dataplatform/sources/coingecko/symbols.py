@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from dataplatform.dsl.rows import joined, read_rows
+from dataplatform.dsl.operations.answers import joined, read_rows
 from dataplatform.errors import Permanent
 from dataplatform.result import Success
 from dataplatform.sources.coingecko import transforms
-from dataplatform.sources.coingecko.answers import Answer, decode, id_of
+from dataplatform.sources.coingecko.api import Answer, decode, id_of
 
 __all__ = ["ids_of", "is_symbol"]
 

@@ -18,14 +18,24 @@ from typing import TypeAlias
 import msgspec
 from attrs import frozen
 
-from dataplatform.dsl.queries import Level1Query
-from dataplatform.dsl.rows import ParsedRows, joined, read_rows
-from dataplatform.dsl.types import Level1Data
-from dataplatform.dsl.validators import market_time, printable
+from dataplatform.dsl.operations.answers import ParsedRows, joined, read_rows
+from dataplatform.dsl.records.queries import Level1Query
+from dataplatform.dsl.records.rules import market_time, printable
+from dataplatform.dsl.records.types import Level1Data
 from dataplatform.errors import Permanent
 from dataplatform.result import Success
-from dataplatform.sources.coingecko.answers import ATTRIBUTION, Amount, Answer, decode, id_of
-from dataplatform.sources.coingecko.endpoints import COIN, EXCHANGE_TICKERS, TICKERS, Ask, Parameters
+from dataplatform.sources.coingecko.api import (
+    ATTRIBUTION,
+    COIN,
+    EXCHANGE_TICKERS,
+    TICKERS,
+    Amount,
+    Answer,
+    Ask,
+    Parameters,
+    decode,
+    id_of,
+)
 
 __all__ = ["level1", "tickers", "wants_another_page"]
 

@@ -13,13 +13,12 @@ import msgspec
 from attrs import evolve, frozen
 
 from dataplatform.dsl.flow import PolledRow
-from dataplatform.dsl.rows import ParsedRows, joined, read_rows
-from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoPriceData
-from dataplatform.dsl.validators import LONGEST_IDENTIFIER, market_time, printable, whole
+from dataplatform.dsl.operations.answers import ParsedRows, joined, read_rows
+from dataplatform.dsl.records.rules import LONGEST_IDENTIFIER, market_time, printable, whole
+from dataplatform.dsl.records.types import CryptoMarketAnalytics, CryptoPriceData
 from dataplatform.errors import Permanent
 from dataplatform.result import Success
-from dataplatform.sources.coingecko.answers import ATTRIBUTION, Amount, Answer, decode, decode_known, id_of
-from dataplatform.sources.coingecko.endpoints import COINS_MARKETS
+from dataplatform.sources.coingecko.api import ATTRIBUTION, COINS_MARKETS, Amount, Answer, decode, decode_known, id_of
 
 __all__ = ["Coin", "Markets", "analytics", "coin_ids", "markets", "price_of", "with_other_currencies"]
 

@@ -14,13 +14,12 @@ import msgspec
 from attrs import evolve, frozen
 
 from dataplatform.base.agent import Request
+from dataplatform.base.decoding import mended
 from dataplatform.base.http import Get, HttpSettings, Response
 from dataplatform.base.mcp import CallAnyOf, CallTool, McpSettings, ToolAnswer
-from dataplatform.base.mcp.texts import of_answer, server_of
-from dataplatform.base.mending import mended
+from dataplatform.base.mcp.tool_errors import of_answer, server_of
 from dataplatform.errors import Permanent
-from dataplatform.sources.coingecko.answers import Answer, source_named
-from dataplatform.sources.coingecko.endpoints import Ask
+from dataplatform.sources.coingecko.api import Answer, Ask, source_named
 from dataplatform.sources.coingecko.plans import MEANINGS, is_paid
 
 __all__ = ["TRANSPORTS", "Mcp", "Rest", "Transport"]
@@ -125,7 +124,7 @@ def _text(value: str | int | bool) -> str:  # noqa: FBT001  one of the types of 
 def code_of(ask: Ask) -> str:
     r"""Return the TypeScript that asks; what a caller gave stands in it as literals only, in ASCII.
 
-    >>> from dataplatform.sources.coingecko.endpoints import GLOBAL, OHLC
+    >>> from dataplatform.sources.coingecko.api import GLOBAL, OHLC
     >>> code_of(Ask(GLOBAL))
     'async function run(client) { return await client.global.get(); }'
     >>> code_of(Ask(OHLC, {"days": "1"}, '"); evil("'))

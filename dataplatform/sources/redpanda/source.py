@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
-from attrs import evolve
+from attrs import Attribute, evolve, field, frozen, validators
 
 from dataplatform.base.agent import Answer, Context, Deferred, Degraded
 from dataplatform.base.streaming import (
@@ -17,25 +17,30 @@ from dataplatform.base.streaming import (
     SkipBatch,
     Slice,
     Subscription,
+    TopicSpec,
     TopicView,
     UnreadableBatch,
     ViewSpec,
     as_start,
     unreadable,
 )
-from dataplatform.dsl.codec import Undecodable
-from dataplatform.dsl.feeds import Feed, FeedResult
 from dataplatform.dsl.flow import Outbox, Position, letter_for_input
-from dataplatform.dsl.kinds import ANALYTICS, LEVEL1, OHLCV, PRICES, Kind, kind_named
-from dataplatform.dsl.parts import Connection, Part
-from dataplatform.dsl.plan import Plan
-from dataplatform.dsl.plausible import decode_plausible
-from dataplatform.dsl.queries import CurrentPricesOptions, DateRangeOHLCVQuery, Level1Query
-from dataplatform.dsl.reader import BaseReader, ReaderMessage
-from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoOHLCVData, CryptoPriceData, DeadLetter, Level1Data
+from dataplatform.dsl.flow.feeds import Feed, FeedResult
+from dataplatform.dsl.flow.plan import Plan
+from dataplatform.dsl.operations.parts import Connection, Part, SourceOptions, topic_names
+from dataplatform.dsl.operations.reader import BaseReader, ReaderMessage
+from dataplatform.dsl.records.codec import Undecodable, decode_plausible
+from dataplatform.dsl.records.kinds import ANALYTICS, DEAD_LETTERS, LEVEL1, OHLCV, PRICES, Kind, kind_named, kinds
+from dataplatform.dsl.records.queries import CurrentPricesOptions, DateRangeOHLCVQuery, Level1Query
+from dataplatform.dsl.records.types import (
+    CryptoMarketAnalytics,
+    CryptoOHLCVData,
+    CryptoPriceData,
+    DeadLetter,
+    Level1Data,
+)
 from dataplatform.result import Result, Success
-from dataplatform.sources.redpanda.options import RedpandaSourceOptions, viewed
-from dataplatform.sources.redpanda.seen import (
+from dataplatform.sources.redpanda.answers import (
     analytics,
     candles,
     digest,
@@ -46,7 +51,84 @@ from dataplatform.sources.redpanda.seen import (
     tickers,
 )
 
-__all__ = ["RedpandaSource"]
+__all__ = ["RedpandaSource", "RedpandaSourceOptions", "viewed"]
+
+# What the Redpanda source can be told.
+
+
+def viewed() -> tuple[Kind, ...]:
+    """Return the kinds of record that reading operations look for in topics."""
+    return tuple(kind for kind in kinds() if kind is not DEAD_LETTERS)
+
+
+def _default_topics() -> dict[str, str]:
+    return {kind.name: kind.topic for kind in (PRICES, ANALYTICS)}
+
+
+def _all_topic_names(options: Any, attribute: Attribute[Any], topics: Mapping[str, str]) -> None:
+    topic_names(options, attribute, {kind.name: kind.topic for kind in viewed()} | dict(topics))
+
+
+def _start(_: Any, attribute: Attribute[Any], value: Any) -> None:
+    try:
+        as_start(value)
+    except ValueError as error:
+        raise ValueError(f"{attribute.name}: {error}") from None
+
+
+@frozen(kw_only=True)
+class RedpandaSourceOptions(SourceOptions):
+    """Options of `kind = "redpanda"` under `[sources.NAME]`.
+
+    `group` shares the partitions among its members; `start` says where a group begins that has committed nothing:
+    at `"earliest"` or `"latest"`, at a time (`"2026-01-01T00:00:00Z"`), some time ago (`"-6h"`), at an offset in every
+    partition (`1500`), or at one in each of some (`{ "crypto-prices/0" = 1500 }`). `view_from` says the same of what
+    the reading operations answer from. They look at the topics that are named, and at a kind's own where none is.
+    """
+
+    topics: Mapping[str, str] = field(
+        factory=_default_topics,
+        validator=[validators.min_len(1), _all_topic_names],
+        metadata={"help": "the topic to read for each kind of record"},
+    )
+    group: str = field(default="dataplatform", validator=validators.min_len(1), metadata={"help": "consumer group"})
+    instance_id: str | None = field(default=None, metadata={"help": "static member of the group, one per process"})
+    start: str | int | Mapping[str, int] = field(
+        default="earliest",
+        validator=_start,
+        metadata={"help": "where a group without committed offsets begins: earliest, latest, a time, an age, offsets"},
+    )
+    session_timeout: float = field(
+        default=30.0,
+        validator=[validators.ge(6.0), validators.le(300.0)],
+        metadata={"help": "how long the group waits for a silent member"},
+    )
+    most: int = field(
+        default=5_000, validator=validators.in_(range(1, 100_001)), metadata={"help": "records in one batch at most"}
+    )
+    partitions: int = field(
+        default=4, validator=validators.in_(range(1, 1_001)), metadata={"help": "partitions of a missing topic"}
+    )
+    view_from: str | int | Mapping[str, int] = field(
+        default="earliest",
+        validator=_start,
+        metadata={"help": "how far back the reading operations look: as start"},
+    )
+    view_most: int = field(
+        default=100_000,
+        validator=validators.in_(range(1, 10_000_001)),
+        metadata={"help": "prices, candles, … of each topic that are kept for the reading operations at most"},
+    )
+
+    def topic(self, kind: Kind) -> str:
+        """Return the topic in which the reading operations look for a kind of record."""
+        return self.topics.get(kind.name, kind.topic)
+
+    @property
+    def specs(self) -> tuple[TopicSpec, ...]:
+        """The topics to stream, with what they get where they are missing."""
+        return tuple(TopicSpec(topic, self.partitions) for topic in self.topics.values())
+
 
 T = TypeVar("T")
 SKIP_TIMEOUT = 10.0  # seconds

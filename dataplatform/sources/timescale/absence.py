@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from attrs import frozen
 
 from dataplatform.base.database import Rows
-from dataplatform.dsl.timeframes import length
-from dataplatform.dsl.unknown import no_candles, unknown_coin
+from dataplatform.dsl.operations.answers import no_candles, unknown_coin
+from dataplatform.dsl.records.timeframes import length
 from dataplatform.errors import Permanent
 
 __all__ = ["Absence", "hidden_note", "only_hidden", "read_there_is"]

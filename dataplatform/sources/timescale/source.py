@@ -14,16 +14,16 @@ from attrs import evolve, field, frozen
 from dataplatform.base.agent import Context
 from dataplatform.base.database import Query, Rows, as_query
 from dataplatform.dsl.flow import Outbox
-from dataplatform.dsl.kinds import ANALYTICS, LEVEL1, OHLCV, PRICES, Kind
-from dataplatform.dsl.parts import Connection, Part, SourceOptions
-from dataplatform.dsl.plan import Plan
-from dataplatform.dsl.queries import CurrentPricesOptions, DateRangeOHLCVQuery, Level1Query
-from dataplatform.dsl.reader import BaseReader
-from dataplatform.dsl.rows import OddRow, ParsedRows, joined
-from dataplatform.dsl.tables import tables
-from dataplatform.dsl.timeframes import floor, length
-from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoOHLCVData, CryptoPriceData, Level1Data
-from dataplatform.dsl.validators import latest_market_time
+from dataplatform.dsl.flow.plan import Plan
+from dataplatform.dsl.operations.answers import OddRow, ParsedRows, joined
+from dataplatform.dsl.operations.parts import Connection, Part, SourceOptions
+from dataplatform.dsl.operations.reader import BaseReader
+from dataplatform.dsl.records.kinds import ANALYTICS, LEVEL1, OHLCV, PRICES, Kind
+from dataplatform.dsl.records.queries import CurrentPricesOptions, DateRangeOHLCVQuery, Level1Query
+from dataplatform.dsl.records.rules import latest_market_time
+from dataplatform.dsl.records.timeframes import floor, length
+from dataplatform.dsl.records.types import CryptoMarketAnalytics, CryptoOHLCVData, CryptoPriceData, Level1Data
+from dataplatform.dsl.storage.tables import tables
 from dataplatform.errors import Permanent
 from dataplatform.result import Result, Success
 from dataplatform.sources.timescale import statements

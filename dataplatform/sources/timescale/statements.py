@@ -11,11 +11,10 @@ from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP, aggregate_order_by,
 
 from dataplatform.base.database import Candles
 from dataplatform.base.database.stale_candles import DAY, STALE_TABLE
-from dataplatform.dsl.kinds import ANALYTICS, LEVEL1, OHLCV, PRICES, Kind
-from dataplatform.dsl.queries import Level1Query
-from dataplatform.dsl.storage import STORAGE
-from dataplatform.dsl.tables import table_of
-from dataplatform.dsl.timeframes import EPOCH, length
+from dataplatform.dsl.records.kinds import ANALYTICS, LEVEL1, OHLCV, PRICES, Kind
+from dataplatform.dsl.records.queries import Level1Query
+from dataplatform.dsl.records.timeframes import EPOCH, length
+from dataplatform.dsl.storage.tables import STORAGE, table_of
 
 __all__ = ["candles_of_prices", "coins_by_market_cap", "hidden", "history", "in_order", "kept_candles", "latest",
            "latest_analytics", "latest_level1", "latest_prices", "latest_records", "latest_stored_candles",

@@ -17,13 +17,12 @@ from attrs import field, frozen
 
 from dataplatform.base.database.hypertables import Layout, columnstore_ddl, hypertable_ddl
 from dataplatform.base.database.tables import quoted
-from dataplatform.dsl.kinds import PRICES
-from dataplatform.dsl.storage import PRICE_ROWS
-from dataplatform.dsl.tables import table_of
-from dataplatform.dsl.types import CryptoPriceData
+from dataplatform.dsl.records.kinds import PRICES
+from dataplatform.dsl.records.types import CryptoPriceData
+from dataplatform.dsl.storage.tables import PRICE_ROWS, table_of
+from dataplatform.simulator.currencies import amount, percentage, price
 from dataplatform.simulator.market import DAY, Market
 from dataplatform.simulator.markets import change
-from dataplatform.simulator.rounding import amount, percentage, price
 
 SERVER = Path(__file__).resolve().parents[1] / "timescaledb" / "server.mjs"
 START = datetime(2026, 9, 1, tzinfo=UTC)

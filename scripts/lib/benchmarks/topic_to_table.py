@@ -19,13 +19,13 @@ from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartitio
 from dataplatform import Platform, Topology
 from dataplatform.base.database import TimescaleSettings
 from dataplatform.base.streaming import RedpandaSettings, TopicSpec, ensure_topics
-from dataplatform.dsl.codec import codec
-from dataplatform.dsl.kinds import PRICES
-from dataplatform.dsl.tables import table_of
-from dataplatform.dsl.types import CryptoPriceData
+from dataplatform.dsl.records.codec import codec
+from dataplatform.dsl.records.kinds import PRICES
+from dataplatform.dsl.records.types import CryptoPriceData
+from dataplatform.dsl.storage.tables import table_of
 from dataplatform.sources.redpanda import RedpandaSource, RedpandaSourceOptions
-from dataplatform.system.demo import DemoServers, demo_servers
-from dataplatform.system.specs import ClientSpec, Route, SourceSpec, TargetSpec
+from dataplatform.system.config.specs import ClientSpec, Route, SourceSpec, TargetSpec
+from dataplatform.system.platform.demo import DemoServers, demo_servers
 from dataplatform.targets.timescale import TimescaleOptions, TimescaleTarget
 
 PARTITIONS, COINS = 4, 250

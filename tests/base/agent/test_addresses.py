@@ -6,7 +6,7 @@ import pykka
 import pytest
 
 from dataplatform.base.agent import Address, GetStatus, Ready, Restart, State, Terminated
-from dataplatform.base.agent.lifecycle import Phase
+from dataplatform.base.agent.children import Phase
 from dataplatform.errors import Transient
 from dataplatform.result import Failure, Success, get_data, is_success
 from tests.support.agents import DEADLINE, Do, Get, Hooks, Parent, Probe, Stage, Trace, fail

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from dataplatform.base.agent import Incident, Journal
-from dataplatform.base.agent.journal import KEPT
+from dataplatform.base.agent.runtime import KEPT
 
 
 def incident(first: int) -> Incident:

@@ -9,7 +9,7 @@ import pytest
 from pykka._envelope import Envelope
 
 from dataplatform.base.agent import Ready, Terminated
-from dataplatform.base.agent.mailbox import Mailbox
+from dataplatform.base.agent.actor import Mailbox
 from tests.support.agents import DEADLINE, Parent, Stage
 
 

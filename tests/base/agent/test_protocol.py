@@ -9,7 +9,7 @@ import pytest
 from attrs import frozen
 
 from dataplatform.base.agent import Agent, Call, Ready, Reply, Request, Terminated
-from dataplatform.base.agent.protocol import understood_by
+from dataplatform.base.agent.actor import understood_by
 from dataplatform.errors import Permanent
 from dataplatform.result import Failure, Result, Success
 from tests.support.agents import DEADLINE, Do, Get, Parent, Stage

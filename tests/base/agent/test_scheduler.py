@@ -12,7 +12,7 @@ import pykka
 import pytest
 
 from dataplatform.base.agent import ManualClock, Scheduler, SystemClock
-from dataplatform.base.agent.scheduler import FEW
+from dataplatform.base.agent.runtime import FEW
 from tests.support.agents import DEADLINE, Parent, Told, fail, no_thread_left_behind
 
 

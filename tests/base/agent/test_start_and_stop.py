@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataplatform.base.agent import Context, Drain, Drained, Ready, RestartLimit, Supervisor, Terminated
-from dataplatform.base.agent.lifecycle import Phase
+from dataplatform.base.agent.children import Phase
 from dataplatform.result import Success
 from tests.support.agents import DEADLINE, Get, Hooks, Probe, Stage, Trace, fail
 

@@ -17,7 +17,7 @@ from dataplatform.base.agent import (
     Supervisor,
     Terminated,
 )
-from dataplatform.base.agent.lifecycle import Phase
+from dataplatform.base.agent.children import Phase
 from dataplatform.base.agent.supervisor import StartDue
 from dataplatform.result import Success
 from tests.support.agents import DEADLINE, Gate, Get, Hooks, Stage, Trace, fail

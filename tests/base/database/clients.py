@@ -10,7 +10,7 @@ import pykka
 from attrs import define, field, frozen
 
 from dataplatform.base.agent import AgentStatus, Entry, PeerRestarted, Request, State
-from dataplatform.base.agent.status import Vitals
+from dataplatform.base.agent.messages import Vitals
 from dataplatform.base.database import Query, TableSpec, TimescaleClient, TimescaleSettings, WriteRows, table_spec
 from dataplatform.errors import PlatformError
 from dataplatform.result import Failure, Result, Success

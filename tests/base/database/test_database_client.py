@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from dataplatform.base.database import MeasureStorage, Probe, Query, TableSpec, TimescaleSettings
-from dataplatform.base.database.counting import CountRows
+from dataplatform.base.database.sizes import CountRows
 from dataplatform.errors import Permanent, PlatformError, Transient
 from tests.base.database.clients import PATIENCE, Client, Clients, Reading, readings, rows
 from tests.base.database.cluster import Cluster

@@ -8,7 +8,7 @@ import psycopg2
 import pytest
 from psycopg2 import errorcodes, errors
 
-from dataplatform.base.database.errors import explain
+from dataplatform.base.database.connection import explain
 from dataplatform.errors import Permanent, PlatformError, Transient
 
 STATES = {

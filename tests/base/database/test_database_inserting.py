@@ -6,7 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from dataplatform.base.database import TableSpec, TimescaleSettings, inserting, table_spec
+from dataplatform.base.database import TableSpec, TimescaleSettings, table_spec
+from dataplatform.base.database import writing as inserting
 from tests.base.database.clients import NOON, Client, Clients, Reading, readings, rows
 from tests.base.database.cluster import Cluster
 

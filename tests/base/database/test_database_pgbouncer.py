@@ -13,10 +13,10 @@ import pytest
 from attrs import evolve
 
 from dataplatform.base.database import Query, TableSpec, TimescaleSettings, table_spec
-from dataplatform.base.database.connecting import connect, is_pooled
+from dataplatform.base.database.connection import connect, is_pooled
 from dataplatform.base.database.migrations import migrate
 from dataplatform.base.position import Position
-from dataplatform.dsl.storage import STORAGE
+from dataplatform.dsl.storage.tables import STORAGE
 from dataplatform.errors import Permanent, Transient
 from dataplatform.result import Success
 from tests.base.database.clients import Client, Clients, Reading, readings, rows

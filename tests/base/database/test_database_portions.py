@@ -11,9 +11,9 @@ from attrs import define, evolve, field
 
 from dataplatform.base.agent.agent import CallOverdue
 from dataplatform.base.database import Query, TableSpec, table_spec
-from dataplatform.base.database.portions import Portions
+from dataplatform.base.database.writing import Portions
 from dataplatform.base.position import Position
-from dataplatform.dsl.operations import PublishPrice
+from dataplatform.dsl.operations.operations import PublishPrice
 from dataplatform.errors import Transient
 from dataplatform.result import Success
 from dataplatform.targets.timescale import TimescaleOptions, TimescaleTarget

@@ -8,10 +8,9 @@ import pytest
 from attrs import define
 
 from dataplatform.base.database import CandleRefresher, TimescaleSettings
-from dataplatform.base.database.refresher import FailingDays, RefreshDue
-from dataplatform.base.database.refreshing import StaleDay
+from dataplatform.base.database.candle_refresh import FailingDays, RefreshDue, StaleDay
 from dataplatform.base.database.stale_candles import STALE_DDL
-from dataplatform.dsl.storage import STORAGE
+from dataplatform.dsl.storage.tables import STORAGE
 from dataplatform.errors import Transient
 from tests.base.database.clients import Client, Clients
 from tests.base.database.cluster import Cluster

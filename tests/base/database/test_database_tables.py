@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataplatform.base.database import TableSpec, table_spec
-from dataplatform.dsl.kinds import KINDS, Kind
+from dataplatform.dsl.records.kinds import KINDS, Kind
 from tests.base.database.clients import NOON, Client, Reading, rows
 from tests.base.database.cluster import Cluster
 

@@ -14,8 +14,7 @@ import pytest
 
 from dataplatform.base.agent import PeerJoined, PeerRestarted, State
 from dataplatform.base.embedded import EmbeddedBroker, broker_address
-from dataplatform.base.embedded.broker import PORTS
-from dataplatform.base.embedded.probe import broker_serves
+from dataplatform.base.embedded.broker import PORTS, broker_serves
 from dataplatform.errors import Permanent
 from tests.base.embedded.servers import House, Inbox, Running, all_end
 from tests.support.waiting import DEADLINE

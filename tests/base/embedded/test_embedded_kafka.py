@@ -8,7 +8,7 @@ import kafka
 import pytest
 
 from dataplatform.base.embedded import EmbeddedBroker, broker_address, broker_kind
-from dataplatform.base.embedded.kafka import Kafka, find_kafka
+from dataplatform.base.embedded.broker import Kafka, find_kafka
 from tests.base.embedded.servers import House
 from tests.support.kafka import kafka_home
 from tests.support.waiting import DEADLINE

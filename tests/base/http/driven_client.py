@@ -9,7 +9,7 @@ from typing import Any
 from attrs import frozen
 
 from dataplatform.base.agent import Context, Future, State
-from dataplatform.base.agent.status import Vitals
+from dataplatform.base.agent.messages import Vitals
 from dataplatform.base.http import Get, Response, SetBudget
 from dataplatform.errors import PlatformError
 from dataplatform.result import Failure, Result, Success

@@ -11,7 +11,7 @@ from attrs import evolve
 
 from dataplatform.base.agent import ManualClock
 from dataplatform.base.http import Get, SetBudget
-from dataplatform.base.http.budget import Budget
+from dataplatform.base.http.rate import Budget
 from dataplatform.errors import Transient
 from tests.base.http.driven_client import Client
 from tests.base.http.scripted_server import ScriptedServer, answer

@@ -12,7 +12,7 @@ import requests
 import urllib3.exceptions
 
 from dataplatform.base.http import HttpSettings
-from dataplatform.base.http.failures import EXPECTED, Answer, of_answer, of_exception
+from dataplatform.base.http.exchange import EXPECTED, Answer, of_answer, of_exception
 from dataplatform.errors import Permanent, PlatformError, Transient
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dataplatform.base.agent import ManualClock
 from dataplatform.base.http import Response
-from dataplatform.base.http.bucket import TokenBucket
+from dataplatform.base.http.rate import TokenBucket
 from dataplatform.base.net.shown import excerpt, shown_text, shown_url
 from dataplatform.base.net.waits import BoundedCalls, Busy, Interrupted, Overdue
 from dataplatform.errors import Permanent, Transient

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from attrs import frozen
 
 from dataplatform.base.agent import Context, Request, Terminated
-from dataplatform.base.agent.status import Vitals
+from dataplatform.base.agent.messages import Vitals
 from dataplatform.base.mcp import CallTool, ToolAnswer
 from dataplatform.errors import PlatformError
 from dataplatform.result import Failure, Result, Success

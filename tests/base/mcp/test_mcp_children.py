@@ -17,7 +17,7 @@ import pytest
 
 from dataplatform.base import guard
 from dataplatform.base.mcp import CallTool, ServerInfo
-from dataplatform.base.mcp.child import Child
+from dataplatform.base.mcp.process import Child
 from tests.base.embedded.servers import all_end
 from tests.base.mcp.driven_client import Client, odd
 

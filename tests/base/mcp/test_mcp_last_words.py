@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from dataplatform.base.mcp import ListTools
-from dataplatform.base.mcp.last_words import telling_line
+from dataplatform.base.mcp.process import telling_line
 from tests.base.mcp.driven_client import Client
 
 NODE_MODULE = """\

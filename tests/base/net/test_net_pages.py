@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dataplatform.base.net.pages import IN_BETWEEN, is_page, not_json, title_of
+from dataplatform.base.net.failures import IN_BETWEEN, is_page, not_json, title_of
 from dataplatform.errors import Transient
 
 WHERE = "https://api.example/coins"

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from dataplatform.base.net.pauses import retry_after, told_pause
+from dataplatform.base.net.failures import retry_after, told_pause
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from dataplatform.base.net.refusals import Meaning, of_status
+from dataplatform.base.net.failures import Meaning, of_status
 from dataplatform.errors import Permanent, Transient
 
 PAID = Meaning(10005, "paid_plan", "needs a paid plan")

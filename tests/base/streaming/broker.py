@@ -14,8 +14,7 @@ from pathlib import Path
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 
-from dataplatform.base.embedded.broker import light_binary
-from dataplatform.base.embedded.probe import broker_serves
+from dataplatform.base.embedded.broker import broker_serves, light_binary
 from dataplatform.base.streaming import RedpandaSettings
 from tests.faults.cluster import KafkaCluster
 from tests.support.waiting import DEADLINE

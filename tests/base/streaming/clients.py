@@ -10,7 +10,7 @@ from attrs import define, field
 from kafka import TopicPartition
 
 from dataplatform.base.agent import Agent, AgentStatus, Entry, Incident, PeerRestarted, Request, State
-from dataplatform.base.agent.status import Vitals
+from dataplatform.base.agent.messages import Vitals
 from dataplatform.base.position import Position
 from dataplatform.base.streaming import (
     CommitOffsets,

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataplatform.base.streaming import Item
-from dataplatform.base.streaming.compaction import Compacted
+from dataplatform.base.streaming.view import Compacted
 
 names = st.sampled_from("abc")
 batches = st.lists(st.lists(st.builds(Item, names, names, st.integers(0, 3), st.uuids())))

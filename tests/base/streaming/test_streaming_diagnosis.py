@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from dataplatform.base.streaming import CountRecords, RedpandaSettings
 from dataplatform.base.streaming.diagnosis import API_VERSIONS, METADATA, diagnose
 from dataplatform.errors import Permanent, PlatformError, Transient
-from dataplatform.system.__main__ import main
+from dataplatform.system.cli.main import main
 from tests.base.streaming.broker import Broker
 from tests.base.streaming.clients import Clients
 from tests.support.secure_kafka import USER, Certificate, SecureKafka, certificate, secure_kafka

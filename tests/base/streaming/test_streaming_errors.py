@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from kafka import errors
 
-from dataplatform.base.streaming.errors import explain
+from dataplatform.base.streaming.connection import explain
 from dataplatform.errors import Permanent, Transient
 
 ALL: list[Any] = [cls for _, cls in inspect.getmembers(errors, inspect.isclass) if issubclass(cls, errors.KafkaError)]

@@ -21,7 +21,7 @@ from dataplatform.base.streaming.log import (
     RedpandaLog,
     Stretch,
 )
-from dataplatform.base.streaming.times import timestamp_of
+from dataplatform.base.streaming.starts import timestamp_of
 from dataplatform.errors import Permanent, Transient
 from tests.base.streaming.broker import ApacheKafka, Broker, Contents
 from tests.base.streaming.clients import PATIENCE, Client, Clients

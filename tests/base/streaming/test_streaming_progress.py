@@ -10,7 +10,7 @@ import pytest
 from kafka import TopicPartition
 
 from dataplatform.base.streaming import Fetch, GetAssignment, Slice, Subscription, TopicSpec
-from dataplatform.base.streaming.progress import Progress
+from dataplatform.base.streaming.stuck import Progress
 from dataplatform.result import Result, Success
 from tests.base.streaming.broker import Contents
 from tests.base.streaming.clients import Clients, Consumer, agent, stop_fetching_for_good

@@ -24,7 +24,7 @@ from dataplatform.base.streaming import (
     tail,
 )
 from dataplatform.base.streaming.log import ReadStretch, RedpandaLog, Stretch
-from dataplatform.base.streaming.trail import LogReader
+from dataplatform.base.streaming.log_identity import LogReader
 from dataplatform.errors import Permanent
 from dataplatform.result import Failure, Success
 from tests.base.streaming.broker import Contents

@@ -18,8 +18,8 @@ from dataplatform.base.streaming import (
     tail,
 )
 from dataplatform.base.streaming.log import FindStretches, ReadStretch, RedpandaLog
-from dataplatform.base.streaming.times import moment_of, timestamp_of
-from dataplatform.base.streaming.trail import fingerprint
+from dataplatform.base.streaming.log_identity import fingerprint
+from dataplatform.base.streaming.starts import moment_of, timestamp_of
 from dataplatform.result import get_data
 from tests.base.streaming.broker import Broker
 from tests.base.streaming.clients import Client, Clients

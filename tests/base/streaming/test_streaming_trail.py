@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kafka import TopicPartition
 
-from dataplatform.base.streaming.trail import KEPT, Trail, fingerprint
+from dataplatform.base.streaming.log_identity import KEPT, Trail, fingerprint
 
 PARTITION = TopicPartition("prices", 0)
 

@@ -15,8 +15,7 @@ from attrs import evolve, frozen
 from kafka import KafkaProducer
 from kafka.admin import NewPartitions
 
-from dataplatform.base.embedded.kafka import find_kafka
-from dataplatform.base.embedded.probe import broker_serves
+from dataplatform.base.embedded.broker import broker_serves, find_kafka
 from dataplatform.base.streaming import Digest, Item, Latest, Seen, TopicView, ViewSpec, as_start, view
 from dataplatform.errors import Permanent, Transient
 from dataplatform.result import Failure

@@ -9,7 +9,7 @@ import pytest
 import structlog
 import structlog.testing
 
-from dataplatform.system.logs import configure_logs
+from dataplatform.system.console.logs import configure_logs
 from tests.system.control.conftest import platform, remote
 from tests.system.logs import restored
 

@@ -13,10 +13,10 @@ from click.testing import CliRunner
 
 from dataplatform.services.gateway.options import GatewayOptions
 from dataplatform.services.gateway.service import FormerGateway, Gateway
-from dataplatform.system.__main__ import main
-from dataplatform.system.check import wiring
-from dataplatform.system.platform import Platform
-from dataplatform.system.topology import parse_topology
+from dataplatform.system.cli.check import wiring
+from dataplatform.system.cli.main import main
+from dataplatform.system.config.topology import parse_topology
+from dataplatform.system.platform.platform import Platform
 from tests.support.waiting import DEADLINE, until
 from tests.system.control.small import SMALL
 

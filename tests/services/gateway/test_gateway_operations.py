@@ -12,10 +12,10 @@ import pytest
 
 from dataplatform.base.agent import GetStatus, Request
 from dataplatform.base.database import Query, Rows
-from dataplatform.dsl import operations as ops
 from dataplatform.dsl.flow.source import Pause, Resume
-from dataplatform.dsl.kinds import ANALYTICS, LEVEL1, OHLCV, PRICES
-from dataplatform.dsl.queries import (
+from dataplatform.dsl.operations import operations as ops
+from dataplatform.dsl.records.kinds import ANALYTICS, LEVEL1, OHLCV, PRICES
+from dataplatform.dsl.records.queries import (
     BatchPublishResult,
     CurrentPricesOptions,
     DateRangeOHLCVQuery,
@@ -38,8 +38,8 @@ from dataplatform.services.gateway.control import (
 from dataplatform.services.gateway.operations import RIGHTS, Asked, operation_named, operation_of, operations
 from dataplatform.services.gateway.status import GetDeadLetters, GetLag, ListSources
 from dataplatform.services.gateway.wire import answer_to, error_answer, read_answer
-from dataplatform.system.__main__ import COMMANDS
-from dataplatform.system.control.helpers import Helpers
+from dataplatform.system.cli.main import COMMANDS
+from dataplatform.system.console.prompt import Helpers
 from tests.dsl.records import record
 
 DAY = datetime(2026, 1, 1, tzinfo=UTC)

@@ -23,8 +23,8 @@ from attrs import frozen
 from click.testing import CliRunner
 
 from dataplatform.base.agent import Request, State
-from dataplatform.dsl import operations as ops
 from dataplatform.dsl.flow.source import Pause, Resume
+from dataplatform.dsl.operations import operations as ops
 from dataplatform.errors import Permanent, PlatformError, Transient
 from dataplatform.result import Success, get_data, get_error
 from dataplatform.services.gateway import app
@@ -35,9 +35,9 @@ from dataplatform.services.gateway.operations import operations
 from dataplatform.services.gateway.place import NAME, connect, listen, peer_of
 from dataplatform.services.gateway.status import GetDeadLetters, GetLag, Lag, ListSources
 from dataplatform.services.service import Phase
-from dataplatform.system.__main__ import main
-from dataplatform.system.platform import Platform
-from dataplatform.system.topology import parse_topology
+from dataplatform.system.cli.main import main
+from dataplatform.system.config.topology import parse_topology
+from dataplatform.system.platform.platform import Platform
 from tests.support.agents import DEADLINE, no_thread_left_behind
 from tests.support.waiting import until
 from tests.system.control.small import SMALL, small_platform

@@ -13,8 +13,8 @@ from dataplatform.base.agent import AgentStatus, Degraded, Incident, State
 from dataplatform.dsl.flow import RouteAccount
 from dataplatform.services.gateway.status import Overview, status_as_json
 from dataplatform.services.service import Books, Phase, PlatformStatus, PlatformView
-from dataplatform.system.report import make_report
-from dataplatform.system.view import LineView
+from dataplatform.system.console.view import LineView
+from dataplatform.system.platform.report import make_report
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ROUTE = RouteAccount("coingecko", "database", read=10, written=6, already_stored=2, dead_lettered=1)

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from dataplatform.errors import PlatformError
-from dataplatform.sources.coingecko.answers import Answer
-from dataplatform.sources.coingecko.endpoints import COINS_MARKETS, Endpoint
+from dataplatform.sources.coingecko.api import COINS_MARKETS, Answer, Endpoint
 
 __all__ = ["BAD_TEXTS", "NOW", "answer", "refusal", "row", "spoilt", "ticker"]
 

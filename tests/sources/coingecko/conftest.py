@@ -10,7 +10,7 @@ from attrs import define
 
 from dataplatform.base.agent import Ready
 from dataplatform.base.http import HttpClient, HttpSettings
-from dataplatform.dsl.proxy import ReaderProxy
+from dataplatform.dsl.operations.proxy import ReaderProxy
 from dataplatform.simulator import Simulator, SimulatorSettings
 from dataplatform.sources.coingecko import CoinGeckoOptions, CoinGeckoSource
 from tests.support.agents import Stage

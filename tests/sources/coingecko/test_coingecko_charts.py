@@ -10,11 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataplatform.dsl.types import CryptoPriceData
+from dataplatform.dsl.records.types import CryptoPriceData
 from dataplatform.errors import Permanent
 from dataplatform.sources.coingecko import history
-from dataplatform.sources.coingecko.answers import Answer
-from dataplatform.sources.coingecko.endpoints import MARKET_CHART, OHLC
+from dataplatform.sources.coingecko.api import MARKET_CHART, OHLC, Answer
 from dataplatform.sources.coingecko.transforms import Coin
 from tests.sources.coingecko.answers import NOW, answer, refusal
 

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from dataplatform.base.agent.status import AgentStatus
+from dataplatform.base.agent.messages import AgentStatus
 from dataplatform.base.http import HttpClient, HttpSettings, Response, SetBudget
 from dataplatform.base.mcp import McpSettings
 from dataplatform.errors import PlatformError
 from dataplatform.result import Failure, get_data
 from dataplatform.simulator import Simulator, SimulatorSettings
 from dataplatform.sources.coingecko import CoinGeckoOptions, CoinGeckoSource, FeedOptions
-from dataplatform.sources.coingecko.credits import budget_of, pause_after
+from dataplatform.sources.coingecko.plans import budget_of, pause_after
 from dataplatform.sources.coingecko.transports import Rest
 from tests.base.http.scripted_server import ScriptedServer, answer
 from tests.dsl.flows import INPUT, SOURCE, Flow

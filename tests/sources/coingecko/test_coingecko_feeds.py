@@ -13,7 +13,7 @@ from attrs import evolve
 from dataplatform.base.http import HttpClient, HttpSettings
 from dataplatform.dsl.flow import PolledRow
 from dataplatform.dsl.flow.source import FeedDue
-from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoPriceData
+from dataplatform.dsl.records.types import CryptoMarketAnalytics, CryptoPriceData
 from dataplatform.errors import Permanent, PlatformError
 from dataplatform.simulator import Fault, Simulator
 from dataplatform.sources.coingecko import CoinGeckoOptions, CoinGeckoSource, FeedOptions

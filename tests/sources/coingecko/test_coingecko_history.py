@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from dataplatform.base.http import HttpClient, HttpSettings
-from dataplatform.dsl.proxy import ReaderProxy
-from dataplatform.dsl.queries import DateRangeOHLCVQuery, Level1Query
-from dataplatform.dsl.timeframes import length
+from dataplatform.dsl.operations.proxy import ReaderProxy
+from dataplatform.dsl.records.queries import DateRangeOHLCVQuery, Level1Query
+from dataplatform.dsl.records.timeframes import length
 from dataplatform.result import get_data
 from dataplatform.simulator import Fault, Simulator
 from dataplatform.sources.coingecko import CoinGeckoOptions, CoinGeckoSource

@@ -20,11 +20,12 @@ from attrs import field, frozen
 from dataplatform.base.agent import Context, ManualClock, Request, Runtime
 from dataplatform.base.http import Get, Response
 from dataplatform.base.mcp import CallAnyOf, McpSettings, ToolAnswer
-from dataplatform.dsl.plan import Plan, transformed
-from dataplatform.dsl.queries import CurrentPricesOptions, DateRangeOHLCVQuery, Level1Query
+from dataplatform.dsl.flow.plan import Plan, transformed
+from dataplatform.dsl.records.queries import CurrentPricesOptions, DateRangeOHLCVQuery, Level1Query
 from dataplatform.errors import PlatformError
 from dataplatform.result import Failure, Result, Success, get_data
-from dataplatform.sources.coingecko import CoinGeckoOptions, CoinGeckoSource, FeedOptions, endpoints
+from dataplatform.sources.coingecko import CoinGeckoOptions, CoinGeckoSource, FeedOptions
+from dataplatform.sources.coingecko import api as endpoints
 from dataplatform.sources.coingecko.transports import Mcp, Rest, Transport
 from tests.sources.coingecko.answers import NOW
 from tests.sources.coingecko.mutations import Mutation, Path, mutations

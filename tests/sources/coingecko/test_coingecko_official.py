@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import psutil
 import pytest
 
-from dataplatform.dsl.proxy import ReaderProxy
+from dataplatform.dsl.operations.proxy import ReaderProxy
 from dataplatform.result import get_data
 from dataplatform.simulator import Simulator
 from tests.sources.coingecko.transports import clocked, over, rest

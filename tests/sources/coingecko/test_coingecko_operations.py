@@ -7,8 +7,8 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from dataplatform.dsl.queries import CurrentPricesOptions, DateRangeOHLCVQuery, Level1Query
-from dataplatform.dsl.types import CryptoPriceData
+from dataplatform.dsl.records.queries import CurrentPricesOptions, DateRangeOHLCVQuery, Level1Query
+from dataplatform.dsl.records.types import CryptoPriceData
 from dataplatform.errors import Permanent, PlatformError, Transient
 from dataplatform.result import Failure, Result, Success, get_data
 from dataplatform.simulator import Fault, Simulator

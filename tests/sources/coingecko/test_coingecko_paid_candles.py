@@ -10,8 +10,8 @@ import pytest
 
 from dataplatform.base.http import HttpSettings
 from dataplatform.base.mcp import McpSettings
-from dataplatform.dsl.proxy import ReaderProxy
-from dataplatform.dsl.queries import DateRangeOHLCVQuery
+from dataplatform.dsl.operations.proxy import ReaderProxy
+from dataplatform.dsl.records.queries import DateRangeOHLCVQuery
 from dataplatform.errors import Permanent
 from dataplatform.result import Failure, get_data
 from dataplatform.simulator import Simulator, SimulatorSettings

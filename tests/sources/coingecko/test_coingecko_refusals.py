@@ -10,7 +10,7 @@ import pytest
 from dataplatform.base.agent import Future
 from dataplatform.base.http import HttpSettings
 from dataplatform.base.mcp import McpSettings
-from dataplatform.dsl.proxy import ReaderProxy
+from dataplatform.dsl.operations.proxy import ReaderProxy
 from dataplatform.errors import Permanent
 from dataplatform.result import Failure, Result, get_data
 from dataplatform.simulator import Fault, Simulator, SimulatorSettings

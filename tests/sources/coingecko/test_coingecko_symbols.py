@@ -12,8 +12,8 @@ import pytest
 from dataplatform.base.agent import Future
 from dataplatform.base.http import HttpSettings
 from dataplatform.base.mcp import McpSettings
-from dataplatform.dsl.proxy import ReaderProxy
-from dataplatform.dsl.queries import DateRangeOHLCVQuery, Level1Query
+from dataplatform.dsl.operations.proxy import ReaderProxy
+from dataplatform.dsl.records.queries import DateRangeOHLCVQuery, Level1Query
 from dataplatform.errors import Permanent
 from dataplatform.result import Failure, Result, Success, get_data
 from dataplatform.simulator import Fault, Simulator, SimulatorSettings

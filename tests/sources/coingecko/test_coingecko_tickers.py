@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 
-from dataplatform.dsl.queries import Level1Query
+from dataplatform.dsl.records.queries import Level1Query
 from dataplatform.errors import Permanent
 from dataplatform.sources.coingecko import tickers
-from dataplatform.sources.coingecko.answers import Answer
-from dataplatform.sources.coingecko.endpoints import COIN, EXCHANGE_TICKERS, TICKERS, Endpoint
+from dataplatform.sources.coingecko.api import COIN, EXCHANGE_TICKERS, TICKERS, Answer, Endpoint
 from tests.sources.coingecko.answers import answer, refusal, ticker
 
 TETHER = Level1Query("tether")

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataplatform.errors import Permanent, PlatformError, Transient
-from dataplatform.sources.coingecko import endpoints, transforms
-from dataplatform.sources.coingecko.answers import Answer
+from dataplatform.sources.coingecko import api as endpoints
+from dataplatform.sources.coingecko import transforms
+from dataplatform.sources.coingecko.api import Answer
 from tests.sources.coingecko.answers import answer, refusal, row
 
 quick = settings(deadline=None, max_examples=60)

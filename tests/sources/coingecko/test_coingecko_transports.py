@@ -14,14 +14,15 @@ from hypothesis import strategies as st
 
 from dataplatform.base.agent import Future
 from dataplatform.base.mcp import CallAnyOf, McpSettings, ToolAnswer
-from dataplatform.dsl.proxy import ReaderProxy
-from dataplatform.dsl.queries import CurrentPricesOptions, DateRangeOHLCVQuery, Level1Query
+from dataplatform.dsl.operations.proxy import ReaderProxy
+from dataplatform.dsl.records.queries import CurrentPricesOptions, DateRangeOHLCVQuery, Level1Query
 from dataplatform.errors import Permanent, PlatformError, Transient
 from dataplatform.result import Failure, Result, get_data
 from dataplatform.simulator import Fault, Simulator, SimulatorSettings
 from dataplatform.simulator.mcp.javascript import SdkCall, parse
-from dataplatform.sources.coingecko import endpoints, history, transforms
-from dataplatform.sources.coingecko.endpoints import OHLC, Ask
+from dataplatform.sources.coingecko import api as endpoints
+from dataplatform.sources.coingecko import history, transforms
+from dataplatform.sources.coingecko.api import OHLC, Ask
 from dataplatform.sources.coingecko.transports import Mcp, code_of
 from tests.sources.coingecko.transports import NOON, clocked, over, rest
 from tests.support.solo import PATIENCE, failure

@@ -10,8 +10,8 @@ from typing import Any
 from dataplatform.base.agent import Agent, ManualClock
 from dataplatform.base.http import HttpClient, HttpSettings
 from dataplatform.base.mcp import McpClient, McpSettings
-from dataplatform.dsl.parts import Connection
-from dataplatform.dsl.proxy import ReaderProxy
+from dataplatform.dsl.operations.parts import Connection
+from dataplatform.dsl.operations.proxy import ReaderProxy
 from dataplatform.simulator import Simulator
 from dataplatform.sources.coingecko import CoinGeckoOptions, CoinGeckoSource
 from dataplatform.sources.coingecko.transports import TRANSPORTS

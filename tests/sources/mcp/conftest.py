@@ -11,9 +11,9 @@ import requests
 from attrs import define, field
 
 from dataplatform.base.mcp import McpSettings
-from dataplatform.system.platform import Platform
-from dataplatform.system.ports import free_port
-from dataplatform.system.topology import parse_topology
+from dataplatform.base.net.ports import free_port
+from dataplatform.system.config.topology import parse_topology
+from dataplatform.system.platform.platform import Platform
 from tests.integration.conftest import copied, data_dir, template
 from tests.support.mcp_platforms import Offering, server_table, settings_for
 from tests.support.waiting import DEADLINE

@@ -12,9 +12,9 @@ from attrs import evolve
 
 from dataplatform.result import is_failure
 from dataplatform.services.service import PlatformStatus
-from dataplatform.system.check import wiring
-from dataplatform.system.platform import Platform
-from dataplatform.system.topology import Topology, parse_topology
+from dataplatform.system.cli.check import wiring
+from dataplatform.system.config.topology import Topology, parse_topology
+from dataplatform.system.platform.platform import Platform
 from tests.integration.conftest import copied
 from tests.integration.platforms import restarted, unbalanced
 from tests.sources.mcp.conftest import PATIENCE, Far

@@ -12,12 +12,12 @@ from attrs import evolve
 
 from dataplatform.base.mcp import McpClient, McpSettings
 from dataplatform.dsl.flow import PolledRow
-from dataplatform.dsl.kinds import OHLCV
-from dataplatform.dsl.polling import FeedOptions
-from dataplatform.dsl.proxy import ReaderProxy
-from dataplatform.dsl.queries import DateRangeOHLCVQuery
-from dataplatform.dsl.schema import to_json
-from dataplatform.dsl.types import CryptoOHLCVData, CryptoPriceData
+from dataplatform.dsl.flow.feeds import FeedOptions
+from dataplatform.dsl.operations.proxy import ReaderProxy
+from dataplatform.dsl.records.kinds import OHLCV
+from dataplatform.dsl.records.queries import DateRangeOHLCVQuery
+from dataplatform.dsl.records.schema import to_json
+from dataplatform.dsl.records.types import CryptoOHLCVData, CryptoPriceData
 from dataplatform.errors import Permanent
 from dataplatform.result import Failure, Success
 from dataplatform.sources.mcp import McpSource, McpSourceOptions

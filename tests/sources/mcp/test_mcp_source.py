@@ -18,11 +18,11 @@ from dataplatform import (
     create_mcp_market_data_writer,
 )
 from dataplatform.base.mcp import McpSettings, ToolAnswer
-from dataplatform.base.mcp.told import ERROR, as_meta, told_failure
-from dataplatform.dsl import operations as ops
-from dataplatform.dsl.proxy import ReaderProxy, WriterProxy
-from dataplatform.dsl.remote import data_of, notes_of
-from dataplatform.dsl.schema import to_json
+from dataplatform.base.mcp.tool_errors import ERROR, as_meta, told_failure
+from dataplatform.dsl.operations import operations as ops
+from dataplatform.dsl.operations.proxy import ReaderProxy, WriterProxy
+from dataplatform.dsl.operations.remote import data_of, notes_of
+from dataplatform.dsl.records.schema import to_json
 from dataplatform.errors import Permanent, PlatformError, Transient
 from dataplatform.result import Failure, Success, get_data, is_failure
 from tests.dsl.records import price

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataplatform import create_mcp_market_data_reader, create_mcp_market_data_writer
-from dataplatform.dsl.queries import PublishResult
+from dataplatform.dsl.records.queries import PublishResult
 from dataplatform.result import Success, get_data
 from tests.dsl.records import letter, price
 from tests.sources.mcp.conftest import PATIENCE, Far

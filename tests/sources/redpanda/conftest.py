@@ -16,9 +16,9 @@ with warnings.catch_warnings():
 
 from dataplatform.base.agent import AgentStatus, Context, Entry
 from dataplatform.base.streaming import RedpandaProducer
-from dataplatform.dsl.parts import Connection
-from dataplatform.dsl.proxy import ReaderProxy, WriterProxy
-from dataplatform.dsl.types import Record
+from dataplatform.dsl.operations.parts import Connection
+from dataplatform.dsl.operations.proxy import ReaderProxy, WriterProxy
+from dataplatform.dsl.records.types import Record
 from dataplatform.result import get_data
 from dataplatform.sources.redpanda import RedpandaSource, RedpandaSourceOptions
 from dataplatform.targets.redpanda import RedpandaTarget, RedpandaTargetOptions

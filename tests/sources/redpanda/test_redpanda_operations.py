@@ -9,10 +9,10 @@ from typing import NoReturn
 import pytest
 from attrs import evolve
 
-from dataplatform.dsl.codec import codec
-from dataplatform.dsl.kinds import ANALYTICS, LEVEL1, OHLCV, PRICES
-from dataplatform.dsl.queries import CurrentPricesOptions, DateRangeOHLCVQuery, Gap, Level1Query
-from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoOHLCVData, Level1Data
+from dataplatform.dsl.records.codec import codec
+from dataplatform.dsl.records.kinds import ANALYTICS, LEVEL1, OHLCV, PRICES
+from dataplatform.dsl.records.queries import CurrentPricesOptions, DateRangeOHLCVQuery, Gap, Level1Query
+from dataplatform.dsl.records.types import CryptoMarketAnalytics, CryptoOHLCVData, Level1Data
 from dataplatform.errors import Permanent, Transient
 from dataplatform.result import Failure, Success, get_data, get_error
 from dataplatform.sources.redpanda import source

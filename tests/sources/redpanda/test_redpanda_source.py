@@ -9,18 +9,18 @@ import pytest
 
 from dataplatform.base.agent import Context
 from dataplatform.base.streaming import CommitOffsets, Fetch, RedpandaSettings, Slice, as_start
-from dataplatform.dsl.codec import codec
-from dataplatform.dsl.feeds import FeedResult
 from dataplatform.dsl.flow import Position
+from dataplatform.dsl.flow.feeds import FeedResult
+from dataplatform.dsl.flow.plan import Plan, transformed
 from dataplatform.dsl.flow.source import FeedDue
-from dataplatform.dsl.kinds import ANALYTICS, DEAD_LETTERS, KINDS, PRICES, Kind
-from dataplatform.dsl.parts import Connection
-from dataplatform.dsl.plan import Plan, transformed
-from dataplatform.dsl.types import Record
+from dataplatform.dsl.operations.parts import Connection
+from dataplatform.dsl.records.codec import codec
+from dataplatform.dsl.records.kinds import ANALYTICS, DEAD_LETTERS, KINDS, PRICES, Kind
+from dataplatform.dsl.records.types import Record
 from dataplatform.errors import Transient
 from dataplatform.result import Failure, Result, Success, get_data
 from dataplatform.sources.redpanda import RedpandaSource, RedpandaSourceOptions
-from dataplatform.system.structure import Problems, structure
+from dataplatform.system.config.checking import Problems, structure
 from tests.dsl.doubles import Double
 from tests.dsl.flows import INPUT, SOURCE, Flow
 from tests.dsl.records import NOON, letter, price, record

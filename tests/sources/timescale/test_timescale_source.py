@@ -16,8 +16,7 @@ from attrs import evolve, frozen
 from dataplatform.base.agent import Ready, SystemClock
 from dataplatform.base.database import TimescaleClient, TimescaleSettings
 from dataplatform.base.embedded import EmbeddedPostgres, postgres_dsn
-from dataplatform.dsl.kinds import ANALYTICS, LEVEL1, PRICES
-from dataplatform.dsl.operations import (
+from dataplatform.dsl.operations.operations import (
     GetAvailableTickers,
     GetCurrentOHLCV,
     GetCurrentPrice,
@@ -26,10 +25,11 @@ from dataplatform.dsl.operations import (
     GetOHLCVByDateRange,
     GetPriceHistory,
 )
-from dataplatform.dsl.proxy import ReaderProxy, WriterProxy
-from dataplatform.dsl.queries import CurrentPricesOptions, DateRangeOHLCVQuery, Gap, Level1Query
-from dataplatform.dsl.timeframes import floor
-from dataplatform.dsl.types import CryptoMarketAnalytics, CryptoOHLCVData, CryptoPriceData, Level1Data
+from dataplatform.dsl.operations.proxy import ReaderProxy, WriterProxy
+from dataplatform.dsl.records.kinds import ANALYTICS, LEVEL1, PRICES
+from dataplatform.dsl.records.queries import CurrentPricesOptions, DateRangeOHLCVQuery, Gap, Level1Query
+from dataplatform.dsl.records.timeframes import floor
+from dataplatform.dsl.records.types import CryptoMarketAnalytics, CryptoOHLCVData, CryptoPriceData, Level1Data
 from dataplatform.errors import PlatformError
 from dataplatform.result import Failure, Success, get_data
 from dataplatform.sources.timescale import TimescaleSource, TimescaleSourceOptions

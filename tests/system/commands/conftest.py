@@ -17,10 +17,10 @@ from click.testing import CliRunner, Result
 from dataplatform.base.embedded import broker_address, postgres_dsn
 from dataplatform.base.streaming import Produce, TopicSpec
 from dataplatform.result import get_data
-from dataplatform.system.__main__ import main
-from dataplatform.system.logs import configure_logs
-from dataplatform.system.platform import Platform
-from dataplatform.system.topology import parse_topology
+from dataplatform.system.cli.main import main
+from dataplatform.system.config.topology import parse_topology
+from dataplatform.system.console.logs import configure_logs
+from dataplatform.system.platform.platform import Platform
 from tests.support.storage import query
 from tests.support.waiting import DEADLINE
 from tests.system.commands.topologies import WRONG

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from typing import Any
 
-from dataplatform.system.platform import Platform
+from dataplatform.system.platform.platform import Platform
 
 __all__ = ["beside"]
 

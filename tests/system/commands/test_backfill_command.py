@@ -13,8 +13,8 @@ import pytest
 from click.testing import Result
 
 from dataplatform.base.embedded import postgres_dsn
-from dataplatform.dsl.timeframes import floor
-from dataplatform.system.platform import Platform
+from dataplatform.dsl.records.timeframes import floor
+from dataplatform.system.platform.platform import Platform
 from tests.support.storage import run
 from tests.support.waiting import DEADLINE
 from tests.system.commands.listening import hears, listening

@@ -13,12 +13,12 @@ from click.testing import CliRunner, Result
 
 from dataplatform.base.embedded import postgres_dsn
 from dataplatform.dsl.flow import PolledRow, letter_for_record, letter_for_row
-from dataplatform.dsl.kinds import PRICES
-from dataplatform.dsl.types import DeadLetter
+from dataplatform.dsl.records.kinds import PRICES
+from dataplatform.dsl.records.types import DeadLetter
 from dataplatform.errors import Permanent
 from dataplatform.result import get_data
-from dataplatform.system.__main__ import main
-from dataplatform.system.platform import Platform
+from dataplatform.system.cli.main import main
+from dataplatform.system.platform.platform import Platform
 from tests.dsl.records import NOON, price
 from tests.sources.coingecko import answers
 from tests.support.agents import no_thread_left_behind

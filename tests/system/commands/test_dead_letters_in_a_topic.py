@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from dataplatform.dsl.codec import codec
-from dataplatform.dsl.kinds import PRICES
-from dataplatform.system.platform import Platform
+from dataplatform.dsl.records.codec import codec
+from dataplatform.dsl.records.kinds import PRICES
+from dataplatform.system.platform.platform import Platform
 from tests.dsl.records import price
 from tests.system.commands.topologies import MENDED, WRONG
 

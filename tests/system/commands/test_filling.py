@@ -14,17 +14,16 @@ from dataplatform.base.agent import SystemClock
 from dataplatform.base.database import TimescaleClient, TimescaleSettings
 from dataplatform.base.embedded import postgres_dsn
 from dataplatform.base.http import HttpClient, HttpSettings
-from dataplatform.dsl.proxy import AgentProxy, ReaderProxy, WriterProxy
-from dataplatform.dsl.timeframes import floor
+from dataplatform.dsl.operations.proxy import AgentProxy, ReaderProxy, WriterProxy
+from dataplatform.dsl.records.timeframes import floor
 from dataplatform.errors import PlatformError
 from dataplatform.result import get_data
 from dataplatform.simulator import Fault, Simulator, SimulatorSettings
 from dataplatform.sources.coingecko import CoinGeckoOptions, CoinGeckoSource
 from dataplatform.sources.timescale import TimescaleSource, TimescaleSourceOptions
-from dataplatform.system.commands.filling import Backfill
-from dataplatform.system.commands.gaps import Span
-from dataplatform.system.commands.patience import Patience
-from dataplatform.system.platform import Platform
+from dataplatform.system.cli.data.filling import Backfill, Span
+from dataplatform.system.cli.options import Patience
+from dataplatform.system.platform.platform import Platform
 from dataplatform.targets.timescale import TimescaleOptions, TimescaleTarget
 from tests.base.http.scripted_server import ScriptedServer, answer
 from tests.sources.coingecko.answers import row

@@ -10,8 +10,8 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataplatform.dsl.queries import Gap
-from dataplatform.system.commands.gaps import Span, candle_spans, gaps_among, price_spans, split
+from dataplatform.dsl.records.queries import Gap
+from dataplatform.system.cli.data.filling import Span, candle_spans, gaps_among, price_spans, split
 
 NOW = datetime(2026, 5, 18, 12, 49, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

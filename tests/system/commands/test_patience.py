@@ -9,7 +9,7 @@ import pytest
 
 from dataplatform.errors import Permanent, PlatformError, Transient
 from dataplatform.result import Failure, Result, Success
-from dataplatform.system.commands.patience import MOST_LIMITS, Patience
+from dataplatform.system.cli.options import MOST_LIMITS, Patience
 
 AWAY = Transient("database", "is away")
 LIMITED = Transient("rate_limited", "has asked for a pause", retry_after=0.001)

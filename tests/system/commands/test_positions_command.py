@@ -15,13 +15,13 @@ from click.testing import CliRunner, Result
 
 from dataplatform.base.embedded import broker_address, postgres_dsn
 from dataplatform.base.streaming import RedpandaSettings, TopicSpec, ensure_topics
-from dataplatform.dsl.codec import codec
 from dataplatform.dsl.flow import RouteAccount
-from dataplatform.dsl.kinds import PRICES
-from dataplatform.system.__main__ import main
-from dataplatform.system.logs import configure_logs
-from dataplatform.system.platform import Platform, PlatformStatus
-from dataplatform.system.topology import parse_topology
+from dataplatform.dsl.records.codec import codec
+from dataplatform.dsl.records.kinds import PRICES
+from dataplatform.system.cli.main import main
+from dataplatform.system.config.topology import parse_topology
+from dataplatform.system.console.logs import configure_logs
+from dataplatform.system.platform.platform import Platform, PlatformStatus
 from tests.dsl.records import price
 from tests.support.storage import query, run
 from tests.system.commands.topologies import MENDED

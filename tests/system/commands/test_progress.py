@@ -6,8 +6,8 @@ import io
 
 from rich.console import Console
 
-from dataplatform.system.commands.progress import Bar, Lines, log_level, progress
-from dataplatform.system.logs import configure_logs
+from dataplatform.system.console.logs import configure_logs
+from dataplatform.system.console.progress import Bar, Lines, log_level, progress
 
 HERE = {"width": 100, "_environ": {"TERM": "xterm-256color"}}
 

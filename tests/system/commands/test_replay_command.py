@@ -15,11 +15,11 @@ from click.testing import Result
 from dataplatform.base.agent import ManualClock
 from dataplatform.base.embedded import broker_address, postgres_dsn
 from dataplatform.base.streaming import RedpandaSettings, TopicSpec, ensure_topics
-from dataplatform.base.streaming.times import timestamp_of
-from dataplatform.dsl.codec import codec
-from dataplatform.dsl.kinds import PRICES
-from dataplatform.system.commands.rereading import Pace
-from dataplatform.system.platform import Platform
+from dataplatform.base.streaming.starts import timestamp_of
+from dataplatform.dsl.records.codec import codec
+from dataplatform.dsl.records.kinds import PRICES
+from dataplatform.system.cli.data.reading import Pace
+from dataplatform.system.platform.platform import Platform
 from tests.dsl.records import price
 from tests.support.storage import run
 from tests.support.waiting import DEADLINE

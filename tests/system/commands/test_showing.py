@@ -6,7 +6,7 @@ import pytest
 
 from dataplatform.dsl.flow import letter_for_input
 from dataplatform.errors import Permanent
-from dataplatform.system.commands.showing import as_page
+from dataplatform.system.cli.data.dead_letters import as_page
 from tests.dsl.records import NOON
 
 MEGABYTE = 1_000_000

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from dataplatform.services.gateway.client import RemotePlatform
-from dataplatform.system.logs import configure_logs
-from dataplatform.system.platform import Platform
+from dataplatform.system.console.logs import configure_logs
+from dataplatform.system.platform.platform import Platform
 from tests.support.agents import no_thread_left_behind
 from tests.system.control.small import small_platform
 from tests.system.logs import restored

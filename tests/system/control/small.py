@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dataplatform.system.platform import Platform
-from dataplatform.system.topology import load_topology
+from dataplatform.system.config.topology import load_topology
+from dataplatform.system.platform.platform import Platform
 
 SMALL = """
 [clients.http]

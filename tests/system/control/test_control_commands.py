@@ -10,8 +10,8 @@ from click.testing import CliRunner, Result
 
 from dataplatform.base.agent import State
 from dataplatform.services.gateway.place import listen
-from dataplatform.system.__main__ import main
-from dataplatform.system.platform import Platform
+from dataplatform.system.cli.main import main
+from dataplatform.system.platform.platform import Platform
 
 NAMES = ("attach", "status", "pause", "resume", "restart", "drain", "skip", "tail", "top")
 
@@ -101,7 +101,7 @@ def test_a_prompt_ends_when_one_leaves_and_not_after_some_time() -> None:
 def test_without_ipython_it_is_said_what_to_install(
     platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dataplatform.system.control.shell.importlib.util.find_spec", lambda _: None)
+    monkeypatch.setattr("dataplatform.system.console.prompt.importlib.util.find_spec", lambda _: None)
     attached = run(platform, "attach")
     started = run(tmp_path / "data", "--demo", "--repl")
     assert (attached.exit_code, started.exit_code) == (2, 2)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from dataplatform.system.control import logfile
-from dataplatform.system.control.logfile import LogFile
+from dataplatform.system.console import logs as logfile
+from dataplatform.system.console.logs import LogFile
 
 
 def test_lines_are_added_to_a_file_for_its_owner_only(tmp_path: Path) -> None:

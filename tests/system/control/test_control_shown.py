@@ -9,11 +9,11 @@ from attrs import frozen
 
 from dataplatform.base.agent import Future, later
 from dataplatform.base.database import Rows
-from dataplatform.dsl.queries import BatchPublishResult
+from dataplatform.dsl.records.queries import BatchPublishResult
 from dataplatform.errors import Permanent, Transient
 from dataplatform.result import Failure, Result, Success
-from dataplatform.system.control import shown
-from dataplatform.system.control.shown import on_screen
+from dataplatform.system.console import shown
+from dataplatform.system.console.shown import on_screen
 from tests.dsl.records import price
 from tests.support.agents import no_thread_left_behind
 

@@ -11,12 +11,12 @@ import pytest
 from attrs import evolve
 from click.testing import CliRunner
 
-from dataplatform.dsl.codec import codec as record_codec
-from dataplatform.dsl.kinds import DEAD_LETTERS, PRICES
-from dataplatform.dsl.types import DeadLetter
-from dataplatform.system.__main__ import main
-from dataplatform.system.platform import Platform
-from dataplatform.system.topology import load_topology
+from dataplatform.dsl.records.codec import codec as record_codec
+from dataplatform.dsl.records.kinds import DEAD_LETTERS, PRICES
+from dataplatform.dsl.records.types import DeadLetter
+from dataplatform.system.cli.main import main
+from dataplatform.system.config.topology import load_topology
+from dataplatform.system.platform.platform import Platform
 from tests.base.streaming.broker import ApacheKafka
 from tests.base.streaming.codecs import codec, put_in_one_batch, zstd
 from tests.dsl.records import price

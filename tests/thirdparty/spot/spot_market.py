@@ -11,9 +11,9 @@ from attrs import field, frozen, validators
 
 from dataplatform import BaseReader, CryptoPriceData, CurrentPricesOptions, Plan, Result, Success
 from dataplatform.base.http import Get
-from dataplatform.dsl.feeds import Feed
-from dataplatform.dsl.kinds import PRICES
-from dataplatform.dsl.parts import SourceOptions
+from dataplatform.dsl.flow.feeds import Feed
+from dataplatform.dsl.operations.parts import SourceOptions
+from dataplatform.dsl.records.kinds import PRICES
 
 __all__ = ["SpotOptions", "SpotSource"]
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from attrs import evolve, field, frozen
 
 from dataplatform import Kind
-from dataplatform.dsl.validators import identifier, money, number, utc
+from dataplatform.dsl.records.rules import identifier, money, number, utc
 
 __all__ = ["SECOND_PRICES", "TRADES", "Trade"]
 

@@ -1,24 +1,88 @@
-"""Answers of a size that a model can read: a series as thinned columns, a list in parts, a text that sums up.
-
-What is left out is said, with how to go on: `thinned` says from how many to how many values, `cut` which part of a list
-this is. With `all` an answer is all records as they are.
-"""
+"""Answers of a size that a model can read: a series as thinned columns, a list in part, and what was left out."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, TypeAlias, assert_never
+from itertools import groupby
+from operator import attrgetter
+from typing import Any, Literal, TypeAlias, TypeVar, assert_never
 
+import attrs
 from attrs import frozen
 
-from dataplatform.dsl.kinds import OHLCV, PRICES, Kind
-from dataplatform.dsl.queries import OHLCVSeries
-from dataplatform.dsl.schema import to_json
-from dataplatform.services.gateway.mcp.meanings import POINTS
-from dataplatform.services.gateway.mcp.series import as_columns, one_per_interval, thinned
+from dataplatform.dsl.records.kinds import OHLCV, PRICES, Kind
+from dataplatform.dsl.records.queries import OHLCVSeries
+from dataplatform.dsl.records.schema import camel_case, to_json
+from dataplatform.dsl.records.timeframes import floor
+from dataplatform.dsl.records.types import CryptoOHLCVData, CryptoPriceData
+from dataplatform.services.gateway.mcp.arguments import POINTS
 
-__all__ = ["BESIDES", "Shape", "Sort", "in_parts", "shaped", "size_of", "text_for"]
+__all__ = [
+    "BESIDES",
+    "Shape",
+    "Sort",
+    "as_columns",
+    "in_parts",
+    "one_per_interval",
+    "shaped",
+    "size_of",
+    "text_for",
+    "thinned",
+]
+
+# Series as columns: what changes from row to row once as a list, what does not once as it is; and thinned evenly.
+#
+# Thinning picks some of the values, and never makes one: the first and the last are among them.
+
+
+R = TypeVar("R")
+OfCoin = TypeVar("OfCoin", bound=CryptoPriceData | CryptoOHLCVData)
+
+
+def thinned(rows: Sequence[R], most: int) -> list[R]:
+    """Return at most so many of the rows, evenly picked by their place, the first and the last among them.
+
+    >>> thinned(range(10), 4)
+    [0, 3, 6, 9]
+    """
+    assert most > 1, "there is a first one and a last one"
+    count = len(rows)
+    if count <= most:
+        return list(rows)
+    return [rows[round(place * (count - 1) / (most - 1))] for place in range(most)]
+
+
+def one_per_interval(rows: Sequence[OfCoin], interval: str, kind: Kind) -> list[OfCoin]:
+    """Return the first row of each interval, and the last of all; the rows are in order of time, and there are some."""
+    time = attrgetter(kind.time)
+    picked = [next(same) for _, same in groupby(rows, key=lambda row: floor(time(row), interval))]
+    return picked if picked[-1] is rows[-1] else [*picked, rows[-1]]
+
+
+def as_columns(rows: Sequence[OfCoin], kind: Kind) -> dict[str, Any]:
+    """Return the rows of one coin: texts that all of them share, and columns of what they have each for themselves.
+
+    What is null in all rows is left out.
+    """
+    shared: dict[str, Any] = {}
+    columns: dict[str, list[Any]] = {}
+    for field in attrs.fields(kind.type):
+        values = [getattr(row, field.name) for row in rows]
+        name = camel_case(field.name)
+        if isinstance(values[0], str) and values.count(values[0]) == len(values):
+            shared[name] = values[0]
+        elif any(value is not None for value in values):
+            columns[name] = to_json(values)
+    first = camel_case(kind.time)
+    return {**shared, "columns": {first: columns.pop(first), **columns}}
+
+
+# Answers of a size that a model can read: a series as thinned columns, a list in parts, a text that sums up.
+#
+# What is left out is said, with how to go on: `thinned` says from how many to how many values, `cut` which part
+# of a list this is. With `all` an answer is all records as they are.
+
 
 Sort: TypeAlias = Literal["history", "candles", "list", "batch", "one"]
 MOST_GAPS = 20

@@ -11,7 +11,7 @@ from mcp.server.auth.provider import AccessToken
 from mcp.server.context import ServerRequestContext
 
 from dataplatform.base.agent import Clock
-from dataplatform.base.http.bucket import TokenBucket
+from dataplatform.base.http.rate import TokenBucket
 from dataplatform.errors import Permanent, PlatformError, Transient
 from dataplatform.services.gateway.operations import RIGHTS, Right
 from dataplatform.services.gateway.options import GatewayOptions, TokenOptions, digest

@@ -15,16 +15,25 @@ import msgspec
 from attrs import define, field, frozen
 
 from dataplatform.base.agent import Request
-from dataplatform.dsl.arguments import Argument, arguments_of, gathered
-from dataplatform.dsl.language import reading, writing
-from dataplatform.dsl.operations import result_of
-from dataplatform.dsl.queries import BatchPublishResult, OHLCVSeries
-from dataplatform.dsl.schema import Wire, described
-from dataplatform.dsl.timeframes import check_timeframe
+from dataplatform.dsl.operations.arguments import Argument, arguments_of, gathered
+from dataplatform.dsl.operations.operations import reading, result_of, writing
+from dataplatform.dsl.records.queries import BatchPublishResult, OHLCVSeries
+from dataplatform.dsl.records.schema import Wire, described
+from dataplatform.dsl.records.timeframes import check_timeframe
 from dataplatform.errors import Permanent
 from dataplatform.services.gateway.mcp.answers import Shape, Sort
-from dataplatform.services.gateway.mcp.forms import Form, Option, kind_of, output_schema, record_form, shaping
-from dataplatform.services.gateway.mcp.meanings import MEANINGS, Meaning, key_meaning, said
+from dataplatform.services.gateway.mcp.arguments import (
+    MEANINGS,
+    Form,
+    Meaning,
+    Option,
+    key_meaning,
+    kind_of,
+    output_schema,
+    record_form,
+    said,
+    shaping,
+)
 from dataplatform.services.gateway.operations import Operation, operations
 from dataplatform.services.gateway.options import GatewayOptions
 from dataplatform.services.service import PlatformView

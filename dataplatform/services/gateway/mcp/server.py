@@ -1,21 +1,45 @@
-"""The SDK's server, made of the parts: tools, resources, subscriptions, prompts, and the guard before them."""
+"""The SDK's server, made of the parts, over HTTP or standard input and output: who may knock, and what is refused."""
 
 from __future__ import annotations
 
+import logging
+import os
+import socket
 from functools import partial
-from typing import Any
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Any, cast
 
-from attrs import frozen
+import anyio
+from attrs import define, field, frozen
 from mcp.server import Server
+from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
+from mcp.server.auth.middleware.bearer_auth import BearerAuthBackend, RequireAuthMiddleware
+from mcp.server.stdio import stdio_server
+from mcp.server.streamable_http_manager import StreamableHTTPASGIApp, StreamableHTTPSessionManager
+from mcp.server.transport_security import RequestBodyLimitMiddleware, TransportSecuritySettings
 from pydantic import BaseModel
+from starlette.middleware import Middleware
+from starlette.middleware.authentication import AuthenticationMiddleware
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dataplatform.services.gateway.mcp import prompts
-from dataplatform.services.gateway.mcp.calls import Calls, Guard
+from dataplatform.base.net.serving import AsgiServer, Limits
+from dataplatform.errors import PlatformError
+from dataplatform.services.gateway.app import Bug, Event, application
+from dataplatform.services.gateway.mcp import resources as prompts
+from dataplatform.services.gateway.mcp.callers import Callers
+from dataplatform.services.gateway.mcp.calls import Calls, CheckedBodies, CheckedLines, Guard
 from dataplatform.services.gateway.mcp.resources import Resources
 from dataplatform.services.gateway.mcp.subscriptions import Subscriptions
+from dataplatform.services.gateway.options import GatewayOptions
+from dataplatform.services.gateway.wire import error_body
 from dataplatform.version import __version__
 
-__all__ = ["SERVER_NAME", "Parts", "make_server"]
+__all__ = ["SERVER_NAME", "HttpTransport", "Parts", "make_server", "quieten", "serve_stdio"]
+
+# The SDK's server, made of the parts: tools, resources, subscriptions, prompts, and the guard before them.
+
 
 SERVER_NAME = "dataplatform"
 INSTRUCTIONS = """\
@@ -64,3 +88,114 @@ def make_server(parts: Parts) -> Server[Any]:
 def _params_of(server: Server[Any], method: str) -> type[BaseModel] | None:
     entry = server.get_request_handler(method)
     return None if entry is None else entry.params_type
+
+
+# Serving over HTTP or standard input and output, on an event loop: who may knock, and how it ends.
+
+
+PATH = "/mcp"
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+IDLE = 60.0  # seconds that a client may keep the server waiting
+CONNECTIONS = 1_000  # at once; a client has two or three
+REFUSALS = range(400, 500)
+
+
+@define(eq=False)
+class HttpTransport:
+    """Serves on a socket until `close`, which breaks off what is under way."""
+
+    server: Server[Any]
+    options: GatewayOptions
+    callers: Callers
+    log: Any
+    _http: AsgiServer = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        manager = StreamableHTTPSessionManager(
+            self.server,
+            security_settings=_security(self.options),
+            max_request_body_size=self.options.max_body,
+            max_sessions=self.options.max_sessions,
+        )
+        limits = Limits(
+            connections=CONNECTIONS, idle=IDLE, refusal=lambda _: None, refused=self._note_refused, body=error_body
+        )
+        self._http = AsgiServer(self._app(manager), limits, manager.run())
+
+    async def serve(self, listener: socket.socket) -> None:
+        """Serve until `close`."""
+        await self._http.serve(listener)
+
+    def close(self) -> None:
+        """Have `serve` end, in any thread, without waiting for clients."""
+        self._http.close()
+
+    def _app(self, manager: StreamableHTTPSessionManager) -> ASGIApp:
+        door: ASGIApp = CheckedBodies(StreamableHTTPASGIApp(manager))
+        door = RequestBodyLimitMiddleware(door, self.options.max_body)
+        middleware = [Middleware(Refusals, log=self.log)]
+        if self.options.tokens:
+            door = RequireAuthMiddleware(door, [])
+            middleware += [
+                Middleware(AuthenticationMiddleware, backend=BearerAuthBackend(self.callers)),
+                Middleware(AuthContextMiddleware),
+            ]
+        return application([Route(PATH, door)], self._note, middleware)
+
+    def _note(self, event: Event) -> None:
+        """Log a bug; what is refused is logged by `Refusals`, with who asked."""
+        if isinstance(event, Bug):
+            self.log.error("bug", path=event.path, error=event.error)
+
+    def _note_refused(self, error: PlatformError) -> None:
+        self.log.warning("refused", reason=str(error))
+
+
+@frozen
+class Refusals:
+    """Logs the requests that were refused before they became a call: no token, a wrong host, too large."""
+
+    app: ASGIApp
+    log: Any
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def watched(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] in REFUSALS:
+                client = (scope.get("client") or ("?",))[0]
+                self.log.warning("refused", client=client, method=scope["method"], status=message["status"])
+            await send(message)
+
+        await self.app(scope, receive, watched)
+
+
+async def serve_stdio(server: Server[Any]) -> None:
+    """Serve whoever started this process, until the input ends."""
+    lines = CheckedLines(_own_input())
+    async with stdio_server(stdin=cast("Any", lines)) as (received, sent):
+        lines.answer = sent.send
+        await server.run(received, sent, server.create_initialization_options())
+
+
+def _own_input() -> anyio.AsyncFile[str]:
+    """Take standard input away from whatever else runs in this process or is started by it."""
+    private = os.fdopen(os.dup(0), "rb", closefd=False)  # a thread may still wait for a line when the loop has ended
+    with Path(os.devnull).open("rb") as nothing:
+        os.dup2(nothing.fileno(), 0)
+    return anyio.wrap_file(TextIOWrapper(private, encoding="utf-8", errors="replace"))
+
+
+def quieten() -> None:
+    """Keep the SDK from setting up logging on standard error, which its first message to the root logger would do."""
+    root = logging.getLogger()
+    if not root.handlers:
+        root.addHandler(logging.NullHandler())
+
+
+def _security(options: GatewayOptions) -> TransportSecuritySettings:
+    """Refuse what a page of another site makes a browser send: only known names and pages are served."""
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    names = dict.fromkeys((*LOOPBACK, host, *options.allowed_hosts))
+    hosts = [form for name in names for form in (name, f"{name}:*")]
+    return TransportSecuritySettings(
+        allowed_hosts=hosts, allowed_origins=[*(f"http://{name}" for name in hosts), *options.allowed_origins]
+    )

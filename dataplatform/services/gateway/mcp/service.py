@@ -12,21 +12,18 @@ from attrs import frozen
 from dataplatform.base.agent import Agent, Context
 from dataplatform.base.net.serving import listen
 from dataplatform.base.net.waits import LoopThread
-from dataplatform.dsl.parts import Connection
-from dataplatform.dsl.registry import technology
+from dataplatform.dsl.operations.parts import Connection
+from dataplatform.dsl.operations.registry import technology
 from dataplatform.errors import Transient
 from dataplatform.result import Failure, Result
 from dataplatform.services.gateway.mcp.bridge import Ask, Bridge
 from dataplatform.services.gateway.mcp.callers import Callers
 from dataplatform.services.gateway.mcp.calls import Calls, Guard
 from dataplatform.services.gateway.mcp.catalogue import Catalogue
-from dataplatform.services.gateway.mcp.listening import HttpTransport, quieten, serve_stdio
-from dataplatform.services.gateway.mcp.piping import Pipes
 from dataplatform.services.gateway.mcp.resources import Resources
-from dataplatform.services.gateway.mcp.server import Parts, make_server
-from dataplatform.services.gateway.mcp.subscriptions import Subscriptions
-from dataplatform.services.gateway.mcp.toolbox import Toolbox
-from dataplatform.services.gateway.mcp.watching import Watcher
+from dataplatform.services.gateway.mcp.server import HttpTransport, Parts, make_server, quieten, serve_stdio
+from dataplatform.services.gateway.mcp.subscriptions import Subscriptions, Watcher
+from dataplatform.services.gateway.mcp.toolbox import Pipes, Toolbox
 from dataplatform.services.gateway.options import GatewayOptions
 from dataplatform.services.gateway.status import Overview
 from dataplatform.services.service import PlatformView

@@ -1,12 +1,15 @@
-"""Subscriptions to prices, in both of the protocol's ways: a stream of its own, and notices on the session's."""
+"""Subscriptions to prices, in both of the protocol's ways, and the one reading that serves them all."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Any
+from urllib.parse import unquote
 
-from attrs import define, field
+import anyio
+from attrs import define, field, frozen
 from mcp import MCPError
 from mcp.server.connection import Connection
 from mcp.server.context import ServerRequestContext
@@ -21,10 +24,160 @@ from mcp.types import (
     UnsubscribeRequestParams,
 )
 
-from dataplatform.errors import PlatformError
-from dataplatform.services.gateway.mcp.watching import Subscriber, Watcher, coin_of, refused, uri_of
+from dataplatform.base.agent import Clock
+from dataplatform.base.http.rate import TokenBucket
+from dataplatform.dsl.operations.operations import GetCurrentPrice, GetCurrentPrices
+from dataplatform.dsl.records import checks
+from dataplatform.dsl.records.types import CryptoPriceData
+from dataplatform.errors import Permanent, PlatformError
+from dataplatform.result import Failure, Result, Success
+from dataplatform.services.gateway.mcp.bridge import Bridge
+from dataplatform.services.gateway.mcp.failures import text_of
 
-__all__ = ["Subscriptions"]
+__all__ = ["PRICE", "Subscriber", "Subscriptions", "Watcher", "coin_of", "refused", "uri_of"]
+
+# Watching prices for subscribed clients: one reading for all of them, a notice to each whose price has changed.
+#
+# All of it runs on the server's event loop, so nothing is locked.
+
+
+PRICE = "price://"  # how the URI of a coin's price begins
+MOST_KEPT = 5_000  # prices
+
+
+@define(eq=False)
+class Subscriber:
+    """One client: the coins it wants to hear of, and those whose notice waits until its rate allows it."""
+
+    tell: Callable[[str], Awaitable[None]]
+    bucket: TokenBucket
+    coins: set[str] = field(factory=set)
+    pending: dict[str, None] = field(factory=dict)
+
+    async def flush(self) -> None:
+        """Send what waits, as far as the rate allows; a coin that changed twice meanwhile is told of once."""
+        while self.pending and self.bucket.take():
+            coin = next(iter(self.pending))
+            del self.pending[coin]
+            await self.tell(coin)
+
+
+@frozen
+class Kept:
+    """A price, and when it was read (monotonic seconds)."""
+
+    price: CryptoPriceData
+    at: float
+
+
+@define(eq=False)
+class Watcher:
+    """Knows the latest prices of one source, and reads those that somebody has subscribed to every `every` seconds."""
+
+    bridge: Bridge
+    source: str
+    every: float
+    clock: Clock
+    notifications_per_second: float
+    most_coins: int
+    _kept: OrderedDict[str, Kept] = field(factory=OrderedDict, init=False)
+    _subscribers: set[Subscriber] = field(factory=set, init=False)
+    _wanted: anyio.Event = field(factory=anyio.Event, init=False)
+
+    async def price(self, coin_id: str) -> Result[CryptoPriceData]:
+        """Answer a coin's latest price; one that was read less than `every` seconds ago is not read again."""
+        kept = self._kept.get(coin_id)
+        if kept is not None and self.clock.monotonic() - kept.at < self.every:
+            return Success(kept.price)
+        answer = await self.bridge.ask(self.source, GetCurrentPrice(coin_id))
+        if not isinstance(answer, Failure):
+            self._changed([answer.data])
+        return answer
+
+    def subscriber(self, tell: Callable[[str], Awaitable[None]]) -> Subscriber:
+        """Return a new subscriber to nothing yet; `tell` sends the notice about a coin."""
+        rate = self.notifications_per_second
+        made = Subscriber(tell, TokenBucket(self.clock, rate * 60, max(1, int(rate))))
+        self._subscribers.add(made)
+        return made
+
+    def subscribe(self, subscriber: Subscriber, coins: Iterable[str]) -> None:
+        """Tell the subscriber of these coins too; raises `Permanent` when they are too many."""
+        wanted = subscriber.coins | set(coins)
+        if len(wanted) > self.most_coins:
+            raise Permanent("too_many", f"a client may subscribe to {self.most_coins} prices at most")
+        subscriber.coins = wanted
+        self._wanted.set()
+
+    def leave(self, subscriber: Subscriber) -> None:
+        """Forget a subscriber; twice is harmless."""
+        self._subscribers.discard(subscriber)
+
+    async def run(self) -> None:
+        """Read and tell, until cancelled; while nobody is subscribed, wait."""
+        while True:
+            coins = sorted({coin for subscriber in self._subscribers for coin in subscriber.coins})
+            if not coins:
+                self._wanted = anyio.Event()
+                await self._wanted.wait()
+                continue
+            begun = self.clock.monotonic()
+            await self._look_at(coins)
+            async with anyio.create_task_group() as tasks:  # a client that reads slowly holds up this one turn at most
+                tasks.cancel_scope.deadline = anyio.current_time() + self.every
+                for subscriber in list(self._subscribers):
+                    tasks.start_soon(subscriber.flush)
+            await anyio.sleep(max(0.05, self.every - (self.clock.monotonic() - begun)))
+
+    async def _look_at(self, coins: list[str]) -> None:
+        for start in range(0, len(coins), self.most_coins):
+            answer = await self.bridge.ask(self.source, GetCurrentPrices(coins[start : start + self.most_coins]))
+            if isinstance(answer, Failure):
+                continue  # the source is away: its clients hear of the next change after that
+            for coin in self._changed(answer.data):
+                for subscriber in self._subscribers:
+                    if coin in subscriber.coins:
+                        subscriber.pending[coin] = None
+
+    def _changed(self, prices: Iterable[CryptoPriceData]) -> list[str]:
+        """Keep prices, and return the coins whose price is another than before."""
+        changed, now = [], self.clock.monotonic()
+        for price in prices:
+            before = self._kept.pop(price.coin_id, None)
+            if before is not None and before.price.usd_price != price.usd_price:
+                changed.append(price.coin_id)
+            self._kept[price.coin_id] = Kept(price, now)
+        while len(self._kept) > MOST_KEPT:
+            self._kept.popitem(last=False)
+        return changed
+
+
+def coin_of(uri: str) -> str:
+    """Return the coin whose price a URI stands for; raises `MCPError` for another URI.
+
+    >>> coin_of("price://usd-coin")
+    'usd-coin'
+    """
+    if not uri.startswith(PRICE):
+        raise MCPError(INVALID_PARAMS, f"{uri!r:.100} is no price; one is like {PRICE}bitcoin")
+    coin = unquote(uri.removeprefix(PRICE))
+    if error := checks.coin_id(coin):
+        raise refused(error)
+    return coin
+
+
+def uri_of(coin_id: str) -> str:
+    """Return the URI of a coin's price."""
+    return f"{PRICE}{coin_id}"
+
+
+def refused(error: PlatformError) -> MCPError:
+    """Return a failure as an error of the protocol, for requests that have no other place for it."""
+    return MCPError(INVALID_PARAMS, text_of(error))
+
+
+# Subscriptions to prices, in both of the protocol's ways: a stream of its own, and notices on the session's.
+
 
 SUBSCRIBER = "dataplatform/subscriber"  # in the state of a connection
 

@@ -10,8 +10,8 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 
 from dataplatform.services.gateway.options import digest
-from dataplatform.system.platform import Platform
-from dataplatform.system.topology import parse_topology
+from dataplatform.system.config.topology import parse_topology
+from dataplatform.system.platform.platform import Platform
 from tests.integration.conftest import copied, data_dir, template
 from tests.services.gateway.mcp.served import TOKENS, TOPOLOGY, Served, Session
 

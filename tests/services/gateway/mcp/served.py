@@ -17,7 +17,7 @@ from mcp.types import CallToolResult, TextContent, Tool
 
 from dataplatform.base.agent import Address
 from dataplatform.services.gateway.mcp.failures import ERROR
-from dataplatform.system.platform import Platform
+from dataplatform.system.platform.platform import Platform
 from tests.support.waiting import DEADLINE
 
 PATIENCE = DEADLINE

@@ -12,13 +12,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mcp.types import TextContent
 
-from dataplatform.dsl.kinds import PRICES
-from dataplatform.dsl.queries import BatchPublishResult, Gap, OHLCVSeries, Refused
-from dataplatform.dsl.timeframes import floor
-from dataplatform.dsl.types import CryptoOHLCVData, CryptoPriceData
+from dataplatform.dsl.records.kinds import PRICES
+from dataplatform.dsl.records.queries import BatchPublishResult, Gap, OHLCVSeries, Refused
+from dataplatform.dsl.records.timeframes import floor
+from dataplatform.dsl.records.types import CryptoOHLCVData, CryptoPriceData
 from dataplatform.errors import Permanent
-from dataplatform.services.gateway.mcp.answers import Shape, in_parts, shaped, size_of, text_for
-from dataplatform.services.gateway.mcp.series import as_columns, one_per_interval, thinned
+from dataplatform.services.gateway.mcp.answers import (
+    Shape,
+    as_columns,
+    in_parts,
+    one_per_interval,
+    shaped,
+    size_of,
+    text_for,
+    thinned,
+)
 from tests.services.gateway.mcp.served import Session
 
 LIMIT = 25_000

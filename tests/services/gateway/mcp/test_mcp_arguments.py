@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 
-from dataplatform.dsl.arguments import RENAMED, arguments_of
-from dataplatform.dsl.language import messages, reading
-from dataplatform.dsl.parts import Connection
-from dataplatform.dsl.schema import camel_case
+from dataplatform.dsl.operations.arguments import RENAMED, arguments_of
+from dataplatform.dsl.operations.operations import messages, reading
+from dataplatform.dsl.operations.parts import Connection
+from dataplatform.dsl.records.schema import camel_case
 from dataplatform.errors import Permanent
 from dataplatform.services.gateway.mcp.catalogue import Catalogue
 from dataplatform.services.gateway.options import GatewayOptions
 from dataplatform.services.service import Books, Phase, PlatformStatus, PlatformView, SourceBinding, TargetBinding
 from dataplatform.sources.coingecko import CoinGeckoSource
-from dataplatform.sources.coingecko.options import CoinGeckoOptions
+from dataplatform.sources.coingecko.source import CoinGeckoOptions
 from dataplatform.sources.timescale import TimescaleSource, TimescaleSourceOptions
 from dataplatform.targets.timescale import TimescaleOptions, TimescaleTarget
 from tests.services.gateway.mcp.served import Session

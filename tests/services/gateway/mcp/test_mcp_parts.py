@@ -10,16 +10,16 @@ import pytest
 from click.testing import CliRunner
 
 from dataplatform.base.agent import ManualClock
-from dataplatform.base.http.bucket import TokenBucket
-from dataplatform.dsl.schema import Wire, to_json
-from dataplatform.dsl.types import CryptoPriceData
+from dataplatform.base.http.rate import TokenBucket
+from dataplatform.dsl.records.schema import Wire, to_json
+from dataplatform.dsl.records.types import CryptoPriceData
 from dataplatform.errors import Permanent, Transient
 from dataplatform.services.gateway.mcp.failures import text_of
-from dataplatform.services.gateway.mcp.watching import Subscriber
+from dataplatform.services.gateway.mcp.subscriptions import Subscriber
 from dataplatform.services.gateway.options import GatewayOptions, digest
-from dataplatform.system.__main__ import main
-from dataplatform.system.mcp import with_server
-from dataplatform.system.topology import ConfigurationError, default_topology, parse_topology
+from dataplatform.system.cli.main import main
+from dataplatform.system.cli.mcp import with_server
+from dataplatform.system.config.topology import ConfigurationError, default_topology, parse_topology
 
 SERVICE = """
 [clients.gecko]

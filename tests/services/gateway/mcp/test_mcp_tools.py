@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 from mcp.types import TextContent, TextResourceContents
 
-from dataplatform.dsl.language import reading, writing
+from dataplatform.dsl.operations.operations import reading, writing
 from tests.services.gateway.mcp.served import Served, Session
 
 PRICE = {

@@ -23,8 +23,8 @@ from dataplatform import (
     Success,
 )
 from dataplatform.base.agent import Context
-from dataplatform.dsl.feeds import FeedResult
 from dataplatform.dsl.flow import Outbox, letter_for_input
+from dataplatform.dsl.flow.feeds import FeedResult
 
 from .technology import TakeTicks
 

@@ -1,0 +1,104 @@
+"""What a database client is asked: queries, rows to write, and SQLAlchemy statements with their parameters bound."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from attrs import field, frozen, validators
+from sqlalchemy.dialects.postgresql import psycopg2
+
+from dataplatform.base.agent import Request
+from dataplatform.base.database.stale_candles import TimesOfRows
+from dataplatform.base.database.tables import TableSpec
+from dataplatform.base.position import OffsetRange, Position
+from dataplatform.errors import PlatformError
+
+__all__ = ["Probe", "Query", "Rows", "RowsWritten", "WriteRows", "as_query"]
+
+# What a database client is asked.
+
+
+@frozen
+class RowsWritten:
+    """So many rows were inserted or updated, and committed.
+
+    `already_stored` rows were left out, as their positions say that they were written before; `left_out` are the
+    offsets of each partition of which the batch had nothing new, up to where they are stored. `refused` are the rows
+    that no table could hold, by index, with their errors.
+
+    A database that is `behind` has not stored what the positions say was read before, as it was put back to an earlier
+    state; then nothing is committed, and reading has to go back.
+    """
+
+    table: str
+    rows: int
+    refused: tuple[tuple[int, PlatformError], ...] = ()
+    behind: bool = False
+    already_stored: int = 0
+    left_out: tuple[OffsetRange, ...] = ()
+
+
+@frozen
+class WriteRows(Request[RowsWritten]):
+    """Insert or update rows, given as COPY text, in one transaction.
+
+    With `positions`, whose offsets are those of the rows, these are stored with the rows, and a row that its position
+    says is there already is not written again. A row that updates another one with its key is written. With `times`,
+    for a table of which candles are kept, days whose candles have to be refreshed are noted with the rows.
+    """
+
+    spec: TableSpec = field(repr=lambda spec: spec.name)
+    text: str = field(repr=False)
+    rows: int
+    positions: tuple[Position, ...] = ()
+    times: TimesOfRows | None = field(default=None, repr=False)
+
+
+@frozen
+class Rows:
+    """The rows a query answered, as tuples, and the names of their columns."""
+
+    columns: tuple[str, ...]
+    rows: list[tuple[Any, ...]]
+
+
+@frozen
+class Query(Request[Rows]):
+    """Run one SELECT with bound parameters (`%(name)s`), in a read-only transaction; answers at most `most` rows.
+
+    Where the server lacks a table, a view or a function that it names, `instead` is run; without one, the tables it
+    `needs` are made, empty. Without parameters a `%` stands for itself.
+    """
+
+    sql: str
+    parameters: Mapping[str, Any] = field(factory=dict)
+    most: int = field(default=10_000, validator=validators.ge(1))
+    needs: tuple[TableSpec, ...] = field(default=(), repr=False)
+    instead: Query | None = field(default=None, repr=False)
+
+
+@frozen
+class Probe(Request[str]):
+    """Answers the server's version; fails while it cannot be reached."""
+
+
+# SQLAlchemy Core statements as requests: parameters stay bound all the way.
+
+
+DIALECT = psycopg2.dialect()  # type: ignore[no-untyped-call]
+
+
+def as_query(
+    statement: sa.Select[Any], *, most: int = 10_000, needs: tuple[TableSpec, ...] = (), instead: Query | None = None
+) -> Query:
+    """Return the request that runs a SELECT on the tables it needs, and answers at most `most` rows.
+
+    `instead` is what to run on a server that lacks what the statement names.
+
+    >>> as_query(sa.select(sa.literal("x").label("one"))).parameters
+    {'param_1': 'x'}
+    """
+    compiled = statement.compile(dialect=DIALECT)
+    return Query(str(compiled), dict(compiled.params), most, needs, instead)

@@ -1,0 +1,1 @@
+"""How each kind of record is stored: its table, its layout, its migrations and schema files."""

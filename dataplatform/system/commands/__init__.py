@@ -1,1 +1,0 @@
-"""The commands that work on what a platform has stored: dead letters, backfill, replay."""

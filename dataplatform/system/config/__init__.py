@@ -1,0 +1,1 @@
+"""Topologies: read from TOML, every key checked, every mistake named with file and line; and what is installed."""

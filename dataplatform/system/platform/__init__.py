@@ -1,0 +1,1 @@
+"""The running platform: assembled from a topology, started, counted, stopped and reported."""
