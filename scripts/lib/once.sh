@@ -5,7 +5,7 @@
 # the others wait: whoever put it there anew would take it away from under those that already use it.
 once() {
     "$1" && return
-    mkdir -p "${place%/*}" 2>/dev/null || { ("$2") && return; } # it says why
+    mkdir -p "${place%/*}" 2>/dev/null || { "$2" && return; } # it says why
     exec 9>"$place.lock"
     if command -v flock >/dev/null; then flock 9; fi # not on macOS
     # shellcheck disable=SC2064
