@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeAlias, TypeVar
 from attrs import field, frozen
 from typing_extensions import TypeIs
 
+from dataplatform.notebook import data_html, error_html, notes_html
+
 if TYPE_CHECKING:
     from dataplatform.errors import PlatformError
 
@@ -33,12 +35,18 @@ class Success(Generic[T_co]):
     def __repr__(self) -> str:
         return f"Success(data={self.data!r}{f', notes={self.notes!r}' if self.notes else ''})"
 
+    def _repr_html_(self) -> str:
+        return data_html(self.data) + notes_html(self.notes)
+
 
 @frozen
 class Failure:
     """What went wrong, as a value: `Failure(Transient("timeout", "no answer in 5 s")).error`."""
 
     error: PlatformError
+
+    def _repr_html_(self) -> str:
+        return error_html(self.error)
 
 
 Result: TypeAlias = Success[T] | Failure

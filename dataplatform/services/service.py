@@ -16,6 +16,7 @@ from dataplatform.dsl.flow import RouteAccount
 from dataplatform.dsl.operations.parts import Connection
 from dataplatform.dsl.operations.reader import BaseReader
 from dataplatform.dsl.operations.writer import BaseWriter
+from dataplatform.notebook import data_html, table_html
 
 __all__ = [
     "BaseService",
@@ -105,6 +106,15 @@ class PlatformStatus:
         """The agents that are not well; one that is starting is well while the platform starts."""
         usual = {str(State.RUNNING)} if self.ready else {str(State.RUNNING), str(State.STARTING)}
         return [agent for agent in self.agents if agent.shown not in usual]
+
+    def _repr_html_(self) -> str:
+        """Return a table of agents and one of routes, for a notebook."""
+        agents = [(one.name, one.kind, one.shown, one.restarts, one.last_error) for one in self.agents]
+        return (
+            f"<p><b>{self.phase}</b> for {self.uptime:,.0f} s, {len(self.incidents)} incidents</p>"
+            + table_html(("agent", "kind", "state", "restarts", "last error"), agents)
+            + (data_html(list(self.routes)) if self.routes else "")
+        )
 
 
 @frozen

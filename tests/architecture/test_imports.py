@@ -12,6 +12,7 @@ from tests.architecture.package import NAME, Module, modules, within
 LAYERS = (
     ("output", "redaction", "suggestions", "version"),
     ("errors",),
+    ("notebook",),
     ("result",),
     ("base",),
     ("dsl",),

@@ -12,6 +12,8 @@ from typing import Any, Generic, TypeAlias, TypeVar
 import pykka
 from attrs import define, field
 
+from dataplatform.errors import Transient
+from dataplatform.notebook import data_html, error_html
 from dataplatform.result import Failure, Result, get_data
 
 __all__ = ["Answer", "Deferred", "Future", "Outcome", "later"]
@@ -21,6 +23,7 @@ __all__ = ["Answer", "Deferred", "Future", "Outcome", "later"]
 
 T = TypeVar("T")
 D = TypeVar("D")
+SHOWN_WITHIN = 30.0  # seconds that an answer is waited for when its future is shown, at a prompt or in a notebook
 
 
 class Future(pykka.ThreadingFuture[T]):
@@ -53,6 +56,14 @@ class Future(pykka.ThreadingFuture[T]):
     def value(self: Future[Result[D]], timeout: float | None = None) -> D:
         """Wait like `get` and return the data of a success; raises the error of a failure."""
         return get_data(self.get(timeout))
+
+    def _repr_html_(self) -> str:
+        """Return the answer as a notebook shows it, which waits for it as a prompt does."""
+        try:
+            return data_html(self.get(SHOWN_WITHIN))
+        except pykka.Timeout:
+            remedy = "it may come yet: show the same future again"
+            return error_html(Transient("timeout", f"no answer in {SHOWN_WITHIN:g} s", remedy=remedy))
 
     def set(self, value: T | None = None) -> None:
         super().set(value)

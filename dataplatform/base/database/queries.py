@@ -14,6 +14,7 @@ from dataplatform.base.database.stale_candles import TimesOfRows
 from dataplatform.base.database.tables import TableSpec
 from dataplatform.base.position import OffsetRange, Position
 from dataplatform.errors import PlatformError
+from dataplatform.notebook import table_html
 
 __all__ = ["Probe", "Query", "Rows", "RowsWritten", "WriteRows", "as_query"]
 
@@ -62,6 +63,9 @@ class Rows:
 
     columns: tuple[str, ...]
     rows: list[tuple[Any, ...]]
+
+    def _repr_html_(self) -> str:
+        return table_html(self.columns, self.rows)
 
 
 @frozen

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from dataplatform.base.agent import State
 from dataplatform.errors import PlatformError
+from dataplatform.notebook import plain
 from dataplatform.result import Failure, get_data
 from dataplatform.services.gateway.client import RemotePlatform
 from dataplatform.services.gateway.control import (
@@ -25,7 +26,7 @@ from dataplatform.services.gateway.control import (
 from dataplatform.services.gateway.operations import operations
 from dataplatform.services.service import Phase
 from dataplatform.system.console.prompt import Prompt, require_ipython
-from dataplatform.system.console.shown import on_screen, plain
+from dataplatform.system.console.shown import on_screen
 from dataplatform.system.console.table import TableView
 from dataplatform.system.platform.platform import default_data_dir
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from io import StringIO
 from typing import Any
 
@@ -13,17 +12,17 @@ from rich.table import Table
 from rich.text import Text
 
 from dataplatform.base.agent import Future, Timeout
+from dataplatform.base.agent.futures import SHOWN_WITHIN
 from dataplatform.base.database import Rows
 from dataplatform.errors import PlatformError, Transient
+from dataplatform.notebook import MOST_LINES, cell, plain
 from dataplatform.result import Failure, Success
 from dataplatform.services.service import PlatformStatus
 from dataplatform.system.console.table import overview
 from dataplatform.system.console.view import amount
 
-__all__ = ["SHOWN_TYPES", "on_screen", "plain", "rendered"]
+__all__ = ["SHOWN_TYPES", "on_screen", "rendered"]
 
-PATIENCE = 30.0  # seconds that a future is waited for when it is shown
-MOST_LINES = 50
 LONGEST_CELL = 40  # characters, but in the last column, which has the rest of the line
 GAP = 2
 SHOWN_TYPES = (Future, Success, Failure, PlatformStatus, Rows)  # what a prompt shows so; the rest is Python's
@@ -52,15 +51,6 @@ def rendered(value: Any, width: int) -> RenderableType:
             return _data(value, width)
 
 
-def plain(text: str) -> str:
-    r"""Return a text in one line, without what could command a terminal.
-
-    >>> plain("two\nlines \x1b[2J")
-    'two lines ·[2J'
-    """
-    return "".join(character if character.isprintable() else "·" for character in " ".join(text.split()))
-
-
 def _explained(error: BaseException) -> RenderableType:
     """Return what happened and, below, what to do about it."""
     if not isinstance(error, PlatformError):
@@ -75,10 +65,10 @@ def _explained(error: BaseException) -> RenderableType:
 
 def _answer(future: Future[Any]) -> Any:
     try:
-        return future.get(timeout=PATIENCE)
+        return future.get(timeout=SHOWN_WITHIN)
     except Timeout:
         remedy = "it may come yet: look at the same future again, such as `_`"
-        return Failure(Transient("timeout", f"no answer in {PATIENCE:g} s", remedy=remedy))
+        return Failure(Transient("timeout", f"no answer in {SHOWN_WITHIN:g} s", remedy=remedy))
     except Exception as bug:  # noqa: BLE001  the agent crashed over the request
         return Failure(Transient("crashed", f"the agent crashed: {type(bug).__name__}: {bug}", remedy="see the log"))
 
@@ -110,8 +100,8 @@ def _fields(record: Any) -> Table:
     table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, show_header=False)
     for attribute in attrs.fields(type(record)):
         value = getattr(record, attribute.name)
-        cell = ", ".join(map(_cell, value)) if isinstance(value, (list, tuple)) else _cell(value)
-        table.add_row(Text(attribute.name, style="bold"), Text(cell or "-"))
+        text = ", ".join(map(cell, value)) if isinstance(value, (list, tuple)) else cell(value)
+        table.add_row(Text(attribute.name, style="bold"), Text(text or "-"))
     return table
 
 
@@ -124,7 +114,7 @@ def _records(records: Sequence[Any], width: int) -> RenderableType:
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]], width: int) -> RenderableType:
     """Return a table as wide as there is room for; what is not shown is named below."""
-    cells = [[_cell(value) for value in row] for row in rows[:MOST_LINES]]
+    cells = [[cell(value) for value in row] for row in rows[:MOST_LINES]]
     widths = [
         min(LONGEST_CELL, max(len(name), *(len(row[place]) for row in cells), 0)) for place, name in enumerate(columns)
     ]
@@ -155,28 +145,3 @@ def _fitting(widths: Sequence[int], room: int) -> int:
         if used > room and place:
             return place
     return len(widths)
-
-
-def _cell(value: Any) -> str:
-    match value:
-        case None:
-            return ""
-        case bool() | int():
-            return str(value)
-        case float():
-            return _number(value)
-        case datetime():
-            return f"{value:%Y-%m-%d %H:%M:%S}"
-        case bytes() | memoryview():
-            return bytes(value).hex()
-        case _:
-            return plain(str(value))
-
-
-def _number(value: float) -> str:
-    """Return a number as long as it tells something.
-
-    >>> _number(75792.0), _number(0.0000123), _number(1515840636986.0), _number(1.06627)
-    ('75,792', '1.23e-05', '1,515,840,636,986', '1.06627')
-    """
-    return f"{value:,.0f}" if value.is_integer() and abs(value) < 1e15 else f"{value:,.6g}"  # noqa: PLR2004

@@ -94,7 +94,7 @@ def test_a_future_shows_its_answer() -> None:
 
 
 def test_a_future_without_an_answer_says_how_long_was_waited(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shown, "PATIENCE", 0.01)
+    monkeypatch.setattr(shown, "SHOWN_WITHIN", 0.01)
     assert lines(Future[object]())[0] == "timeout: no answer in 0.01 s"
 
 
