@@ -9,8 +9,9 @@ The names below are what a script or a plugin imports; each is loaded when it is
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
+
+from dataplatform.faces import face
 
 if TYPE_CHECKING:
     from dataplatform.base.agent import Agent, ChildSpec, Context, Request
@@ -68,6 +69,8 @@ if TYPE_CHECKING:
     )
     from dataplatform.system.platform.platform import Platform
     from dataplatform.version import __version__
+else:
+    __getattr__, __dir__ = face(__name__)
 
 __all__ = [
     "ANALYTICS",
@@ -145,74 +148,3 @@ __all__ = [
     "load_topology",
     "pipe",
 ]
-
-_NAMES: Final = {
-    "dataplatform.dsl.flow": ("Outbox", "letter_for_input"),
-    "dataplatform.base.agent": ("Agent", "ChildSpec", "Context", "Request"),
-    "dataplatform.base.database": ("TimescaleSettings",),
-    "dataplatform.base.http": ("Get", "HttpSettings", "Response"),
-    "dataplatform.base.mcp": ("McpSettings",),
-    "dataplatform.base.streaming": ("RedpandaSettings",),
-    "dataplatform.base.technology": ("Technology",),
-    "dataplatform.dsl.flow.feeds": ("FeedResult", "Feed"),
-    "dataplatform.dsl.records.kinds": ("ANALYTICS", "LEVEL1", "OHLCV", "PRICES", "Kind"),
-    "dataplatform.dsl.operations.pipe": ("Pipe", "Piped", "pipe"),
-    "dataplatform.dsl.operations.parts": ("Connection", "Part", "SourceOptions", "TargetOptions"),
-    "dataplatform.dsl.flow.plan": ("Plan",),
-    "dataplatform.dsl.records.queries": (
-        "BatchPublishResult",
-        "CurrentPricesOptions",
-        "DateRangeOHLCVQuery",
-        "Level1Query",
-        "PublishResult",
-    ),
-    "dataplatform.dsl.operations.reader": ("BaseReader",),
-    "dataplatform.dsl.records.types": (
-        "CryptoMarketAnalytics",
-        "CryptoOHLCVData",
-        "CryptoPriceData",
-        "DeadLetter",
-        "Level1Data",
-    ),
-    "dataplatform.dsl.operations.writer": ("BaseWriter",),
-    "dataplatform.errors": ("Permanent", "PlatformError", "Transient"),
-    "dataplatform.result": ("Failure", "Result", "Success", "get_data", "get_error", "is_failure", "is_success"),
-    "dataplatform.services.service": ("BaseService", "ServiceOptions"),
-    "dataplatform.system.platform.demo": ("DemoServers", "demo_option", "demo_servers"),
-    "dataplatform.system.platform.factories": (
-        "MarketDataReader",
-        "MarketDataWriter",
-        "create_coingecko_market_data_reader",
-        "create_mcp_market_data_reader",
-        "create_mcp_market_data_writer",
-        "create_redpanda_market_data_reader",
-        "create_redpanda_market_data_writer",
-        "create_timescale_market_data_reader",
-        "create_timescale_market_data_writer",
-    ),
-    "dataplatform.system.console.logs": ("configure_logs",),
-    "dataplatform.system.platform.platform": ("Platform",),
-    "dataplatform.system.config.topology": (
-        "ConfigurationError",
-        "Route",
-        "ServiceSpec",
-        "SourceSpec",
-        "TargetSpec",
-        "Topology",
-        "load_topology",
-    ),
-    "dataplatform.version": ("__version__",),
-}
-_MODULES: Final = {name: module for module, names in _NAMES.items() for name in names}
-"""The module of each name: importing it imports what the name needs and no other."""
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(_MODULES[name]), name)
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})

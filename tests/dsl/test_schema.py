@@ -23,7 +23,7 @@ from dataplatform.dsl.records.kinds import KINDS, Kind
 from dataplatform.dsl.records.queries import BatchPublishResult, Gap, OHLCVSeries, Refused
 from dataplatform.dsl.records.schema import camel_case, from_json, json_schema, to_json
 from dataplatform.errors import Permanent, PlatformError, Transient
-from dataplatform.services.gateway.control import PlatformInfo, PlatformRequest, TailTopic
+from dataplatform.services.gateway.requests import PlatformInfo, PlatformRequest, TailTopic
 from dataplatform.services.service import Books, LatestPrice, Phase, PlatformStatus
 from tests.dsl.records import ANY, NOON, letter, price, record
 

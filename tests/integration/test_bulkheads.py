@@ -14,7 +14,7 @@ from pykka.messages import ProxyCall
 from dataplatform.base.agent import AgentStatus, GetStatus
 from dataplatform.result import Success, is_success
 from dataplatform.services.gateway.client import RemotePlatform
-from dataplatform.services.gateway.control import RestartAgent
+from dataplatform.services.gateway.requests import RestartAgent
 from dataplatform.system.config.topology import load_topology
 from dataplatform.system.console.logs import configure_logs
 from dataplatform.system.platform.platform import Platform

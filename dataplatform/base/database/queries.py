@@ -1,24 +1,22 @@
-"""What a database client is asked: queries, rows to write, and SQLAlchemy statements with their parameters bound."""
+"""What a database client is asked: queries, and rows to write."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import sqlalchemy as sa
 from attrs import field, frozen, validators
-from sqlalchemy.dialects.postgresql import psycopg2
 
 from dataplatform.base.agent import Request
-from dataplatform.base.database.stale_candles import TimesOfRows
-from dataplatform.base.database.tables import TableSpec
 from dataplatform.base.position import OffsetRange, Position
 from dataplatform.errors import PlatformError
 from dataplatform.notebook import table_html
 
-__all__ = ["Probe", "Query", "Rows", "RowsWritten", "WriteRows", "as_query"]
+if TYPE_CHECKING:  # whoever only asks needs no SQLAlchemy
+    from dataplatform.base.database.stale_candles import TimesOfRows
+    from dataplatform.base.database.tables import TableSpec
 
-# What a database client is asked.
+__all__ = ["Probe", "Query", "Rows", "RowsWritten", "WriteRows"]
 
 
 @frozen
@@ -86,23 +84,3 @@ class Query(Request[Rows]):
 @frozen
 class Probe(Request[str]):
     """Answers the server's version; fails while it cannot be reached."""
-
-
-# SQLAlchemy Core statements as requests: parameters stay bound all the way.
-
-
-DIALECT = psycopg2.dialect()  # type: ignore[no-untyped-call]
-
-
-def as_query(
-    statement: sa.Select[Any], *, most: int = 10_000, needs: tuple[TableSpec, ...] = (), instead: Query | None = None
-) -> Query:
-    """Return the request that runs a SELECT on the tables it needs, and answers at most `most` rows.
-
-    `instead` is what to run on a server that lacks what the statement names.
-
-    >>> as_query(sa.select(sa.literal("x").label("one"))).parameters
-    {'param_1': 'x'}
-    """
-    compiled = statement.compile(dialect=DIALECT)
-    return Query(str(compiled), dict(compiled.params), most, needs, instead)

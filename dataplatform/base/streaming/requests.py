@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
 from dataplatform.base.agent import Request
 from dataplatform.base.position import Position
-from dataplatform.base.streaming.fetcher import UnreadableBatch
 from dataplatform.base.streaming.settings import TopicSpec
 from dataplatform.errors import PlatformError
 
-__all__ = ["CommitOffsets", "CountRecords", "Fetch", "GetAssignment", "Produce", "Produced", "SkipBatch", "Slice"]
+if TYPE_CHECKING:  # whoever only asks needs no kafka-python
+    from dataplatform.base.streaming.fetcher import UnreadableBatch
+
+__all__ = [
+    "CommitOffsets",
+    "CountRecords",
+    "Fetch",
+    "GetAssignment",
+    "Produce",
+    "Produced",
+    "SkipBatch",
+    "Slice",
+    "TopicMessage",
+]
 
 
 @frozen
@@ -113,3 +127,18 @@ class CommitOffsets(Request[None]):
     """
 
     positions: tuple[Position, ...]
+
+
+@frozen
+class TopicMessage:
+    """One message as a person reads it: key and value as text, bytes that are not text replaced.
+
+    `time` is in UTC; a timestamp that is no time is shown as the number that it is.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    time: datetime | int
+    key: str | None
+    value: str | None = field(repr=lambda value: f"{len(value or '')} characters")

@@ -6,10 +6,12 @@ import re
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, TypeAlias, assert_never
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, assert_never
 
 from attrs import frozen
-from kafka import KafkaConsumer, TopicPartition
+
+if TYPE_CHECKING:
+    from kafka import KafkaConsumer, TopicPartition
 
 __all__ = ["EARLIEST", "LATEST", "NO_TIMESTAMP", "Start", "as_start", "moment_of", "starting_offset", "timestamp_of"]
 

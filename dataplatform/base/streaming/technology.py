@@ -13,9 +13,9 @@ from dataplatform.base.embedded import DataDirectory, EmbeddedBroker, broker_add
 from dataplatform.base.embedded.process import lock_is_held
 from dataplatform.base.streaming.log import RedpandaLog
 from dataplatform.base.streaming.producer import RedpandaProducer
-from dataplatform.base.streaming.requests import CountRecords
+from dataplatform.base.streaming.requests import CountRecords, TopicMessage
 from dataplatform.base.streaming.settings import RedpandaSettings
-from dataplatform.base.streaming.topics import TopicMessage, tail
+from dataplatform.base.streaming.topics import tail
 from dataplatform.base.technology import Embedded, Technology
 from dataplatform.result import Result
 

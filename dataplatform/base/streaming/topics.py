@@ -5,21 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from datetime import datetime
 from typing import Any, TypeVar
 
-from attrs import field, frozen
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.admin import ConfigResource, NewTopic, OffsetSpec
 from kafka.errors import AuthorizationError, KafkaError, TopicAlreadyExistsError, UnsupportedVersionError
 
 from dataplatform.base.streaming.connection import close_consumer, connect, explain_at
+from dataplatform.base.streaming.requests import TopicMessage
 from dataplatform.base.streaming.settings import RedpandaSettings, TopicSpec
 from dataplatform.base.streaming.starts import NO_TIMESTAMP, moment_of
 from dataplatform.errors import Permanent, PlatformError, Transient
 from dataplatform.result import Failure, Result, Success, get_error
 
-__all__ = ["TopicMessage", "count_records", "ensure_topics", "largest_message", "tail", "topics"]
+__all__ = ["count_records", "ensure_topics", "largest_message", "tail", "topic_names"]
 
 # Topics: created with their settings when they are missing, asked for their limits, counted for the report.
 
@@ -100,22 +99,7 @@ def _count(admin: KafkaAdminClient, topics: list[str]) -> dict[str, int]:
 POLL = 100  # milliseconds
 
 
-@frozen
-class TopicMessage:
-    """One message as a person reads it: key and value as text, bytes that are not text replaced.
-
-    `time` is in UTC; a timestamp that is no time is shown as the number that it is.
-    """
-
-    topic: str
-    partition: int
-    offset: int
-    time: datetime | int
-    key: str | None
-    value: str | None = field(repr=lambda value: f"{len(value or '')} characters")
-
-
-def topics(settings: RedpandaSettings) -> Result[list[str]]:
+def topic_names(settings: RedpandaSettings) -> Result[list[str]]:
     """Answer the names of the topics that a user may see, in order."""
     return _ask_consumer(settings, lambda consumer: Success(sorted(consumer.topics())))
 

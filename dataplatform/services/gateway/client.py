@@ -19,9 +19,9 @@ from dataplatform.base.embedded.process import lock_is_held
 from dataplatform.dsl.operations.proxy import AgentProxy, ReaderProxy, WriterProxy
 from dataplatform.errors import Permanent, PlatformError, Transient
 from dataplatform.result import Failure, Result, Success, get_data
-from dataplatform.services.gateway.control import DrainPlatform, GetPlatformInfo, GetPlatformStatus, PlatformInfo
 from dataplatform.services.gateway.operations import Asked, operation_of
 from dataplatform.services.gateway.place import connect
+from dataplatform.services.gateway.requests import DrainPlatform, GetPlatformInfo, GetPlatformStatus, PlatformInfo
 from dataplatform.services.gateway.wire import read_answer, read_plain
 from dataplatform.services.service import PlatformStatus
 from dataplatform.suggestions import suggestion

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
-from attrs import field, frozen, validators
+from attrs import frozen
 
 from dataplatform.base.agent import Directory, GetStatus, Request, RestartChild, State
 from dataplatform.base.agent.supervisor import ROOT
@@ -22,100 +22,28 @@ from dataplatform.dsl.operations.operations import SourceRequest, TargetRequest
 from dataplatform.dsl.operations.registry import ability
 from dataplatform.errors import Permanent, Transient
 from dataplatform.result import Failure, Result, Success
+from dataplatform.services.gateway.requests import (
+    DrainPlatform,
+    GetPlatformInfo,
+    GetPlatformStatus,
+    PlatformInfo,
+    RestartAgent,
+    RunQuery,
+    SkipPartition,
+    TailTopic,
+)
 from dataplatform.services.gateway.status import GetDeadLetters, GetLag, ListSources, Overview
-from dataplatform.services.service import PlatformStatus, PlatformView
+from dataplatform.services.service import PlatformView
 from dataplatform.suggestions import suggestion
 
-__all__ = [
-    "MOST_MESSAGES",
-    "MOST_ROWS",
-    "DrainPlatform",
-    "GetPlatformInfo",
-    "GetPlatformStatus",
-    "Operator",
-    "PlatformInfo",
-    "PlatformRequest",
-    "RestartAgent",
-    "RunQuery",
-    "SkipPartition",
-    "TailTopic",
-]
+__all__ = ["Operator"]
 
 T = TypeVar("T")
-MOST_ROWS, MOST_MESSAGES = 1_000, 1_000
 TABLES = "status() names the tables; a name with capitals needs double quotes"
 LOOK = 0.05  # seconds between looks at an agent that restarts
 BY_CONTROL = "requests come by it"
 NEVER_RESTARTED = {ROOT: "it restarts the others", "control": BY_CONTROL, "control.supervisor": BY_CONTROL}
 READING = re.compile(r"(?>\s|\(|--[^\n]*|/\*.*?\*/)*+(select|with|values|table)\b", re.IGNORECASE | re.DOTALL)
-
-
-@frozen
-class PlatformInfo:
-    """Who is there: the agents' names, which of them are sources and targets, and the process they live in."""
-
-    pid: int
-    data_dir: str
-    demo: bool
-    agents: tuple[str, ...]
-    sources: tuple[str, ...]
-    targets: tuple[str, ...]
-    topics: tuple[str, ...]
-
-
-@frozen
-class GetPlatformInfo(Request[PlatformInfo]):
-    """Answers who is there."""
-
-
-@frozen
-class GetPlatformStatus(Request[PlatformStatus]):
-    """Answers one look at everything."""
-
-
-@frozen
-class RestartAgent(Request[None]):
-    """Stop an agent in good order and start it anew; answers when it runs again."""
-
-    agent: str
-
-
-@frozen
-class SkipPartition(Request[str]):
-    """Give up the batch that cannot be read and holds a partition up, as a dead letter; answers what it is."""
-
-    topic: str
-    partition: int = field(validator=validators.ge(0))
-
-
-@frozen
-class DrainPlatform(Request[None]):
-    """Drain and stop everything, as the first Ctrl-C does; answers at once."""
-
-
-@frozen
-class TailTopic(Request[list[TopicMessage]]):
-    """Answers the last messages of a topic, oldest first."""
-
-    topic: str
-    most: int = field(default=10, validator=[validators.ge(1), validators.le(MOST_MESSAGES)])
-
-
-@frozen
-class RunQuery(Request[Rows]):
-    """Run one SELECT in a read-only transaction of the first database client, or of the one that is named.
-
-    Over the socket, values that are neither numbers, texts, bytes nor times come as text.
-    """
-
-    sql: str
-    client: str | None = None
-    most: int = field(default=MOST_ROWS, validator=[validators.ge(1), validators.le(MOST_ROWS)])
-
-
-PlatformRequest = (
-    GetPlatformInfo | GetPlatformStatus | RestartAgent | SkipPartition | DrainPlatform | TailTopic | RunQuery
-)
 
 
 @frozen

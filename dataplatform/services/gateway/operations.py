@@ -20,7 +20,7 @@ from dataplatform.dsl.operations.arguments import arguments_of, gathered
 from dataplatform.dsl.operations.operations import messages, reading, result_of, writing
 from dataplatform.dsl.records.schema import Wire, camel_case, described, form_schema, json_schema, to_json
 from dataplatform.errors import Permanent
-from dataplatform.services.gateway.control import (
+from dataplatform.services.gateway.requests import (
     DrainPlatform,
     GetPlatformInfo,
     GetPlatformStatus,

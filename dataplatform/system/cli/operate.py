@@ -20,15 +20,13 @@ from dataplatform.errors import PlatformError
 from dataplatform.notebook import plain
 from dataplatform.result import Failure, get_data
 from dataplatform.services.gateway.client import RemotePlatform
-from dataplatform.services.gateway.control import (
-    MOST_MESSAGES,
-)
 from dataplatform.services.gateway.operations import operations
+from dataplatform.services.gateway.requests import MOST_MESSAGES
 from dataplatform.services.service import Phase
 from dataplatform.system.console.prompt import Prompt, require_ipython
 from dataplatform.system.console.shown import on_screen
 from dataplatform.system.console.table import TableView
-from dataplatform.system.platform.platform import default_data_dir
+from dataplatform.system.platform.home import default_data_dir
 
 __all__ = [
     "attach_command",

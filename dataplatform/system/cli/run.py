@@ -21,7 +21,8 @@ from dataplatform.system.console.logs import LogFile, configure_logs
 from dataplatform.system.console.prompt import PromptView, open_prompt, require_ipython
 from dataplatform.system.console.table import TableView
 from dataplatform.system.console.view import LineView, View
-from dataplatform.system.platform.platform import Platform, default_data_dir
+from dataplatform.system.platform.home import default_data_dir
+from dataplatform.system.platform.platform import Platform
 from dataplatform.system.platform.servers import require_installed
 
 __all__ = ["run_command"]

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, cast
 
 from attrs import define, evolve, frozen
 
@@ -25,12 +25,14 @@ from dataplatform.base.streaming import TopicMessage
 from dataplatform.dsl.operations.proxy import Askable, Proxy, ReaderProxy, WriterProxy
 from dataplatform.errors import Permanent, PlatformError
 from dataplatform.result import Result, get_data
-from dataplatform.services.gateway.control import MOST_ROWS, GetPlatformInfo, PlatformInfo
 from dataplatform.services.gateway.operations import operations
+from dataplatform.services.gateway.requests import MOST_ROWS, GetPlatformInfo, PlatformInfo
 from dataplatform.services.service import Phase, PlatformStatus
 from dataplatform.system.console.shown import SHOWN_TYPES, on_screen
 from dataplatform.system.console.view import account, elapsed
-from dataplatform.system.platform.platform import Platform
+
+if TYPE_CHECKING:
+    from dataplatform.system.platform.platform import Platform
 
 __all__ = [
     "PATIENCE",

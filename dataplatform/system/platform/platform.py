@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
-import platformdirs
 from attrs import define, field
 
 from dataplatform.base.agent import Address, Runtime, State
@@ -20,24 +19,21 @@ from dataplatform.dsl.operations.parts import Connection
 from dataplatform.dsl.operations.proxy import AgentProxy, ReaderProxy, WriterProxy
 from dataplatform.errors import Permanent
 from dataplatform.result import Result
-from dataplatform.services.gateway.control import Operator, RunQuery
+from dataplatform.services.gateway.control import Operator
+from dataplatform.services.gateway.requests import RunQuery
 from dataplatform.services.gateway.service import OwnerDoor
 from dataplatform.services.service import Phase, PlatformStatus, PlatformView, TargetBinding
 from dataplatform.suggestions import suggestion
 from dataplatform.system.config.topology import Topology, default_topology, load_topology
 from dataplatform.system.platform.assembly import Assembly, add_services, assemble
+from dataplatform.system.platform.home import default_data_dir
 from dataplatform.system.platform.report import Outcome, make_report
 from dataplatform.system.platform.root import Root
 
-__all__ = ["Phase", "Platform", "PlatformStatus", "default_data_dir"]
+__all__ = ["Phase", "Platform", "PlatformStatus"]
 
 START_TIMEOUT = 60.0
 LOOK = 0.05  # seconds between looks at what is waited for
-
-
-def default_data_dir(*, demo: bool) -> Path:
-    """Return where embedded servers keep their data; simulated data has a directory of its own."""
-    return platformdirs.user_data_path("dataplatform") / ("demo" if demo else "live")
 
 
 @define(eq=False)

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from attrs import evolve
 
-from dataplatform.base.streaming import tail, topics
+from dataplatform.base.streaming import tail, topic_names
 from dataplatform.result import get_data, get_error
 from tests.base.streaming.broker import Broker
 
@@ -47,7 +47,7 @@ def test_a_missing_topic_is_not_made_and_those_there_are_named(broker: Broker, t
     assert error is not None
     assert error.code == "not_found"
     assert topic in error.remedy
-    assert f"{topic}-missing" not in get_data(topics(broker.settings))
+    assert f"{topic}-missing" not in get_data(topic_names(broker.settings))
 
 
 def test_a_broker_that_is_away_is_an_outage(broker: Broker, topic: str) -> None:

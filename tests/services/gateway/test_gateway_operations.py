@@ -26,7 +26,8 @@ from dataplatform.dsl.records.queries import (
 from dataplatform.errors import Permanent, PlatformError, Transient
 from dataplatform.result import Failure, Result, Success
 from dataplatform.services.gateway import wire
-from dataplatform.services.gateway.control import (
+from dataplatform.services.gateway.operations import RIGHTS, Asked, operation_named, operation_of, operations
+from dataplatform.services.gateway.requests import (
     DrainPlatform,
     GetPlatformInfo,
     GetPlatformStatus,
@@ -35,7 +36,6 @@ from dataplatform.services.gateway.control import (
     SkipPartition,
     TailTopic,
 )
-from dataplatform.services.gateway.operations import RIGHTS, Asked, operation_named, operation_of, operations
 from dataplatform.services.gateway.status import GetDeadLetters, GetLag, ListSources
 from dataplatform.services.gateway.wire import answer_to, error_answer, read_answer
 from dataplatform.system.cli.main import COMMANDS

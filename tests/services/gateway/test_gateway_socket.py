@@ -30,9 +30,9 @@ from dataplatform.result import Success, get_data, get_error
 from dataplatform.services.gateway import app
 from dataplatform.services.gateway import service as module
 from dataplatform.services.gateway.client import RemotePlatform
-from dataplatform.services.gateway.control import GetPlatformInfo, RestartAgent, RunQuery, TailTopic
 from dataplatform.services.gateway.operations import operations
 from dataplatform.services.gateway.place import NAME, connect, listen, peer_of
+from dataplatform.services.gateway.requests import GetPlatformInfo, RestartAgent, RunQuery, TailTopic
 from dataplatform.services.gateway.status import GetDeadLetters, GetLag, Lag, ListSources
 from dataplatform.services.service import Phase
 from dataplatform.system.cli.main import main

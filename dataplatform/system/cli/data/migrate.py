@@ -21,7 +21,7 @@ from dataplatform.errors import Permanent, PlatformError, Transient
 from dataplatform.result import Failure
 from dataplatform.system.config.topology import DEFAULT, ClientSpec, ConfigurationError, Topology, load_topology
 from dataplatform.system.console.logs import configure_logs
-from dataplatform.system.platform.platform import default_data_dir
+from dataplatform.system.platform.home import default_data_dir
 from dataplatform.system.platform.servers import at_embedded, require_installed
 
 __all__ = ["migrate_command"]

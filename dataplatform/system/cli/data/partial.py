@@ -19,7 +19,8 @@ from dataplatform.dsl.operations.registry import ability, plugins
 from dataplatform.errors import Permanent
 from dataplatform.sources.timescale import TimescaleSource, TimescaleSourceOptions
 from dataplatform.system.config.topology import SourceSpec, Topology
-from dataplatform.system.platform.platform import Platform, default_data_dir
+from dataplatform.system.platform.home import default_data_dir
+from dataplatform.system.platform.platform import Platform
 from dataplatform.system.platform.servers import at_embedded
 
 __all__ = ["LOG", "STORED", "at_work", "idle_sources", "log_source", "only", "stored_source"]
