@@ -1,4 +1,13 @@
-"""JSON from outside, decoded: what is wrong in it and where; text that is not valid; optional fields that are not."""
+"""JSON from outside, decoded: what is wrong in it and where; text that is not valid; optional fields that are not.
+
+What is wrong in JSON, and where: a decoder's words, with the keys of maps that it leaves out.
+
+msgspec names the place of what it refuses (`$.rates[...].value`), but for the key of a map it writes `[...]`. The key
+is found by decoding again with parts of the map alone: of the entries before the refused one none is refused.
+
+JSON whose characters are not all valid text: what is not valid becomes U+FFFD, and the rest can be read. Optional
+fields that are not valid: read as null, each with what is wrong with it, so that they cost nothing else.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +19,6 @@ import msgspec
 from attrs import field, frozen
 
 __all__ = ["REPLACEMENT", "Mended", "decode_leniently", "mended", "misfit", "require_json", "with_null"]
-
-# What is wrong in JSON, and where: a decoder's words, with the keys of maps that it leaves out.
-#
-# msgspec names the place of what it refuses (`$.rates[...].value`), but for the key of a map it writes `[...]`.
-# The key is found by decoding again with parts of the map alone: of the entries before the refused one none is
-# refused.
-
 
 PLACE = re.compile(r"^(?P<what>.*) - at `(?P<path>\$[^`]*)`$", re.DOTALL)
 STEP = re.compile(r"\.(?P<name>[^.\[]+)|\[(?P<index>\d+)\]|\[\.\.\.\]")
@@ -130,9 +132,6 @@ def _refusal(decode: Callable[[bytes], object], raw: bytes) -> str:
     return ""
 
 
-# JSON whose characters are not all valid text: what is not valid becomes U+FFFD, and the rest can be read.
-
-
 REPLACEMENT = "\ufffd"
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
@@ -171,10 +170,6 @@ def mended(raw: bytes) -> Mended:
         text = ESCAPE.sub(lambda found: REPLACEMENT if found["lone"] else found[0], text) if lone else text
         replaced += lone
     return Mended(text.encode(), replaced) if replaced else Mended(raw)
-
-
-# Optional fields that are not valid: read as null, each with what is wrong with it, so that they cost nothing
-# else.
 
 
 T = TypeVar("T")

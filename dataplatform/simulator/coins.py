@@ -1,4 +1,8 @@
-"""The coins of the simulated market: those that exist, and invented ones that fill it up to its size."""
+"""The coins of the simulated market: those that exist, and invented ones that fill it up to its size.
+
+The coins of the simulated market that exist: ids, symbols and names as CoinGecko has them, and rough magnitudes. Prices
+and market capitalisations are round figures in USD that give a realistic ranking; nothing here is a quotation.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +12,6 @@ from typing import Final, TypeAlias
 from attrs import frozen
 
 __all__ = ["COINS", "FOLLOWERS", "LISTING", "SIZE", "STABLE", "Coin", "Row", "chance"]
-
-# The coins of the simulated market that exist: ids, symbols and names as CoinGecko has them, and rough
-# magnitudes.
-#
-# Prices and market capitalisations are round figures in USD that give a realistic ranking; nothing here is a
-# quotation.
-
 
 Row: TypeAlias = tuple[str, str, str, float, float, float | None]
 """id, symbol, name, price in USD, market capitalisation in millions of USD, the most coins there can be (None: any)."""

@@ -1,4 +1,7 @@
-"""What prices are counted in: CoinGecko's `vs_currencies`, with the worth of each, and how it writes numbers."""
+"""What prices are counted in: CoinGecko's `vs_currencies`, with the worth of each, and how it writes numbers.
+
+How CoinGecko writes numbers and times: whole numbers when they are large, fewer decimals the larger they are.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +22,6 @@ __all__ = [
     "percentage",
     "price",
 ]
-
-# What prices are counted in: CoinGecko's `vs_currencies`, with the worth of each.
 
 
 @frozen
@@ -74,9 +75,6 @@ def _all() -> tuple[Currency, ...]:
 
 CURRENCIES: Final = {currency.code: currency for currency in _all()}
 """The currencies by code, in the order of `/simple/supported_vs_currencies`."""
-
-
-# How CoinGecko writes numbers and times: whole numbers when they are large, fewer decimals the larger they are.
 
 
 Number: TypeAlias = int | float

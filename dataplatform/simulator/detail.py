@@ -1,4 +1,8 @@
-"""The payloads about one coin: everything about it in every currency, its candles and charts."""
+"""The payloads about one coin: everything about it in every currency, its candles and charts.
+
+The payload of `/coins/{id}`: everything about one coin, in every currency. The payloads about one coin's past: candles
+and charts, at the granularities CoinGecko chooses by itself.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +30,6 @@ from dataplatform.simulator.query import Query
 from dataplatform.simulator.tickers import MOST_TICKERS, tickers_of
 
 __all__ = ["Chart", "coin_detail", "market_chart", "market_chart_range", "ohlc", "ohlc_range"]
-
-# The payload of `/coins/{id}`: everything about one coin, in every currency.
-
 
 _SPANS = SPANS | {"60d": 60 * DAY}
 
@@ -196,9 +197,6 @@ def _changes(query: Query, coin: Coin, views: dict[str, _View]) -> dict[str, Any
         if span != "1h":
             answer[f"price_change_percentage_{span}"] = changes["usd"]
     return answer
-
-
-# The payloads about one coin's past: candles and charts, at the granularities CoinGecko chooses by itself.
 
 
 Chart: TypeAlias = dict[str, list[tuple[int, float | None]]]

@@ -1,4 +1,15 @@
-"""A price as a curve over time: the exponential of a weighted sum of random walks, with exact highs and lows."""
+"""A price as a curve over time: the exponential of a weighted sum of random walks, with exact highs and lows.
+
+Deterministic fractal noise: a bounded random walk that is read at any time without walking to it.
+
+The walk is Lévy's construction of Brownian motion (midpoint displacement): the value half-way between two known points
+is their mean, displaced by a random amount that shrinks with the distance. The random amounts are hashes of seed,
+strand, level and place, so every value is a pure function of them, and computing one touches only the points around it.
+
+Two things differ from Brownian motion on purpose. The displacement stops growing with distances of eight days, so the
+walk keeps returning to zero instead of wandering off over the years; and the random amounts are uniform, not normal, so
+every stretch has a bound that can be computed (`headroom`), which makes exact highs and lows affordable.
+"""
 
 from __future__ import annotations
 
@@ -23,19 +34,6 @@ __all__ = [
     "Weights",
     "headroom",
 ]
-
-# Deterministic fractal noise: a bounded random walk that is read at any time without walking to it.
-#
-# The walk is Lévy's construction of Brownian motion (midpoint displacement): the value half-way between two known
-# points is their mean, displaced by a random amount that shrinks with the distance. The random amounts are hashes
-# of seed, strand, level and place, so every value is a pure function of them, and computing one touches only the
-# points around it.
-#
-# Two things differ from Brownian motion on purpose. The displacement stops growing with distances of eight days,
-# so the walk keeps returning to zero instead of wandering off over the years; and the random amounts are uniform,
-# not normal, so every stretch has a bound that can be computed (`headroom`), which makes exact highs and lows
-# affordable.
-
 
 HALF_HOUR: Final = 1800.0
 HALF_HOUR_LEVEL: Final = 8
@@ -132,9 +130,6 @@ class Noise:
             else:
                 right = middle
         return left + (right - left) * (grains - place)
-
-
-# A price as a curve over time: the exponential of a weighted sum of random walks, with exact highs and lows.
 
 
 Weights: TypeAlias = dict[str, float]

@@ -1,4 +1,8 @@
-"""One request: its parameters as CoinGecko reads them, and the answers it gives instead of data."""
+"""One request: its parameters as CoinGecko reads them, and the answers it gives instead of data.
+
+The parameters of one request, read as CoinGecko reads them. The answers CoinGecko gives instead of data: statuses and
+bodies, in each of their shapes.
+"""
 
 from __future__ import annotations
 
@@ -29,9 +33,6 @@ __all__ = [
     "server_error",
     "unknown_path",
 ]
-
-# The parameters of one request, read as CoinGecko reads them.
-
 
 _HISTORY_DAYS = 365
 _BEGINNING = 1_367_107_200.0  # 2013-04-28, before which nothing is known
@@ -133,9 +134,6 @@ def _unix_time(text: str) -> float:
     except ValueError:
         raise bad_request("invalid date range") from None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-
-
-# The answers CoinGecko gives instead of data: statuses and bodies, in each of their shapes.
 
 
 Json: TypeAlias = dict[str, Any] | list[Any]

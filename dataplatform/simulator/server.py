@@ -1,4 +1,7 @@
-"""The simulator as a server: uvicorn in a daemon thread, started and stopped within bounded times; and as an agent."""
+"""The simulator as a server: uvicorn in a daemon thread, started and stopped within bounded times; and as an agent.
+
+The simulator as a supervised agent of a platform.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +26,6 @@ from dataplatform.simulator.market import Market, utc_now
 from dataplatform.simulator.mcp.form import McpForm
 
 __all__ = ["Simulator", "SimulatorAgent", "SimulatorSettings"]
-
-# The simulator as a server: uvicorn in a daemon thread, started and stopped within bounded times.
-
 
 _START_TIMEOUT = 10.0
 _GRACE = 1
@@ -212,9 +212,6 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def _cannot_listen(host: str, port: int, error: OSError) -> OSError:
     return OSError(error.errno, f"the simulator cannot listen on {host}:{port}: {error.strerror}")
-
-
-# The simulator as a supervised agent of a platform.
 
 
 class SimulatorAgent(Agent):

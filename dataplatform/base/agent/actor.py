@@ -1,4 +1,9 @@
-"""Life and death over Pykka: a bounded mailbox, messages that are understood, and every death reported."""
+"""Life and death over Pykka: a bounded mailbox, messages that are understood, and every death reported.
+
+An agent's mailbox: what does not fit is refused where it is sent, what comes too late is refused at once. The one class
+that touches Pykka's hooks: an actor whose every death is clean, complete and reported. An agent's protocol: the classes
+of message that its `receive` is annotated with, and so understands.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +32,6 @@ if TYPE_CHECKING:
     from pykka._envelope import Envelope
 
 __all__ = ["AgentCrashed", "Mailbox", "OrderlyDeath", "SupervisedActor", "understood_by"]
-
-# An agent's mailbox: what does not fit is refused where it is sent, what comes too late is refused at once.
 
 
 class Mailbox(queue.Queue[Any]):
@@ -92,9 +95,6 @@ def _refuse_unfit(agent: pykka.Actor, call: ProxyCall) -> None:
     except ValueError:
         return  # some built-in functions do not tell their signature
     signature.bind(*call.args, **call.kwargs)
-
-
-# The one class that touches Pykka's hooks: an actor whose every death is clean, complete and reported.
 
 
 T = TypeVar("T")
@@ -292,9 +292,6 @@ def _reply(call: Call, answer: Result[Any]) -> None:
 
 def _described(bug: BaseException) -> str:
     return f"{type(bug).__name__}: {bug}"
-
-
-# An agent's protocol: the classes of message that its `receive` is annotated with, and so understands.
 
 
 def understood_by(receive: Callable[..., Any]) -> tuple[type[Any], ...]:

@@ -1,4 +1,9 @@
-"""A child of a supervisor: how it is described, what is wanted of it, and whom it is linked with."""
+"""A child of a supervisor: how it is described, what is wanted of it, and whom it is linked with.
+
+How a supervisor is told about a child, how children are linked, and what linked ones are told of each other. One child
+as its supervisor sees it: what is wanted of it, which phase it is in, and its present incarnation. The links between a
+supervisor's children: who is told of whom, and when.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +35,6 @@ __all__ = [
     "introduce",
     "siblings",
 ]
-
-# How a supervisor is told about a child, how children are linked, and what linked ones are told of each other.
 
 
 class Restart(StrEnum):
@@ -108,9 +111,6 @@ class PeerRestarted:
     """A linked agent died and runs again: what it had in hand is lost."""
 
     name: str
-
-
-# One child as its supervisor sees it: what is wanted of it, which phase it is in, and its present incarnation.
 
 
 class Want(Enum):
@@ -255,9 +255,6 @@ def siblings(strategy: Strategy, crashed: Child, children: Sequence[Child]) -> l
         case _:
             assert_never(strategy)
     return [child for child in affected if child.alive]
-
-
-# The links between a supervisor's children: who is told of whom, and when.
 
 
 def check(children: Sequence[ChildSpec], links: Sequence[Link]) -> None:

@@ -1,4 +1,7 @@
-"""Futures: an answer that is there or will be, waited for by a thread or awaited by an event loop."""
+"""Futures: an answer that is there or will be, waited for by a thread or awaited by an event loop.
+
+A deferred reply: an answer that its agent gives later, and handles other messages until then.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +20,6 @@ from dataplatform.notebook import data_html, error_html
 from dataplatform.result import Failure, Result, get_data
 
 __all__ = ["Answer", "Deferred", "Future", "Outcome", "later"]
-
-# Futures: an answer that is there or will be, waited for by a thread or awaited by an event loop.
-
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -123,9 +123,6 @@ def later(work: Callable[[], T], name: str) -> Future[T]:
 
     threading.Thread(target=run, name=name, daemon=True).start()
     return answer
-
-
-# A deferred reply: an answer that its agent gives later, and handles other messages until then.
 
 
 S = TypeVar("S")

@@ -1,4 +1,7 @@
-"""What agents and supervisors say to each other, whatever they do; and what an agent shows of itself."""
+"""What agents and supervisors say to each other, whatever they do; and what an agent shows of itself.
+
+What an agent shows of itself: its state, whether it is degraded and why, and its counters.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +34,6 @@ __all__ = [
     "Terminated",
     "Vitals",
 ]
-
-# What an agent shows of itself: its state, whether it is degraded and why, and its counters.
 
 
 class State(StrEnum):
@@ -92,9 +93,6 @@ class Vitals:
     degraded: Degraded | None = None
     last_error: str | None = field(default=None, on_setattr=setters.convert, converter=converters.optional(redacted))
     counters: Counter[str] = field(factory=Counter)
-
-
-# What agents and supervisors say to each other, whatever they do.
 
 
 T_co = TypeVar("T_co", covariant=True)

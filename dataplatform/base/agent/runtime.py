@@ -1,4 +1,9 @@
-"""What agents share: clock, scheduler and journal; and what each is given at its birth."""
+"""What agents share: clock, scheduler and journal; and what each is given at its birth.
+
+The injected clock: real in production, moved by hand in tests. One thread that tells messages to agents at due times,
+so that no agent ever sleeps. Incidents: what went wrong with the data itself, remembered until the final report. What
+an agent is given at its birth: its name, its platform's runtime, and the way to its supervisor.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +27,6 @@ from dataplatform.base.agent.messages import State, Vitals
 from dataplatform.redaction import redact_tracebacks, redacted
 
 __all__ = ["Clock", "Context", "Incident", "Journal", "ManualClock", "Runtime", "Scheduler", "SystemClock", "Timer"]
-
-# The injected clock: real in production, moved by hand in tests.
 
 
 class Clock(Protocol):
@@ -85,9 +88,6 @@ class ManualClock:
         for condition in tuple(self._waiting):
             with condition:
                 condition.notify_all()
-
-
-# One thread that tells messages to agents at due times, so that no agent ever sleeps.
 
 
 FEW = 128  # timers, below which the cancelled ones are not worth looking for
@@ -201,9 +201,6 @@ class Scheduler:
             return None
 
 
-# Incidents: what went wrong with the data itself, remembered until the final report.
-
-
 KEPT = 1_000
 
 
@@ -251,9 +248,6 @@ class Journal:
         """Return the incidents that are remembered, oldest first."""
         with self._lock:
             return list(self._incidents)
-
-
-# What an agent is given at its birth: its name, its platform's runtime, and the way to its supervisor.
 
 
 @frozen

@@ -1,4 +1,8 @@
-"""Candles refreshed to which prices came late: one day's work, level by level, and the agent that has it done."""
+"""Candles refreshed to which prices came late: one day's work, level by level, and the agent that has it done.
+
+Refreshing the candles of one day after late rows, level by level: where that loses none of their prices. The refresher:
+an agent that has candles refreshed to which prices came late, a day at a time, as they are noted.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +30,6 @@ from dataplatform.errors import PlatformError, Transient
 from dataplatform.result import Failure, Result, Success
 
 __all__ = ["STALE_DAYS", "CandleRefresher", "FailingDays", "Refresh", "StaleDay", "refresh"]
-
-# Refreshing the candles of one day after late rows, level by level: where that loses none of their prices.
-
 
 # The oldest first: whatever is after it and was never materialized is made when it is looked at, until then.
 STALE_DAYS = Query(
@@ -123,10 +124,6 @@ def _refresh(cursor: Any, view: Candles, stale: StaleDay) -> None:
     ((end,),) = cursor.fetchall()
     if end > stale.day:
         cursor.execute(REFRESH, {"name": quoted(view.name), "start": stale.day, "end": end})
-
-
-# The refresher: an agent that has candles refreshed to which prices came late, a day at a time, as they are
-# noted.
 
 
 EVERY = 5.0  # seconds between two looks at what is noted

@@ -1,4 +1,18 @@
-"""Connections that wait for no answer without bound, also through a pooling proxy; their errors in words."""
+"""Connections that wait for no answer without bound, also through a pooling proxy; their errors in words.
+
+A connection that waits for no answer without bound.
+
+The server bounds its statements, and TCP what it cannot deliver. Neither helps where something in between takes in
+every byte and passes none on: then the socket is shut down from here, and the wait ends as that of a lost connection.
+
+Connections that wait for nothing without bound, also through a proxy that pools transactions.
+
+Such a proxy (PgBouncer) refuses settings at start-up, and leads each transaction to another session. So nothing is left
+in a session there: settings are made anew in each transaction, in the message of its first statement. So they are for a
+single statement in autocommit mode, but for the CALL of a procedure: it may commit, and so takes nothing before it.
+
+psycopg2's exceptions as failures that say what to do: by the server's SQLSTATE where it sent one.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +34,6 @@ from dataplatform.base.database.settings import TimescaleSettings
 from dataplatform.errors import Permanent, PlatformError, Transient
 
 __all__ = ["SCHEMA_LOCK", "TOO_MUCH", "BoundedConnection", "BoundedCursor", "connect", "explain", "is_pooled"]
-
-# A connection that waits for no answer without bound.
-#
-# The server bounds its statements, and TCP what it cannot deliver. Neither helps where something in between takes
-# in every byte and passes none on: then the socket is shut down from here, and the wait ends as that of a lost
-# connection.
-
 
 IDLE = 0.5  # seconds
 CALL = re.compile(r"\s*CALL\b", re.IGNORECASE)  # of a procedure, which may commit, and so runs in no transaction
@@ -158,14 +165,6 @@ class BoundedCursor(cursor):
         return query if self.connection.autocommit and CALL.match(query) else self.connection.first + query
 
 
-# Connections that wait for nothing without bound, also through a proxy that pools transactions.
-#
-# Such a proxy (PgBouncer) refuses settings at start-up, and leads each transaction to another session. So nothing
-# is left in a session there: settings are made anew in each transaction, in the message of its first statement.
-# So they are for a single statement in autocommit mode, but for the CALL of a procedure: it may commit, and so
-# takes nothing before it.
-
-
 SCHEMA_LOCK = 0x64617461  # an advisory lock of our own, so that two connections do not create one table at once
 
 GRACE = 2.0  # seconds that an answer may take on its way, after the server has cut its statement off
@@ -230,9 +229,6 @@ def _options(settings: TimescaleSettings, name: str) -> dict[str, Any]:
         "keepalives_count": 3,
         "tcp_user_timeout": round(settings.statement_timeout * 1000),
     }
-
-
-# psycopg2's exceptions as failures that say what to do: by the server's SQLSTATE where it sent one.
 
 
 LONGEST = 300

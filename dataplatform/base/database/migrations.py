@@ -1,4 +1,7 @@
-"""Migrations: Alembic for the tables, then what TimescaleDB adds; and the agent that runs them at start."""
+"""Migrations: Alembic for the tables, then what TimescaleDB adds; and the agent that runs them at start.
+
+The migrator: an agent that brings a database up to date at start, and waits out an outage that is in the way.
+"""
 
 from __future__ import annotations
 
@@ -29,9 +32,6 @@ from dataplatform.errors import Permanent
 from dataplatform.result import Failure, Result, Success
 
 __all__ = ["Migrated", "Migrator", "migrate"]
-
-# Migrations: Alembic for the tables, one transaction each, then what TimescaleDB adds to them.
-
 
 ONE_AT_A_TIME = threading.Lock()  # Alembic's `op` stands for one database in the whole process
 UNKNOWN = "it was migrated by a later version of this program, which is the one to use"
@@ -132,9 +132,6 @@ def _upgrade(connection: sa.Connection, scripts: ScriptDirectory, before: str | 
 def _revision(connection: sa.Connection) -> str | None:
     with connection.begin():
         return MigrationContext.configure(connection).get_current_revision()
-
-
-# The migrator: an agent that brings a database up to date at start, and waits out an outage that is in the way.
 
 
 PATIENCE = 10.0  # seconds that others wait for a migration, and then start beside it

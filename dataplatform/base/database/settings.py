@@ -1,4 +1,7 @@
-"""How a database is reached: its settings, and libpq's connection strings, read by libpq itself."""
+"""How a database is reached: its settings, and libpq's connection strings, read by libpq itself.
+
+libpq's connection strings, read and checked by libpq itself, before anything connects. How a database is reached.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,6 @@ from attrs import Attribute, field, frozen, validators
 from psycopg2.extensions import make_dsn, parse_dsn
 
 __all__ = ["TimescaleSettings", "check_dsn", "secrets_in"]
-
-# libpq's connection strings, read and checked by libpq itself, before anything connects.
-
 
 EMBEDDED = "embedded"
 QUOTED = re.compile(r'".*"', re.DOTALL)  # to the last quote, as a password may hold one
@@ -120,9 +120,6 @@ def _check_file(name: str, path: str) -> None:
         raise ValueError(f"dsn: {name}: there is no file {path}")
     if not os.access(path, os.R_OK):
         raise ValueError(f"dsn: {name}: this user may not read {path}")
-
-
-# How a database is reached.
 
 
 positive = validators.gt(0.0)

@@ -1,4 +1,7 @@
-"""How much a database holds: rows, counted or estimated, and bytes, before and after compression."""
+"""How much a database holds: rows, counted or estimated, and bytes, before and after compression.
+
+How many rows tables hold: counted while that is quick, else by the server's own estimate.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,6 @@ from dataplatform.base.database.queries import Query, Rows
 from dataplatform.base.database.tables import quoted
 
 __all__ = ["CountRows", "MeasureStorage", "StorageSize", "TableSize", "counted", "measured"]
-
-# How much a database holds: tables, candles and the bytes they take, before and after compression.
-
 
 Ask: TypeAlias = Callable[[Query], Rows]
 MOST = 1_000
@@ -103,9 +103,6 @@ def _counted(ask: Ask, table: TableSize) -> TableSize:
         return table
     count = f"SELECT count(*) FROM {quoted(table.name)}"  # noqa: S608  as the server calls it
     return evolve(table, rows=ask(Query(count)).rows[0][0])
-
-
-# How many rows tables hold: counted while that is quick, else by the server's own estimate.
 
 
 MANY = 5_000_000  # rows that PostgreSQL knows of, from which on its estimate stands for a count

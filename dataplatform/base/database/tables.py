@@ -1,4 +1,7 @@
-"""Tables from attrs classes: SQLAlchemy Core tables, their DDL and statements, and COPY text made column by column."""
+"""Tables from attrs classes: SQLAlchemy Core tables, their DDL and statements, and COPY text made column by column.
+
+Making tables where they are missing, one program at a time.
+"""
 
 from __future__ import annotations
 
@@ -186,9 +189,6 @@ _FORMATS: dict[type, Callable[[Any], str]] = {
     bytes: _bytes,
     datetime: datetime.isoformat,
 }
-
-
-# Making tables where they are missing, one program at a time.
 
 
 def ensure_table(conn: connection, spec: TableSpec) -> None:

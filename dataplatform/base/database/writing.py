@@ -1,4 +1,14 @@
-"""Writing rows over one connection: by `COPY` or `INSERT`, halved where the server refuses them."""
+"""Writing rows over one connection: by `COPY` or `INSERT`, halved where the server refuses them.
+
+Writing rows by `INSERT`, for servers and proxies without `COPY`: the same text, its values bound as arrays. Writing in
+portions: halved where the server refuses one for what is in it, or takes too long over it.
+
+A row that is refused though it stands alone can never be stored. One that takes too long is an outage: it is the server
+that is slow, or the time it is given that is short.
+
+Rows with a key go by `COPY` straight into their table, too, as long as none of them is there already; when one is, all
+of the batch go through the staging table, and so do the next batches, which are likely to be like it.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +35,6 @@ from dataplatform.base.position import OffsetRange, PositionKey
 from dataplatform.errors import Permanent, PlatformError
 
 __all__ = ["Portions", "RowWriter", "insert_rows"]
-
-# Writing rows by `INSERT`, for servers and proxies without `COPY`: the same text, its values bound as arrays.
-
 
 PAGE = 2_000  # rows a statement
 ESCAPED = {"\\n": "\n", "\\t": "\t", "\\r": "\r"}
@@ -68,12 +75,6 @@ def _unescaped(part: str) -> str:
     for escape, character in ESCAPED.items():
         part = part.replace(escape, character)
     return part
-
-
-# Writing in portions: halved where the server refuses one for what is in it, or takes too long over it.
-#
-# A row that is refused though it stands alone can never be stored. One that takes too long is an outage: it is
-# the server that is slow, or the time it is given that is short.
 
 
 QUICK = 0.5  # of the time that a statement may take: one that takes less may have more rows
@@ -144,13 +145,6 @@ class Portions:
     def _grow(self, table: str, rows: int, seconds: float) -> None:
         if rows == self._most.get(table) and seconds < QUICK * self.statement_timeout:
             self._most[table] = rows + max(1, rows // GROWTH)
-
-
-# Writing rows over one connection: straight into the table where that can be, and without those that nobody can
-# store.
-#
-# Rows with a key go by `COPY` straight into their table, too, as long as none of them is there already; when one
-# is, all of the batch go through the staging table, and so do the next batches, which are likely to be like it.
 
 
 BATCHES_BY_STAGING = 50  # after one with a row that was there already

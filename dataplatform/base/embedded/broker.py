@@ -1,4 +1,11 @@
-"""A broker as a part of the platform, on a loopback port: Apache Kafka where it is installed, else a light stand-in."""
+"""A broker as a part of the platform, on a loopback port: Apache Kafka where it is installed, else a light stand-in.
+
+Apache Kafka, one node in KRaft mode, where `KAFKA_HOME` and Java 17 are there: command lines and settings. One Metadata
+request over a plain socket, to see whether a Kafka broker serves.
+
+It asks as a client would, without a client's retries, threads and log lines. The format is that of the protocol guide
+(https://kafka.apache.org/protocol, Metadata, version 1), understood by every broker since Kafka 0.10.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +33,6 @@ from dataplatform.base.embedded.server import Progress, ServerAgent
 from dataplatform.errors import Permanent, Transient
 
 __all__ = ["EmbeddedBroker", "Kafka", "broker_address", "broker_kind", "broker_serves", "find_kafka"]
-
-# Apache Kafka, one node in KRaft mode, where `KAFKA_HOME` and Java 17 are there: command lines and settings.
-
 
 JAVA_NEEDED = 17
 JVM = ("-Xms64m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true")
@@ -125,12 +129,6 @@ def _free_port() -> int:
     return port
 
 
-# One Metadata request over a plain socket, to see whether a Kafka broker serves.
-#
-# It asks as a client would, without a client's retries, threads and log lines. The format is that of the protocol
-# guide (https://kafka.apache.org/protocol, Metadata, version 1), understood by every broker since Kafka 0.10.
-
-
 METADATA, VERSION, CORRELATION, CLIENT = 3, 1, 1, b"dataplatform"
 NO_TOPICS = struct.pack(">i", 0)
 LARGEST = 1_000_000  # bytes of an answer; without topics it has a few dozen
@@ -166,10 +164,6 @@ def _read(connection: socket.socket, size: int) -> bytes:
     while len(read) < size and (part := connection.recv(size - len(read))):
         read += part
     return read
-
-
-# A broker as a part of the platform, on a loopback port: Apache Kafka where it is installed, else a light stand-
-# in.
 
 
 HOST = "127.0.0.1"

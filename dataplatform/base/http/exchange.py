@@ -1,4 +1,10 @@
-"""One exchange with the server: request, redirects on the same host, a bounded body; and what can go wrong."""
+"""One exchange with the server: request, redirects on the same host, a bounded body; and what can go wrong.
+
+How everything that can go wrong with a request becomes a `PlatformError`: exceptions, and answers that are no 2xx.
+
+The codes of a `Transient` are timeout, unreachable, cut, server_error, rate_limited and blocked; those of a `Permanent`
+are unauthorized, not_found, bad_request, redirected and too_large.
+"""
 
 from __future__ import annotations
 
@@ -24,13 +30,6 @@ from dataplatform.errors import Permanent, PlatformError, Transient
 from dataplatform.result import Failure, Result, Success
 
 __all__ = ["EXPECTED", "Answer", "Exchange", "of_answer", "of_exception"]
-
-# How everything that can go wrong with a request becomes a `PlatformError`: exceptions, and answers that are no
-# 2xx.
-#
-# The codes of a `Transient` are timeout, unreachable, cut, server_error, rate_limited and blocked; those of a
-# `Permanent` are unauthorized, not_found, bad_request, redirected and too_large.
-
 
 EXPECTED = (high.RequestException, low.HTTPError, low.ProxySchemeUnsupported, OSError)
 NO_TLS = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"}  # as OpenSSL calls it
@@ -120,9 +119,6 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         seen.add(id(error))
         inner = [part for part in (getattr(error, "reason", None), *error.args) if isinstance(part, BaseException)]
         error = inner[0] if inner else error.__cause__ or error.__context__
-
-
-# One exchange with the server: request, redirects on the same host, and a body bounded in size and time.
 
 
 REDIRECTS = 3

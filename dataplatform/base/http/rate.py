@@ -1,4 +1,15 @@
-"""The rate of requests to one server: whose turn it is next and when, by a token bucket and by a budget."""
+"""The rate of requests to one server: whose turn it is next and when, by a token bucket and by a budget.
+
+A token bucket on the injected clock: says how long to wait, and never waits itself.
+
+Not a library's, because `limits` reads the machine's time, and `pyrate-limiter` counts whole milliseconds and keeps a
+thread of its own.
+
+A budget of requests until a date: spent freely while there is plenty, then spread over the time left. It says how long
+to wait, and never waits itself. Turns: which of the requests to one server is sent next, and when; the one place where
+they wait for it. All that holds requests back meets here: how many may be under way, our own rate, and the budget that
+the server gives.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +29,6 @@ from dataplatform.errors import Transient
 from dataplatform.result import Result
 
 __all__ = ["Budget", "Job", "SetBudget", "TokenBucket", "Turns"]
-
-# A token bucket on the injected clock: says how long to wait, and never waits itself.
-#
-# Not a library's, because `limits` reads the machine's time, and `pyrate-limiter` counts whole milliseconds and
-# keeps a thread of its own.
 
 
 @define(eq=False)
@@ -58,11 +64,6 @@ class TokenBucket:
         self._counted_at = now
         missing = tokens - self._tokens
         return 0.0 if missing < 1e-9 else missing * 60 / self.per_minute  # noqa: PLR2004  rounding, not a number to name
-
-
-# A budget of requests until a date: spent freely while there is plenty, then spread over the time left.
-#
-# It says how long to wait, and never waits itself.
 
 
 SCARCE = 0.1  # of the whole, below which requests are spread
@@ -167,12 +168,6 @@ def _duration(seconds: float) -> str:
         if seconds >= 2 * unit:
             return f"{seconds / unit:.0f} {name}"
     return f"{seconds:.0f} s"
-
-
-# Turns: which of the requests to one server is sent next, and when; the one place where they wait for it.
-#
-# All that holds requests back meets here: how many may be under way, our own rate, and the budget that the server
-# gives.
 
 
 @define(eq=False)

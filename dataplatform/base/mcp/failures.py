@@ -1,4 +1,11 @@
-"""How everything that can go wrong with a connection becomes a `PlatformError`, with what the SDK keeps to itself."""
+"""How everything that can go wrong with a connection becomes a `PlatformError`, with what the SDK keeps to itself.
+
+What a server says over HTTP that the SDK keeps to itself is noted here, and no body is without end.
+
+The codes of a `Transient` are unreachable, lost, cut, timeout, protocol, rate_limited, server_error, blocked and
+stopping; those of a `Permanent` are unauthorized, no_endpoint, no_command, redirected, not_found, bad_request,
+too_large, unknown_tool and tool_error; what tools say in words is read in `texts`.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +33,6 @@ from dataplatform.base.net.shown import shown_text
 from dataplatform.errors import Permanent, PlatformError, Transient
 
 __all__ = ["BROKEN", "Evidence", "Refusal", "Watch", "of_evidence", "of_refusal", "of_size"]
-
-# What a server says over HTTP that the SDK keeps to itself is noted here, and no body is without end.
-
 
 SUCCESS = range(200, 300)
 ERRORS_TOO = {400, 404}  # what errors of the protocol come with, which the SDK understands
@@ -141,13 +145,6 @@ async def _beginning(stream: httpx2.AsyncByteStream) -> bytes:
                 break
     await stream.aclose()
     return bytes(body)
-
-
-# How everything that can go wrong with a connection becomes a `PlatformError`: refusals, broken answers, its end.
-#
-# The codes of a `Transient` are unreachable, lost, cut, timeout, protocol, rate_limited, server_error, blocked
-# and stopping; those of a `Permanent` are unauthorized, no_endpoint, no_command, redirected, not_found,
-# bad_request, too_large, unknown_tool and tool_error; what tools say in words is read in `texts`.
 
 
 BROKEN = {CONNECTION_CLOSED, REQUEST_TIMEOUT, PARSE_ERROR, INVALID_REQUEST}  # codes after which a session is of no use

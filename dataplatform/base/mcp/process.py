@@ -1,4 +1,11 @@
-"""A server as a child process that speaks over its standard streams, and never outlives its session."""
+"""A server as a child process that speaks over its standard streams, and never outlives its session.
+
+A child process under a guard: how it began and ended, and an end that comes however ours does. Which of the lines that
+a dying program has written tells what went wrong.
+
+The SDK's own transport keeps nothing of what a server complains about, reads lines of any length, and takes 4.5 s for a
+server that ignores the end of its input; it cannot be told otherwise.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +32,6 @@ from dataplatform.base.mcp.settings import McpSettings
 from dataplatform.base.net.shown import shown_text
 
 __all__ = ["Child", "ServerProcess", "telling_line"]
-
-# A child process under a guard: how it began and ended, and an end that comes however ours does.
-
 
 PATIENCE = 1.0  # seconds for a child to end when its input has ended
 GRACE = 0.5  # seconds more for it and its group when they were asked to by SIGTERM
@@ -177,9 +181,6 @@ def _received(lifeline: socket.socket) -> tuple[bytes, bool]:
         told += part
 
 
-# Which of the lines that a dying program has written tells what went wrong.
-
-
 EXCEPTION = re.compile(r"(?:Uncaught )?(?:[\w.]+(?:Error|Exception|Rejection)|Error)(?: \[\w+\])?: .|panic: |FATAL")
 NPM = re.compile(r"npm (?:error|ERR!) (?!(?:code|errno|syscall|path|dest|A complete log)\b)\S")
 NOISE = re.compile(
@@ -204,12 +205,6 @@ def telling_line(lines: Sequence[str]) -> str:
         return reasons[0]
     plain = [line for line in lines if not NOISE.match(line)]
     return (plain or list(lines) or [""])[-1]
-
-
-# A server as a child process that speaks over its standard streams, and that never outlives its session.
-#
-# The SDK's own transport keeps nothing of what a server complains about, reads lines of any length, and takes 4.5
-# s for a server that ignores the end of its input; it cannot be told otherwise.
 
 
 CHUNK = 64 * 1024

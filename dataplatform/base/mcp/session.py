@@ -1,4 +1,7 @@
-"""One connection to a server, and what is asked over it: opened once, used until it fails, closed once."""
+"""One connection to a server, and what is asked over it: opened once, used until it fails, closed once.
+
+A lost one never recovers in the SDK. What is asked of a connected server, and how its answers are read.
+"""
 
 from __future__ import annotations
 
@@ -30,9 +33,6 @@ from dataplatform.result import Failure, Result, Success
 from dataplatform.version import __version__
 
 __all__ = ["Session", "call_any_of", "call_tool", "list_tools"]
-
-# One connection to a server: opened once, used until it fails, closed once. A lost one never recovers in the SDK.
-
 
 T = TypeVar("T")
 GRACE = 0.25  # seconds that the loop gets to report a time-out of its own
@@ -200,9 +200,6 @@ class Session:
 
 def _stopping(loop: LoopThread) -> PlatformError:
     return Transient("stopping", f"{loop.name} is stopping")
-
-
-# What is asked of a connected server, and how its answers are read.
 
 
 PAGES = 100  # of a list of tools; one with more pages does not end

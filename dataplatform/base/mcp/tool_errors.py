@@ -1,4 +1,8 @@
-"""What tools tell of their failures, as errors: in the words of an API, or whole between platforms of this kind."""
+"""What tools tell of their failures, as errors: in the words of an API, or whole between platforms of this kind.
+
+What tools say in words: the errors of the API that they stand for, as errors of ours. Failures between platforms of
+this kind: the server puts one into the `_meta` of a tool's error for the client.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +18,6 @@ from dataplatform.base.net.shown import shown_server, shown_text
 from dataplatform.errors import Permanent, PlatformError, Transient
 
 __all__ = ["ERROR", "KEY", "as_meta", "of_answer", "server_of", "tells_error", "told_failure"]
-
-# What tools say in words: the errors of the API that they stand for, as errors of ours.
-
 
 KEY = "check the API key that the server is given"
 LONGEST_BEGINNING = 1_000  # characters of a text within which it says what it is
@@ -62,9 +63,6 @@ def of_answer(text: str, tool: str, settings: McpSettings, meanings: Sequence[Me
 def server_of(settings: McpSettings) -> str:
     """Return what a server is called in errors: its URL, or its program."""
     return shown_server(settings.url) if settings.url else f"{settings.command}"
-
-
-# Failures between platforms of this kind: the server puts one into the `_meta` of a tool's error for the client.
 
 
 ERROR = "dataplatform/error"

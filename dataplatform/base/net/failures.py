@@ -1,4 +1,16 @@
-"""What a refusal means, the same for every client: the error, the pause asked for, a page in place of data."""
+"""What a refusal means, the same for every client: the error, the pause asked for, a page in place of data.
+
+What it means that a server has refused a request: the same whoever met it, over HTTP or told by a tool.
+
+One rule tells whether a refusal says something of the server and our access to it, or only of the question. Of the
+question is what another one would not have met: that its coin is unknown, that its answer needs a paid plan, that the
+server failed over it (500). Of the server is what turns everybody away: a key that is not valid, too many requests, a
+gateway without the server behind it (502, 503, 504, and Cloudflare's 520 to 530), a page that keeps programs away.
+Requests that got no answer at all are always of the server.
+
+The pauses that servers ask for: as a header, in its two forms, or in the words of a tool. Pages where data was asked
+for: what stands between us and a server, or before it, has answered in its place.
+"""
 
 from __future__ import annotations
 
@@ -28,15 +40,6 @@ __all__ = [
     "title_of",
     "told_pause",
 ]
-
-# What it means that a server has refused a request: the same whoever met it, over HTTP or told by a tool.
-#
-# One rule tells whether a refusal says something of the server and our access to it, or only of the question. Of
-# the question is what another one would not have met: that its coin is unknown, that its answer needs a paid
-# plan, that the server failed over it (500). Of the server is what turns everybody away: a key that is not valid,
-# too many requests, a gateway without the server behind it (502, 503, 504, and Cloudflare's 520 to 530), a page
-# that keeps programs away. Requests that got no answer at all are always of the server.
-
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 GATEWAY = {502, 503, 504, *range(520, 531)}
@@ -114,9 +117,6 @@ def _meant(said: str, meanings: Sequence[Meaning]) -> Meaning | None:
     return next((meaning for meaning in meanings if meaning.error_code == number), None)
 
 
-# The pauses that servers ask for: as a header, in its two forms, or in the words of a tool.
-
-
 LONGEST_PAUSE = 3600.0  # seconds; a server that asks for more is asked again after an hour all the same
 WORDS_WITHIN = 1_000  # characters of a text within which it says when to come back
 
@@ -162,9 +162,6 @@ def told_pause(text: str) -> float | None:
 
 def bounded(seconds: float) -> float:
     return min(max(0.0, seconds), LONGEST_PAUSE)
-
-
-# Pages where data was asked for: what stands between us and a server, or before it, has answered in its place.
 
 
 TITLE = re.compile(r"<title[^>]*>(.*?)</title", re.IGNORECASE | re.DOTALL)

@@ -1,4 +1,8 @@
-"""Opening and closing kafka-python's clients without leaving any of their threads behind; their errors in words."""
+"""Opening and closing kafka-python's clients without leaving any of their threads behind; their errors in words.
+
+kafka-python's errors as failures that say what to do. Opening and closing kafka-python's clients without leaving any of
+their threads behind.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +20,6 @@ from dataplatform.base.streaming.settings import RedpandaSettings
 from dataplatform.errors import Permanent, PlatformError, Transient
 
 __all__ = ["UnreachableError", "close_consumer", "close_producer", "connect", "explain", "explain_at", "unreadable"]
-
-# kafka-python's errors as failures that say what to do.
-
 
 ABOUT_RECORDS = (kafka.MessageSizeTooLargeError, kafka.RecordListTooLargeError, kafka.InvalidRecordError)
 REMEDIES = {
@@ -92,9 +93,6 @@ def unreadable(batch: UnreadableBatch) -> Permanent:
 def _one_line(error: BaseException) -> str:
     name, text = type(error).__name__, " ".join(str(error).split())[:300]
     return text if name in text else f"{name}: {text}"
-
-
-# Opening and closing kafka-python's clients without leaving any of their threads behind.
 
 
 UNEXPLAINED = (KafkaConnectionError, KafkaTimeoutError, NodeNotReadyError, OSError)

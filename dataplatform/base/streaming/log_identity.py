@@ -1,4 +1,8 @@
-"""By what a log is known again: fingerprints of what was read of it, and the seals that positions carry."""
+"""By what a log is known again: fingerprints of what was read of it, and the seals that positions carry.
+
+The trail of a consumer: fingerprints of what it read of late, by which it knows a log again after a loss. Seals: what a
+position says of the log it is of, so that another log is not taken for that one.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +21,6 @@ from dataplatform.base.streaming.settings import RedpandaSettings
 from dataplatform.errors import Transient
 
 __all__ = ["NOTHING", "LogReader", "Seal", "Trail", "fingerprint"]
-
-# The trail of a consumer: fingerprints of what it read of late, by which it knows a log again after a loss.
-
 
 KEPT = 50_000  # messages of each partition
 AT_ONCE = 10_000  # messages that are read back in one piece
@@ -144,9 +145,6 @@ class LogReader:
             }
             self._consumer = connect(KafkaConsumer, self._settings, **options)
         return self._consumer
-
-
-# Seals: what a position says of the log it is of, so that another log is not taken for that one.
 
 
 @frozen

@@ -1,4 +1,8 @@
-"""Where reading begins in a log that nobody has read yet; and Kafka's timestamps as times."""
+"""Where reading begins in a log that nobody has read yet; and Kafka's timestamps as times.
+
+Kafka's timestamps, which producers set as they like, as times; and times as what a broker is asked for. Starts: where
+reading begins in a log that nobody has read yet, as people write it and as an offset.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +18,6 @@ if TYPE_CHECKING:
     from kafka import KafkaConsumer, TopicPartition
 
 __all__ = ["EARLIEST", "LATEST", "NO_TIMESTAMP", "Start", "as_start", "moment_of", "starting_offset", "timestamp_of"]
-
-# Kafka's timestamps, which producers set as they like, as times; and times as what a broker is asked for.
-
 
 NO_TIMESTAMP = -1
 LAST = 253_402_300_799_999  # milliseconds; the last of the year 9999, after which there is no datetime
@@ -46,9 +47,6 @@ def timestamp_of(moment: datetime) -> int:
     0
     """
     return max(0, round(moment.timestamp() * 1000))
-
-
-# Starts: where reading begins in a log that nobody has read yet, as people write it and as an offset.
 
 
 Place: TypeAlias = Literal["earliest", "latest"] | datetime | timedelta | int | Mapping[tuple[str, int], int]

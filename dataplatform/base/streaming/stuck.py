@@ -1,4 +1,8 @@
-"""Partitions that do not move: behind a batch that cannot be read, or without a reason; each waits alone."""
+"""Partitions that do not move: behind a batch that cannot be read, or without a reason; each waits alone.
+
+Partitions held up by a batch that cannot be read: each waits alone, with growing pauses, until it is given up.
+Progress: which partitions have messages to give and give none, although they are asked for.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +17,6 @@ from dataplatform.base.streaming.fetcher import UnreadableBatch
 from dataplatform.errors import Permanent, Transient
 
 __all__ = ["Progress", "Stall", "Stuck", "StuckPartitions"]
-
-# Partitions held up by a batch that cannot be read: each waits alone, with growing pauses, until it is given up.
-
 
 PAUSES = BackoffPolicy(base=0.5, cap=60.0, floor=0.1)
 
@@ -93,9 +94,6 @@ class StuckPartitions:
         self._stuck = {tp: one for tp, one in self._stuck.items() if tp in partitions}
         for one in self._stuck.values():
             one.waits = False
-
-
-# Progress: which partitions have messages to give and give none, although they are asked for.
 
 
 LONGEST = 20  # times `stall_after`, between two attempts to mend a partition

@@ -1,4 +1,7 @@
-"""Topics: created with their settings when they are missing, asked for their limits, counted, and their ends shown."""
+"""Topics: created with their settings when they are missing, asked for their limits, counted, and their ends shown.
+
+The end of a topic, read once outside of any group: for a person who wants to see what is in it.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +22,6 @@ from dataplatform.errors import Permanent, PlatformError, Transient
 from dataplatform.result import Failure, Result, Success, get_error
 
 __all__ = ["count_records", "ensure_topics", "largest_message", "tail", "topic_names"]
-
-# Topics: created with their settings when they are missing, asked for their limits, counted for the report.
-
 
 T = TypeVar("T")
 LIMIT = "max.message.bytes"
@@ -91,9 +91,6 @@ def _count(admin: KafkaAdminClient, topics: list[str]) -> dict[str, int]:
             end = admin.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.LATEST))
             counts[topic["name"]] = sum(end[tp].offset - first[tp].offset for tp in partitions)
     return counts
-
-
-# The end of a topic, read once outside of any group: for a person who wants to see what is in it.
 
 
 POLL = 100  # milliseconds

@@ -1,4 +1,8 @@
-"""The view of topics: an agent that answers with the latest values in them, and how it follows and keeps them."""
+"""The view of topics: an agent that answers with the latest values in them, and how it follows and keeps them.
+
+Compaction: of all values that were seen, the latest of each kind of thing, as many as are allowed. A follower: reads
+one topic from a start to its end, outside of any group, and keeps the latest values.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +25,6 @@ from dataplatform.errors import Permanent, PlatformError, Transient
 from dataplatform.result import Failure, Result, Success
 
 __all__ = ["Compacted", "Digest", "Follower", "Item", "Latest", "Seen", "TopicView", "ViewSpec"]
-
-# Compaction: of all values that were seen, the latest of each kind of thing, as many as are allowed.
 
 
 @frozen
@@ -86,9 +88,6 @@ class Compacted:
         del keys[key]
         if not keys:
             del self._keys[group]
-
-
-# A follower: reads one topic from a start to its end, outside of any group, and keeps the latest values.
 
 
 AT_ONCE = 5_000  # messages of one poll
@@ -255,9 +254,6 @@ class Log:
         numbers = sorted(consumer.partitions_for_topic(topic))
         topic_id = consumer._client.cluster.topic_id(topic)  # noqa: SLF001  kafka-python has no other way to ask
         return cls(topic_id, tuple(TopicPartition(topic, number) for number in numbers))
-
-
-# The view of topics: an agent that answers with the latest values that stand in them at the time of asking.
 
 
 PATIENCE = 2.0  # seconds that a request may take to read on to the end

@@ -1,4 +1,7 @@
-"""What sources and targets are asked, and what they say to each other: one message per batch."""
+"""What sources and targets are asked, and what they say to each other: one message per batch.
+
+The account of a route: what was read for it, and what became of it.
+"""
 
 from __future__ import annotations
 
@@ -27,10 +30,6 @@ __all__ = [
     "TargetRequest",
     "Written",
 ]
-
-# What sources and targets are asked, and what they say to each other: one message per batch, never one per
-# record.
-
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -134,9 +133,6 @@ class Rejected:
     target: str
     rejections: tuple[Rejection, ...]
     already_stored: int = 0
-
-
-# The account of a route: what was read for it, and what became of it.
 
 
 @define(eq=False)

@@ -1,4 +1,8 @@
-"""Dead letters, of input that cannot be decoded and of records that cannot be written; what was lost."""
+"""Dead letters, of input that cannot be decoded and of records that cannot be written; what was lost.
+
+Making dead letters: of input that cannot be decoded, of polled rows, and of records that a target refused. Telling what
+was lost: the incidents of records that nobody will deliver any more.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +30,6 @@ __all__ = [
     "letter_lost",
     "undelivered",
 ]
-
-# Making dead letters: of input that cannot be decoded, of polled rows, and of records that a target refused.
-
 
 LONGEST_RAW = 4 * 1024 * 1024
 LONGEST_ERROR = 2_000
@@ -109,9 +110,6 @@ def _letter(
 
 def _clean(text: str) -> str:
     return "".join(character if character.isprintable() else "�" for character in text)
-
-
-# Telling what was lost: the incidents of records that nobody will deliver any more.
 
 
 LONGEST_LOGGED = 100_000

@@ -1,4 +1,7 @@
-"""What a source reads by itself: its feeds, how often and for which coins, and what one reading brings in."""
+"""What a source reads by itself: its feeds, how often and for which coins, and what one reading brings in.
+
+What a source polls: which operation, for which coins, how often; and which of it is new, or never comes.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +24,6 @@ from dataplatform.errors import PlatformError, Transient
 from dataplatform.result import Failure, Result, Success, get_data
 
 __all__ = ["Absent", "Feed", "FeedOptions", "FeedResult", "FeedState", "Seen"]
-
-# What a source reads by itself: its feeds, and what one reading brings in.
-
 
 HELD_BACK = "throttled"
 FEED_BACKOFF = BackoffPolicy(base=0.5, cap=60.0)
@@ -117,9 +117,6 @@ class FeedState:
             return self.backoff.next(error.retry_after)
         self.run = None
         return max(self.backoff.next(), self.feed.every)
-
-
-# What a source polls: which operation, for which coins, how often; and which of it is new, or never comes.
 
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)

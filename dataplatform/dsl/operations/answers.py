@@ -1,4 +1,10 @@
-"""Answers read row by row: an odd one is set aside, what nobody asked for is left out, what is unknown is named."""
+"""Answers read row by row: an odd one is set aside, what nobody asked for is left out, what is unknown is named.
+
+The rows of an answer, read one by one: an odd one is set aside with its reason, and never costs the others. So does an
+optional field of a row: where it is odd it is unknown, and the row stays. Matching an answer to its question: what
+nobody asked for is never taken for what was, whoever answers. The errors of what a source lacks: coins it has never
+heard of, and intervals of which it has no candles.
+"""
 
 from __future__ import annotations
 
@@ -32,11 +38,6 @@ __all__ = [
     "tells_unknown_coin",
     "unknown_coin",
 ]
-
-# The rows of an answer, read one by one: an odd one is set aside with its reason, and never costs the others.
-#
-# So does an optional field of a row: where it is odd it is unknown, and the row stays.
-
 
 Row = TypeVar("Row")
 T = TypeVar("T")
@@ -152,9 +153,6 @@ def joined(parts: Iterable[ParsedRows[T]]) -> ParsedRows[T]:
     )
 
 
-# Matching an answer to its question: what nobody asked for is never taken for what was, whoever answers.
-
-
 OfCoin = TypeVar("OfCoin", CryptoPriceData, CryptoOHLCVData)
 MOST_NAMED = 3  # of the strangers in an answer
 
@@ -213,9 +211,6 @@ def _subject_of_record(record: CryptoPriceData | CryptoOHLCVData) -> str:
 
 def _mismatch(text: str) -> Permanent:
     return Permanent("changed_shape", text, remedy="see whether its API has changed, or the client leads elsewhere")
-
-
-# The errors of what a source lacks: coins it has never heard of, and intervals of which it has no candles.
 
 
 SHOWN = 5  # of the coins asked for

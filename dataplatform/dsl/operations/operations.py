@@ -1,4 +1,11 @@
-"""The language itself: one frozen message per operation, named as the operation is, also of foreign kinds."""
+"""The language itself: one frozen message per operation, named as the operation is, also of foreign kinds.
+
+Every source answers the reading ones and every target the writing ones, by message or by proxy. All operations that
+there are: those of `dsl/operations/operations`, and those that follow from each kind of record.
+
+A kind says what its operations are called; where no message of that name is written down, it is made here. So a kind
+that a package adds is published and asked for like the platform's own.
+"""
 
 from __future__ import annotations
 
@@ -53,11 +60,6 @@ __all__ = [
     "result_of",
     "writing",
 ]
-
-# The language itself: one frozen message per operation, named as the operation is, and the tables of operations.
-#
-# Every source answers the reading ones and every target the writing ones, by message or by proxy.
-
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -217,12 +219,6 @@ WritingOperation: TypeAlias = (
 def result_of(message: type[Any]) -> Any:
     """Return the type that an operation answers: `list[CryptoPriceData]` for `GetCurrentPrices`."""
     return get_args(message.__orig_bases__[0])[0]  # T of Request[T]
-
-
-# All operations that there are: those of `dsl/operations/operations`, and those that follow from each kind of record.
-#
-# A kind says what its operations are called; where no message of that name is written down, it is made here. So a
-# kind that a package adds is published and asked for like the platform's own.
 
 
 LATEST_HOOK = "_latest_records"

@@ -1,4 +1,16 @@
-"""The codec of topics: records to the JSON that `schema` says, and back, a whole batch at a time, column by column."""
+"""The codec of topics: records to the JSON that `schema` says, and back, a whole batch at a time, column by column.
+
+Building records column by column: the same rules as the constructor's, in half of its time.
+
+The constructor runs each rule once per record. Here a rule runs on the least and the greatest value of a column of
+numbers, because the rules of numbers are intervals, and on the distinct values of any other column.
+
+Records whose time cannot be right: the one rule for what is read from topics, and for what is published.
+
+The latest record wins. One that says it is of the year 9999 would hide all that come after it, and one of 1970 is of no
+coin. So neither gets in: in a topic it is a dead letter, and a target refuses it. Rows that stand in tables already are
+left out of what is asked for as the latest.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +34,6 @@ from dataplatform.dsl.records.types import Record
 from dataplatform.errors import Permanent
 
 __all__ = ["Builder", "Codec", "Undecodable", "codec", "decode_plausible", "implausible"]
-
-# Building records column by column: the same rules as the constructor's, in half of its time.
-#
-# The constructor runs each rule once per record. Here a rule runs on the least and the greatest value of a column
-# of numbers, because the rules of numbers are intervals, and on the distinct values of any other column.
-
 
 TYPED_BEFORE = (number, optional_number)  # what was decoded as a float is one
 
@@ -81,9 +87,6 @@ class Builder:
         if whole := getattr(self._type, "__attrs_post_init__", None):
             deque(map(whole, records), maxlen=0)
         return records
-
-
-# The codec of topics: records to the JSON that `schema` says, and back, a whole batch at once by its columns.
 
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -167,13 +170,6 @@ class Codec:
 def codec(kind: Kind) -> Codec:
     """Return the codec of a kind."""
     return Codec(kind)
-
-
-# Records whose time cannot be right: the one rule for what is read from topics, and for what is published.
-#
-# The latest record wins. One that says it is of the year 9999 would hide all that come after it, and one of 1970
-# is of no coin. So neither gets in: in a topic it is a dead letter, and a target refuses it. Rows that stand in
-# tables already are left out of what is asked for as the latest.
 
 
 REMEDY = "check the clock, and the unit of time, of whoever made the record"

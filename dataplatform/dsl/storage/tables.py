@@ -1,4 +1,7 @@
-"""The table of each kind of record, derived from it: its columns, its layout in TimescaleDB, its migrations."""
+"""The table of each kind of record, derived from it: its columns, its layout in TimescaleDB, its migrations.
+
+How each kind of record is stored: its migrations, its layout in TimescaleDB, and the candles made of prices.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,6 @@ from dataplatform.base.database import Candles, Layout, Storage, TableSpec, tabl
 from dataplatform.dsl.records.kinds import ANALYTICS, LEVEL1, OHLCV, PRICES, Kind, kinds
 
 __all__ = ["STORAGE", "named_table", "table_of", "tables"]
-
-# How each kind of record is stored: its migrations, its layout in TimescaleDB, and the candles made of prices.
-
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
@@ -52,9 +52,6 @@ M5 = _candles("5m", timedelta(minutes=5), M1, refresh_from=6 * HOUR, chunk=7 * D
 H1 = _candles("1h", HOUR, M5, refresh_from=2 * DAY, chunk=30 * DAY)
 D1 = _candles("1d", DAY, H1, refresh_from=7 * DAY, chunk=365 * DAY)
 STORAGE = Storage(Path(__file__).parent / "migrations", LAYOUTS, (M1, M5, H1, D1))
-
-
-# The table of each kind of record, derived from it.
 
 
 @cache

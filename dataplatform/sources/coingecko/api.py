@@ -1,4 +1,12 @@
-"""CoinGecko's API, whatever carries it: its endpoints, what is asked of them, and what they answered."""
+"""CoinGecko's API, whatever carries it: its endpoints, what is asked of them, and what they answered.
+
+What CoinGecko is asked, whatever carries the question: its endpoints, and asks of them, split as it needs.
+
+An endpoint has a path in the REST API, a tool in the static generation of the MCP servers, and a method in the SDK that
+the code generation runs code against. Parameters have the types that tools and methods want; a URL turns all to text.
+
+What CoinGecko answered, whatever carried it: JSON, who really said it, and where it was asked.
+"""
 
 from __future__ import annotations
 
@@ -45,13 +53,6 @@ __all__ = [
     "top_markets",
     "with_replacements",
 ]
-
-# What CoinGecko is asked, whatever carries the question: its endpoints, and asks of them, split as it needs.
-#
-# An endpoint has a path in the REST API, a tool in the static generation of the MCP servers, and a method in the
-# SDK that the code generation runs code against. Parameters have the types that tools and methods want; a URL
-# turns all to text.
-
 
 PAGE = 250  # per_page's largest value
 SYMBOLS = 25  # whose coins a page holds, though several have the same
@@ -172,9 +173,6 @@ def _split(coin_ids: Sequence[str]) -> Iterator[list[str]]:
         length += taken
     if page:
         yield page
-
-
-# What CoinGecko answered, whatever carried it: JSON, who really said it, and where it was asked.
 
 
 T = TypeVar("T")

@@ -1,4 +1,11 @@
-"""CoinGecko's plans: what each allows, what the codes of its refusals mean, and the credits that are left."""
+"""CoinGecko's plans: what each allows, what the codes of its refusals mean, and the credits that are left.
+
+What CoinGecko's plans allow, and what it means by the codes of its refusals. The credits of a paid plan: asked for now
+and then, and told to the client, which spreads requests before they end.
+
+CoinGecko tells them at `/key` (https://docs.coingecko.com/reference/api-usage), to the keys of paid plans and over REST
+alone. Each answer costs a credit, this one as well, and each month begins anew on its first day, in UTC.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +25,6 @@ from dataplatform.errors import Transient
 from dataplatform.result import Failure, Result, Success
 
 __all__ = ["MEANINGS", "PRICING", "Credits", "budget_of", "is_paid", "pause_after"]
-
-# What CoinGecko's plans allow, and what it means by the codes of its refusals.
-
 
 PRICING = "https://www.coingecko.com/en/api/pricing"
 PRO_HOSTS = {"pro-api.coingecko.com", "mcp.pro-api.coingecko.com"}
@@ -64,14 +68,6 @@ def is_paid(settings: HttpSettings | McpSettings | None) -> bool:
             return False
     by_variable = isinstance(settings, McpSettings) and bool(settings.env.get(PRO_VARIABLE))
     return by_variable or PRO_HEADER in {name.lower() for name in sent} or urlsplit(url).hostname in PRO_HOSTS
-
-
-# The credits of a paid plan: asked for now and then, and told to the client, which spreads requests before they
-# end.
-#
-# CoinGecko tells them at `/key` (https://docs.coingecko.com/reference/api-usage), to the keys of paid plans and
-# over REST alone. Each answer costs a credit, this one as well, and each month begins anew on its first day, in
-# UTC.
 
 
 USAGE = Get("/key", (), MEANINGS, of_budget=True)

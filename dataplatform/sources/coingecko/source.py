@@ -1,4 +1,7 @@
-"""The CoinGecko source: hooks that plan what to ask, over whichever transport, and feeds that poll it."""
+"""The CoinGecko source: hooks that plan what to ask, over whichever transport, and feeds that poll it.
+
+What a CoinGecko source is told.
+"""
 
 from __future__ import annotations
 
@@ -35,8 +38,6 @@ from dataplatform.sources.coingecko.symbols import is_symbol
 from dataplatform.sources.coingecko.transports import TRANSPORTS, Rest, Transport
 
 __all__ = ["CoinGeckoOptions", "CoinGeckoSource", "FeedOptions"]
-
-# What a CoinGecko source is told.
 
 
 def _by_ids(options: Any, attribute: Attribute[Any], value: tuple[FeedOptions, ...]) -> None:

@@ -1,4 +1,7 @@
-"""The Redpanda source: streams what a group has not read yet, and answers operations from what stands in topics."""
+"""The Redpanda source: streams what a group has not read yet, and answers operations from what stands in topics.
+
+What the Redpanda source can be told.
+"""
 
 from __future__ import annotations
 
@@ -52,8 +55,6 @@ from dataplatform.sources.redpanda.answers import (
 )
 
 __all__ = ["RedpandaSource", "RedpandaSourceOptions", "viewed"]
-
-# What the Redpanda source can be told.
 
 
 def viewed() -> tuple[Kind, ...]:

@@ -1,4 +1,8 @@
-"""What all commands share: their options, how times are written, how they end, and how long they try again."""
+"""What all commands share: their options, how times are written, how they end, and how long they try again.
+
+What all these commands share: their options, how times are written, how they end. Putting a request again while an
+outage lasts, for so long and no longer.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +27,6 @@ from dataplatform.system.console.logs import configure_logs
 from dataplatform.system.platform.servers import require_installed
 
 __all__ = ["LEFT_OVER", "USAGE", "Duration", "Moment", "Patience", "common_options", "counted", "framed", "leave"]
-
-# What all these commands share: their options, how times are written, how they end.
-
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -142,9 +143,6 @@ def leave(status: int, *lines: str) -> NoReturn:
     for line in lines:
         click.echo(line, err=True)
     sys.exit(status)
-
-
-# Putting a request again while an outage lasts, for so long and no longer.
 
 
 T = TypeVar("T")

@@ -1,4 +1,8 @@
-"""From a table of a topology to an options class: every key checked, all problems found at once, no secret shown."""
+"""From a table of a topology to an options class: every key checked, all problems found at once, no secret shown.
+
+What a validator refused, in words: attrs's own messages name classes and repeat values that may be secret. What of an
+option's value is secret, which the process has to hide from the moment that it has read it.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +22,6 @@ from dataplatform.system.config.lines import Path
 from dataplatform.system.config.values import Expansion, expand, parse_duration, parse_size
 
 __all__ = ["Problem", "Problems", "key_of", "refusal", "secrets_of_option", "structure"]
-
-# What a validator refused, in words: attrs's own messages name classes and repeat values that may be secret.
-
 
 COMPARED = re.compile(r"'\w+' must be (>=|>|<=|<) (\S+): ", re.ASCII)
 LENGTH = re.compile(r"Length of '\w+' must be (>=|<=) (\d+): ", re.ASCII)
@@ -75,18 +76,12 @@ def _meant(value: Any, allowed: Iterable[Any]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
-# What of an option's value is secret, which the process has to hide from the moment that it has read it.
-
-
 def secrets_of_option(option: attrs.Attribute[Any], value: Any) -> Iterable[str]:
     """Return what of an option's value is secret: all of a text that is not shown, or what its metadata tell."""
     if option.repr is not False or not isinstance(value, str):
         return ()
     secrets: Iterable[str] = option.metadata["secrets"](value) if "secrets" in option.metadata else (value,)
     return secrets
-
-
-# From a table of a topology to an options class: every key checked, all problems found at once, no secret shown.
 
 
 LARGEST = 1e9  # of a number with a fraction: as seconds some 31 years, beyond which timers overflow

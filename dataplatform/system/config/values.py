@@ -1,4 +1,8 @@
-"""Values as people write them in a topology: `${NAME}` from the environment, durations and sizes."""
+"""Values as people write them in a topology: `${NAME}` from the environment, durations and sizes.
+
+`${NAME}` and `${NAME:-default}` in the texts of a topology: where secrets and what differs by machine come from.
+Durations and sizes as people write them: `30s`, `5m`, `64MiB`.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +14,6 @@ from typing import Any
 from attrs import define, field
 
 __all__ = ["Expansion", "expand", "parse_duration", "parse_size"]
-
-# `${NAME}` and `${NAME:-default}` in the texts of a topology: where secrets and what differs by machine come
-# from.
-
 
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 TELLING = 3  # a shorter value gives nothing away, and masking it would garble texts
@@ -73,9 +73,6 @@ def _unset(name: str, environ: Mapping[str, str]) -> str:
     close = [] if name in environ else get_close_matches(name, list(environ), n=1, cutoff=0.8)
     what = "is empty" if name in environ else "is not set"
     return f"environment variable {name} {what}; " + (f"did you mean {close[0]}?" if close else f"export {name}=…")
-
-
-# Durations and sizes as people write them: `30s`, `5m`, `64MiB`.
 
 
 SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}

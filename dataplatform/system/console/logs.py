@@ -1,4 +1,7 @@
-"""Structured logs: a line for people or an object of JSON, never with a secret, and never a reason to fail."""
+"""Structured logs: a line for people or an object of JSON, never with a secret, and never a reason to fail.
+
+The file that a platform's log goes to while a person types at its terminal.
+"""
 
 from __future__ import annotations
 
@@ -127,9 +130,6 @@ class _Lenient:
     def flush(self) -> None:
         with suppress(OSError, ValueError):
             self._stream.flush()
-
-
-# The file that a platform's log goes to while a person types at its terminal.
 
 
 NAME = "platform.log"

@@ -1,4 +1,9 @@
-"""The prompt: IPython with the platform in its namespace, its agents and helpers, answers shown as tables."""
+"""The prompt: IPython with the platform in its namespace, its agents and helpers, answers shown as tables.
+
+Agents as a prompt knows them: their operations wait for the answer, so that an assignment gives it. What one calls at
+the prompt besides the agents: functions on the platform as a whole. The prompt itself: IPython with the platform in its
+namespace, showing answers as tables. `--repl`: a platform runs, and its terminal is a prompt.
+"""
 
 from __future__ import annotations
 
@@ -46,9 +51,6 @@ __all__ = [
     "variable_name",
 ]
 
-# Agents as a prompt knows them: their operations wait for the answer, so that an assignment gives it.
-
-
 T = TypeVar("T")
 P = TypeVar("P", bound=Proxy)
 PATIENCE = 30.0  # seconds that an answer is waited for; Ctrl-C ends the wait sooner
@@ -79,9 +81,6 @@ def answering(proxy: P) -> P:
     the proxy of scripts, whose operations answer futures.
     """
     return evolve(proxy, address=AnsweringAddress(proxy.address))
-
-
-# What one calls at the prompt besides the agents: functions on the platform as a whole.
 
 
 TIMEOUT = 20.0  # seconds
@@ -159,9 +158,6 @@ def variable_name(name: str, taken: Iterable[str] = ()) -> str:
     while keyword.iskeyword(word) or word in taken:
         word += "_"
     return word
-
-
-# The prompt itself: IPython with the platform in its namespace, showing answers as tables.
 
 
 GREETING_TIMEOUT = 5.0  # seconds
@@ -302,9 +298,6 @@ def _signals_for(shell: Any) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-# `--repl`: a platform runs, and its terminal is a prompt.
 
 
 LOOK = 0.2  # seconds between looks at a platform that starts, or that somebody else may end

@@ -1,4 +1,11 @@
-"""Answers of a size that a model can read: a series as thinned columns, a list in part, and what was left out."""
+"""Answers of a size that a model can read: a series as thinned columns, a list in part, and what was left out.
+
+Series as columns: what changes from row to row once as a list, what does not once as it is; and thinned evenly.
+Thinning picks some of the values, and never makes one: the first and the last are among them.
+
+What is left out is said, with how to go on: `thinned` says from how many to how many values, `cut` which part of a list
+this is. With `all` an answer is all records as they are.
+"""
 
 from __future__ import annotations
 
@@ -30,11 +37,6 @@ __all__ = [
     "text_for",
     "thinned",
 ]
-
-# Series as columns: what changes from row to row once as a list, what does not once as it is; and thinned evenly.
-#
-# Thinning picks some of the values, and never makes one: the first and the last are among them.
-
 
 R = TypeVar("R")
 OfCoin = TypeVar("OfCoin", bound=CryptoPriceData | CryptoOHLCVData)
@@ -76,12 +78,6 @@ def as_columns(rows: Sequence[OfCoin], kind: Kind) -> dict[str, Any]:
             columns[name] = to_json(values)
     first = camel_case(kind.time)
     return {**shared, "columns": {first: columns.pop(first), **columns}}
-
-
-# Answers of a size that a model can read: a series as thinned columns, a list in parts, a text that sums up.
-#
-# What is left out is said, with how to go on: `thinned` says from how many to how many values, `cut` which part
-# of a list this is. With `all` an answer is all records as they are.
 
 
 Sort: TypeAlias = Literal["history", "candles", "list", "batch", "one"]

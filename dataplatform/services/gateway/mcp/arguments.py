@@ -1,4 +1,9 @@
-"""The arguments of a tool: what each means, how its schema shows them, and how models write them."""
+"""The arguments of a tool: what each means, how its schema shows them, and how models write them.
+
+Arguments as models write them become what they stand for: another spelling, a list given as text, `7.0`. What each
+argument of a tool means and what it may be: said once, for schemas, errors and checks alike. Forms: the arguments of a
+tool as they are read and as its schema shows them, and what its answers look like.
+"""
 
 from __future__ import annotations
 
@@ -40,9 +45,6 @@ __all__ = [
     "said",
     "shaping",
 ]
-
-# Arguments as models write them become what they stand for: another spelling, a list given as text, `7.0`.
-
 
 CONTAINERS = ("query", "options")  # in which some arguments stood once
 OLD = {old: camel_case(new) for old, new in RENAMED.items()}
@@ -157,9 +159,6 @@ def _parsed(value: Any) -> Any:
         return value
 
 
-# What each argument of a tool means and what it may be: said once, for schemas, errors and checks alike.
-
-
 POINTS, MOST_POINTS = 200, 10_000
 ID = {"min_length": 1, "max_length": checks.LONGEST_ID}
 
@@ -234,9 +233,6 @@ def records_text() -> str:
     return (
         f"Records, each with `{KIND}`, one of {', '.join(kind.name for kind in kinds())}, and what schema://KIND says."
     )
-
-
-# Forms: the arguments of a tool as they are read and as its schema shows them, and what its answers look like.
 
 
 WORDS = {"string": "text", "array": "list", "boolean": "true or false", "date-time": "time"}

@@ -1,4 +1,8 @@
-"""One call of a tool, from the request to the answer; what is no request is refused in words."""
+"""One call of a tool, from the request to the answer; what is no request is refused in words.
+
+The envelope of a JSON-RPC message: what is no request is refused in words, over every transport alike. The SDK answers
+some of these with silence, and takes a request with a strange `id` for a notification.
+"""
 
 from __future__ import annotations
 
@@ -40,9 +44,6 @@ from dataplatform.services.gateway.mcp.failures import ERROR, text_of, tool_erro
 from dataplatform.services.gateway.mcp.toolbox import Tool, Toolbox
 
 __all__ = ["Calls", "CheckedBodies", "CheckedLines", "Guard", "refusal_of"]
-
-# One call of a tool, from the request to the answer; and the guard that every request passes.
-
 
 OFTEN = 1.0  # seconds between notices of progress
 FREE = {"initialize", "ping", "server/discover"}  # what a client needs before it can be told anything
@@ -181,11 +182,6 @@ def _outcome(result: HandlerResult) -> str:
         return "ok"
     code: str = (result.get("_meta") or {}).get(ERROR, {}).get("code", "error")
     return code
-
-
-# The envelope of a JSON-RPC message: what is no request is refused in words, over every transport alike.
-#
-# The SDK answers some of these with silence, and takes a request with a strange `id` for a notification.
 
 
 LONGEST_ID = 256  # characters of an id, which is repeated in the answer

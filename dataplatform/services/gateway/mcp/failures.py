@@ -1,4 +1,7 @@
-"""Failures as tool errors: what went wrong and what the caller can do about it, as far as it is so now."""
+"""Failures as tool errors: what went wrong and what the caller can do about it, as far as it is so now.
+
+What a caller can do about a failure, as far as it is so now: who else has the data, which id was meant.
+"""
 
 from __future__ import annotations
 
@@ -29,9 +32,6 @@ from dataplatform.services.gateway.mcp.catalogue import Call, Catalogue, Operati
 
 __all__ = ["ERROR", "Advice", "argument_error", "text_of", "tool_error"]
 
-# Failures as tool errors: what went wrong and what to do, for a reader that can only read; never a traceback.
-
-
 PAUSE = 2.0  # seconds to wait where nobody has said how long
 LONGEST = 1_500
 
@@ -60,9 +60,6 @@ def _shown(error: PlatformError) -> PlatformError:
     if error.code != "crashed":
         return error
     return Transient(error.code, "the agent that was asked failed and is being restarted")
-
-
-# What a caller can do about a failure, as far as it is so now: who else has the data, which id was meant.
 
 
 FRESH = 600.0  # seconds for which a source's ids are known

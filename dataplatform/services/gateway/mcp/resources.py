@@ -1,4 +1,8 @@
-"""Resources and prompts: the latest price of each coin, and questions ready to be put to a model."""
+"""Resources and prompts: the latest price of each coin, and questions ready to be put to a model.
+
+Resources: the latest price of each coin, to which a client may subscribe; the topology; the schemas of records.
+Prompts: questions that the tools answer together, ready to be put to a model.
+"""
 
 from __future__ import annotations
 
@@ -38,9 +42,6 @@ from dataplatform.services.gateway.mcp.subscriptions import PRICE, Watcher, coin
 from dataplatform.services.gateway.status import Overview
 
 __all__ = ["Resources", "get_prompt", "list_prompts"]
-
-# Resources: the latest price of each coin, to which a client may subscribe; the topology; the schemas of records.
-
 
 TOPOLOGY = "platform://topology"
 SCHEMA = "schema://"
@@ -103,9 +104,6 @@ class Resources:
         if isinstance(answer, Failure):
             raise refused(answer.error)
         return json.dumps(to_json(answer.data))
-
-
-# Prompts: questions that the tools answer together, ready to be put to a model.
 
 
 MOST_COINS = 20

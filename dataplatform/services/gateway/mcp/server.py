@@ -1,4 +1,7 @@
-"""The SDK's server, made of the parts, over HTTP or standard input and output: who may knock, and what is refused."""
+"""The SDK's server, made of the parts, over HTTP or standard input and output: who may knock, and what is refused.
+
+Serving over HTTP or standard input and output, on an event loop: who may knock, and how it ends.
+"""
 
 from __future__ import annotations
 
@@ -37,9 +40,6 @@ from dataplatform.services.gateway.wire import error_body
 from dataplatform.version import __version__
 
 __all__ = ["SERVER_NAME", "HttpTransport", "Parts", "make_server", "quieten", "serve_stdio"]
-
-# The SDK's server, made of the parts: tools, resources, subscriptions, prompts, and the guard before them.
-
 
 SERVER_NAME = "dataplatform"
 INSTRUCTIONS = """\
@@ -88,9 +88,6 @@ def make_server(parts: Parts) -> Server[Any]:
 def _params_of(server: Server[Any], method: str) -> type[BaseModel] | None:
     entry = server.get_request_handler(method)
     return None if entry is None else entry.params_type
-
-
-# Serving over HTTP or standard input and output, on an event loop: who may knock, and how it ends.
 
 
 PATH = "/mcp"

@@ -1,4 +1,8 @@
-"""Subscriptions to prices, in both of the protocol's ways, and the one reading that serves them all."""
+"""Subscriptions to prices, in both of the protocol's ways, and the one reading that serves them all.
+
+Watching prices for subscribed clients: one reading for all of them, a notice to each whose price has changed. All of it
+runs on the server's event loop, so nothing is locked.
+"""
 
 from __future__ import annotations
 
@@ -35,11 +39,6 @@ from dataplatform.services.gateway.mcp.bridge import Bridge
 from dataplatform.services.gateway.mcp.failures import text_of
 
 __all__ = ["PRICE", "Subscriber", "Subscriptions", "Watcher", "coin_of", "refused", "uri_of"]
-
-# Watching prices for subscribed clients: one reading for all of them, a notice to each whose price has changed.
-#
-# All of it runs on the server's event loop, so nothing is locked.
-
 
 PRICE = "price://"  # how the URI of a coin's price begins
 MOST_KEPT = 5_000  # prices
@@ -174,9 +173,6 @@ def uri_of(coin_id: str) -> str:
 def refused(error: PlatformError) -> MCPError:
     """Return a failure as an error of the protocol, for requests that have no other place for it."""
     return MCPError(INVALID_PARAMS, text_of(error))
-
-
-# Subscriptions to prices, in both of the protocol's ways: a stream of its own, and notices on the session's.
 
 
 SUBSCRIBER = "dataplatform/subscriber"  # in the state of a connection

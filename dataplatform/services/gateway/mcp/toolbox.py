@@ -1,4 +1,7 @@
-"""Every tool the server has: the DSL's operations, the pipe, and looks at the platform."""
+"""Every tool the server has: the DSL's operations, the pipe, and looks at the platform.
+
+`run_pipe`: what a source reads is written to targets, by the composition of the DSL and its laws.
+"""
 
 from __future__ import annotations
 
@@ -32,9 +35,6 @@ from dataplatform.services.gateway.operations import Right, operations
 from dataplatform.services.gateway.status import DeadLetters, Lag, Overview, Places, Status
 
 __all__ = ["PipeResult", "Pipes", "Tool", "Toolbox", "pipeable", "writer_of"]
-
-# `run_pipe`: what a source reads is written to targets, by the composition of the DSL and its laws.
-
 
 AT_ONCE = 8
 
@@ -114,9 +114,6 @@ def _kind_of(message: type[Any]) -> Kind | None:
     result = result_of(message)
     record = get_args(result)[0] if get_args(result) else result
     return next((kind for kind in kinds() if kind.type is record and kind.publish_one), None)
-
-
-# Every tool the server has: the DSL's operations, the pipe, and looks at the platform.
 
 
 T = TypeVar("T")

@@ -3,6 +3,10 @@
 A replayed letter is not removed: a mark with its id is put beside it, after its record is durable. So a command that
 is killed at any moment has lost no letter, and the letters stay as evidence for as long as their store keeps them. A
 letter that is dropped gets a mark too, with no targets.
+
+What a dead letter holds, and for whom it was: its kind of record, and the targets that lack it. Dropping dead letters:
+marked as done with, so that nobody is shown or replays them again. Decoding dead letters again: messages of topics by
+the codec, rows of a poll by the source that polls such rows.
 """
 
 from __future__ import annotations
@@ -225,9 +229,6 @@ def _letter(row: dict[str, Any]) -> DeadLetter:
     return DeadLetter(**(row | {"raw": bytes(row["raw"])}))
 
 
-# What a dead letter holds, and for whom it was: its kind of record, and the targets that lack it.
-
-
 @frozen
 class Addressee:
     """The kind of record in a letter, and the names of the targets it is to be written to."""
@@ -263,9 +264,6 @@ def kinds_of_topics(topology: Topology) -> Mapping[str, Kind]:
     return found
 
 
-# Dropping dead letters: marked as done with, so that nobody is shown or replays them again.
-
-
 AT_ONCE = 500  # marks in one request
 
 
@@ -296,9 +294,6 @@ class Dropping:
         while ids := list(islice(chosen, AT_ONCE)):
             self.box.mark([Mark(id=one, time=now, targets="") for one in ids])
         return len(self._chosen)
-
-
-# Decoding dead letters again: messages of topics by the codec, rows of a poll by the source that polls such rows.
 
 
 @frozen

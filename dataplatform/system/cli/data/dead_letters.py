@@ -1,4 +1,7 @@
-"""`python -m dataplatform.system dead-letters list|show|replay|drop`: what could not be written, and to write it."""
+"""`python -m dataplatform.system dead-letters list|show|replay|drop`: what could not be written, and to write it.
+
+Dead letters for people and programs: counted, a line each, or one on a page.
+"""
 
 from __future__ import annotations
 
@@ -30,9 +33,6 @@ from dataplatform.system.config.topology import SourceSpec, Topology
 from dataplatform.system.platform.platform import Platform
 
 __all__ = ["Tally", "as_json", "as_line", "as_page", "dead_letters_command"]
-
-# Dead letters for people and programs: counted, a line each, or one on a page.
-
 
 ASPECTS = ("origin", "stream", "error", "target")
 ID = 12  # characters of an id in a list

@@ -1,4 +1,8 @@
-"""Gaps in stored history: which there are, read from CoinGecko, written to the database, and looked for again."""
+"""Gaps in stored history: which there are, read from CoinGecko, written to the database, and looked for again.
+
+Which history a backfill looks for: stretches of one density, and the gaps of a series in them. Filling gaps: found in
+the database, read from CoinGecko, written to the database, and looked for again.
+"""
 
 from __future__ import annotations
 
@@ -44,9 +48,6 @@ __all__ = [
     "price_spans",
     "split",
 ]
-
-# Which history a backfill looks for: stretches of one density, and the gaps of a series in them.
-
 
 DAY = timedelta(days=1)
 HOURLY, FREE = 90 * DAY, 365 * DAY  # how far back CoinGecko's prices are hourly, and how far without a paid plan
@@ -158,9 +159,6 @@ def split(gaps: Iterable[Gap], span: Span) -> Split:
         if cut < gap.end:
             within.append(evolve(gap, start=cut, missing=round((gap.end - cut) / step)))
     return Split(tuple(within), tuple(beyond))
-
-
-# Filling gaps: found in the database, read from CoinGecko, written to the database, and looked for again.
 
 
 Row: TypeAlias = CryptoPriceData | CryptoOHLCVData

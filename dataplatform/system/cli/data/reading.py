@@ -1,4 +1,8 @@
-"""Stretches of topics read once more, merged by time, at a pace, into targets: bounded, and resumable in a group."""
+"""Stretches of topics read once more, merged by time, at a pace, into targets: bounded, and resumable in a group.
+
+Reading stretches of a topic through its log's agent, the partitions merged by the time of their messages. Reading a
+stretch of a topic once more, at a pace, into targets: bounded, and resumable where a group notes it.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +30,6 @@ from dataplatform.system.cli.options import Patience
 from dataplatform.system.console.progress import Progress
 
 __all__ = ["Pace", "Read", "Reread", "Rereading", "Topic", "read_log", "read_merged"]
-
-# Reading stretches of a topic through its log's agent, the partitions merged by the time of their messages.
-
 
 READ_TIMEOUT = 15.0  # seconds
 MOST = 2_000  # messages in one request
@@ -64,9 +65,6 @@ def _read_one(log: Address, stretch: Stretch, patience: Patience, most: int) -> 
         piece = get_data(patience.ask(partial(log.ask, ReadStretch(stretch, most), READ_TIMEOUT)))
         yield from (Read(stretch.partition, message) for message in piece.messages)
         stretch = evolve(stretch, first=piece.next)
-
-
-# Reading a stretch of a topic once more, at a pace, into targets: bounded, and resumable where a group notes it.
 
 
 AT_ONCE = 2_000  # messages in one batch
