@@ -79,7 +79,7 @@ class TimescaleTarget(BaseWriter):
 
     def _request(self, kind: Kind, records: list[Record]) -> WriteRows:
         spec = self._specs[kind.name]
-        return WriteRows(spec, spec.copy_text(records), len(records), times=self._times(kind, records))
+        return WriteRows(spec, spec.copy_lines(records), times=self._times(kind, records))
 
     def _times(self, kind: Kind, records: list[Record]) -> TimesOfRows | None:
         """Return the times of records of which TimescaleDB keeps candles, when they come into the kind's own table."""

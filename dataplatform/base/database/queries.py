@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen, validators
@@ -41,7 +41,7 @@ class RowsWritten:
 
 @frozen
 class WriteRows(Request[RowsWritten]):
-    """Insert or update rows, given as COPY text, in one transaction.
+    """Insert or update rows, each given as a line of COPY text, in one transaction.
 
     With `positions`, whose offsets are those of the rows, these are stored with the rows, and a row that its position
     says is there already is not written again. A row that updates another one with its key is written. With `times`,
@@ -49,8 +49,7 @@ class WriteRows(Request[RowsWritten]):
     """
 
     spec: TableSpec = field(repr=lambda spec: spec.name)
-    text: str = field(repr=False)
-    rows: int
+    lines: Sequence[str] = field(repr=lambda lines: f"{len(lines)} lines")
     positions: tuple[Position, ...] = ()
     times: TimesOfRows | None = field(default=None, repr=False)
 

@@ -1,4 +1,4 @@
-"""Tables from attrs classes: SQLAlchemy Core tables, their DDL and statements, and COPY text made column by column.
+"""Tables from attrs classes: SQLAlchemy Core tables, their DDL and statements, and COPY lines made column by column.
 
 Making tables where they are missing, one program at a time.
 """
@@ -39,7 +39,7 @@ LEAST, GREATEST = 1.2e-38, 3.4e38  # what single precision holds with all its di
 
 @frozen
 class TableSpec:
-    """A table, the statements that make it and write to it, and the text that COPY takes for its rows.
+    """A table, the statements that make it and write to it, and the lines that COPY takes for its rows.
 
     `append` copies rows that are new straight into the table. Others go through a temporary staging table, so that a
     row whose key is there already is updated, and one that stands twice in a batch is written once, the later one.
@@ -68,15 +68,13 @@ class TableSpec:
     def staging(self) -> str:
         return quoted(_staging(self.table))
 
-    def copy_text(self, records: Iterable[Any]) -> str:
-        """Return the records as COPY text: a line each, columns separated by tabs; "" for none."""
+    def copy_lines(self, records: Iterable[Any]) -> list[str]:
+        """Return the records as lines of COPY text, columns separated by tabs, without the newlines."""
         rows = list(records)
-        if not rows:
-            return ""
         columns = [
             map(format_, map(attrgetter(name), rows)) for name, format_ in zip(self.columns, self._formats, strict=True)
         ]
-        return "\n".join(map("\t".join, zip(*columns, strict=True))) + "\n"
+        return list(map("\t".join, zip(*columns, strict=True)))
 
 
 def table_spec(cls: type[Any], name: str, key: Sequence[str], time: str) -> TableSpec:

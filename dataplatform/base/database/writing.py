@@ -1,6 +1,6 @@
 """Writing rows over one connection: by `COPY` or `INSERT`, halved where the server refuses them.
 
-Writing rows by `INSERT`, for servers and proxies without `COPY`: the same text, its values bound as arrays. Writing in
+Writing rows by `INSERT`, for servers and proxies without `COPY`: the same lines, values bound as arrays. Writing in
 portions: halved where the server refuses one for what is in it, or takes too long over it.
 
 A row that is refused though it stands alone can never be stored. One that takes too long is an outage: it is the server
@@ -41,13 +41,13 @@ ESCAPED = {"\\n": "\n", "\\t": "\t", "\\r": "\r"}
 DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 
 
-def insert_rows(cursor: Any, spec: TableSpec, text: str) -> None:
-    """Insert rows, given as COPY text, or update those that are there, in statements of 2,000 rows.
+def insert_rows(cursor: Any, spec: TableSpec, lines: Sequence[str]) -> None:
+    """Insert rows, given as lines of COPY text, or update those that are there, in statements of 2,000 rows.
 
     The server reads each value as it does in COPY, and takes the last of several rows with one key, so that the same
     is stored.
     """
-    rows = [line.split("\t") for line in text.split("\n")[:-1]]
+    rows = [line.split("\t") for line in lines]
     for first in range(0, len(rows), PAGE):
         columns = zip(*rows[first : first + PAGE], strict=True)
         cursor.execute(_statement(spec), [[_text_or_null(field) for field in column] for column in columns])
@@ -188,12 +188,14 @@ class RowWriter:
             places = lock(cursor, request.positions)
             if any(place.behind for place in places):
                 return RowsWritten(request.spec.name, 0, behind=True)
-            lines = request.text.split("\n")[:-1]
+            lines = request.lines
             wanted, refused_before = _untold(places, len(lines))
             if not (wanted and places) and (answer := self._answer_of_last(cursor, request)):
                 return answer
             refused_now = self._portions.write(
-                request.spec.name, wanted, lambda rows: self._copy(cursor, request.spec, lines, rows)
+                request.spec.name,
+                wanted,
+                lambda rows: self._copy(cursor, request.spec, [lines[row] for row in rows]),
             )
             refused = refused_before | refused_now
             if places:
@@ -239,27 +241,26 @@ class RowWriter:
                     cursor.execute(request.spec.stage)
                     cursor.execute(request.spec.upsert)  # of nothing: fails where the table has another key, or none
 
-    def _copy(self, cursor: Any, spec: TableSpec, lines: Sequence[str], rows: Sequence[int]) -> None:
-        """Store the lines of these rows, or none of them."""
-        text = "".join([f"{lines[row]}\n" for row in rows])
-        encoded = text.encode()
+    def _copy(self, cursor: Any, spec: TableSpec, lines: Sequence[str]) -> None:
+        """Store the rows, or none of them."""
+        text = _encoded(lines)
         if self._strategy == "insert":
             with _savepoint(cursor):
-                insert_rows(cursor, spec, text)
+                insert_rows(cursor, spec, lines)
             return
         left = self._by_staging.get(spec.name, 0)
         if left:
             self._by_staging[spec.name] = left - 1
-            _merge(cursor, spec, text)
+            _merge(cursor, spec, lines)
             return
         try:
             with _savepoint(cursor):
-                cursor.copy_expert(spec.append, BytesIO(encoded))
+                cursor.copy_expert(spec.append, BytesIO(text))
         except UniqueViolation:
             if not spec.upsert:
                 raise
             self._by_staging[spec.name] = BATCHES_BY_STAGING
-            _merge(cursor, spec, text)
+            _merge(cursor, spec, lines)
 
 
 def _value(cursor: Any) -> Any:
@@ -268,13 +269,18 @@ def _value(cursor: Any) -> Any:
     return value
 
 
-def _merge(cursor: Any, spec: TableSpec, text: str) -> None:
+def _encoded(lines: Sequence[str]) -> bytes:
+    """Return what COPY reads; raises `ValueError` for half a surrogate pair."""
+    return "".join([f"{line}\n" for line in lines]).encode()
+
+
+def _merge(cursor: Any, spec: TableSpec, lines: Sequence[str]) -> None:
     """Insert or update rows through the staging table, which is of one session, or where that may change without it."""
     with _savepoint(cursor):
         if is_pooled(cursor.connection):
-            insert_rows(cursor, spec, text)
+            insert_rows(cursor, spec, lines)
             return
-        cursor.copy_expert(spec.copy, BytesIO(text.encode()))
+        cursor.copy_expert(spec.copy, BytesIO(_encoded(lines)))
         cursor.execute(spec.upsert)
         cursor.execute(spec.clear)
 

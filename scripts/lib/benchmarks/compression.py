@@ -87,11 +87,12 @@ def records(span: Span) -> str:
     """Return the prices of the largest coins as COPY text, with the digits that CoinGecko gives."""
     market = Market(seed=1, step=STEP.total_seconds(), now=lambda: START)
     largest = list(market.ranking(START.timestamp()))[: span.coins]
-    return SPEC.copy_text(
+    lines = SPEC.copy_lines(
         _record(market, coin, step, 0 if span.together else (place * 37 + step * 7919) % 9000)
         for step in range(span.first, span.last)
         for place, coin in enumerate(largest)
     )
+    return "".join([f"{line}\n" for line in lines])
 
 
 def _record(market: Market, coin: Any, step: int, milliseconds: int) -> CryptoPriceData:

@@ -47,7 +47,7 @@ def readings(name: str) -> TableSpec:
 
 
 def rows(spec: TableSpec, *records: Any) -> WriteRows:
-    return WriteRows(spec, spec.copy_text(records), len(records))
+    return WriteRows(spec, spec.copy_lines(records))
 
 
 @define(eq=False)

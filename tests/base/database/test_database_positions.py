@@ -41,7 +41,7 @@ def batch(spec: TableSpec, *positions: Position, bad: Sequence[int] = ()) -> Wri
         for position in positions
         for offset in position.offsets
     ]
-    return WriteRows(spec, spec.copy_text(records), len(records), positions)
+    return WriteRows(spec, spec.copy_lines(records), positions)
 
 
 def stored(client: Client, spec: TableSpec) -> list[str]:
@@ -210,7 +210,7 @@ def test_a_rule_that_is_looked_at_late_names_its_row_all_the_same(
     client.get(batch(spec, read(0, 1)))
     server.run(f"ALTER TABLE {spec.name} ADD UNIQUE (sensor) DEFERRABLE INITIALLY DEFERRED")
     request = batch(spec, read(1, 5))
-    answer = client.get(evolve(request, text=request.text.replace("0/0/3", "0/0/0")))
+    answer = client.get(evolve(request, lines=[line.replace("0/0/3", "0/0/0") for line in request.lines]))
     assert [index for index, _ in answer.refused] == [2]
     assert stored(client, spec) == of([0, 1, 2, 4])
     assert positions(client, spec) == [(0, 0, 5)]

@@ -175,15 +175,15 @@ def test_times_are_stored_to_the_microsecond_and_come_back_in_utc(client: Client
     assert time.utcoffset() == timedelta(0)
 
 
-def test_the_text_of_no_records_is_empty(client: Client, spec: TableSpec) -> None:
-    assert spec.copy_text([]) == ""
+def test_no_records_have_no_lines(client: Client, spec: TableSpec) -> None:
+    assert spec.copy_lines([]) == []
     client.write(spec)
     assert client.written(spec) == []
 
 
 def test_records_may_come_from_a_generator(spec: TableSpec) -> None:
     some = [Reading(sensor="a"), Reading(sensor="b")]
-    assert spec.copy_text(record for record in some) == spec.copy_text(some)
+    assert spec.copy_lines(record for record in some) == spec.copy_lines(some)
 
 
 # Writing

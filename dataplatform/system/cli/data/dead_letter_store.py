@@ -161,7 +161,7 @@ class LetterTable:
 
     def mark(self, marks: Sequence[Mark]) -> None:
         """Insert the marks in one transaction."""
-        rows = WriteRows(MARKS, MARKS.copy_text(marks), len(marks))
+        rows = WriteRows(MARKS, MARKS.copy_lines(marks))
         get_data(self.patience.ask(lambda: self.client.ask(rows, TIMEOUT)))
 
 
