@@ -13,7 +13,7 @@ from dataplatform.dsl.records.rules import shown
 from dataplatform.dsl.records.types import CryptoOHLCVData
 from dataplatform.errors import Permanent, PlatformError
 
-__all__ = ["check_timeframe", "floor", "length", "series"]
+__all__ = ["EPOCH", "check_timeframe", "floor", "length", "series"]
 
 PATTERN = re.compile(r"([1-9][0-9]{0,2})([mhdw])")
 UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}

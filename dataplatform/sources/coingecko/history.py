@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 import msgspec
 from attrs import evolve
 
 from dataplatform.dsl.operations.answers import ParsedRows, joined, read_rows
 from dataplatform.dsl.records.rules import market_time
-from dataplatform.dsl.records.timeframes import length
+from dataplatform.dsl.records.timeframes import EPOCH, length
 from dataplatform.dsl.records.types import CryptoOHLCVData, CryptoPriceData
 from dataplatform.errors import Permanent
 from dataplatform.result import Success
@@ -27,6 +29,8 @@ from dataplatform.sources.coingecko.transforms import Coin
 
 __all__ = ["candles", "chart", "latest_candles", "prices"]
 
+SURE = 5  # times that candles have to be as far apart as those of another timeframe are
+DAY = timedelta(days=1)
 MARGIN = timedelta(minutes=2)  # a range just short of the days is as dense and as free as they are on any clock
 
 
@@ -97,10 +101,15 @@ def latest_candles(
 def _candle_rows(answer: Answer, coin_id: str, timeframe: str) -> ParsedRows[CryptoOHLCVData]:
     source, step = answer.source, length(timeframe)
 
-    def candle(row: CandleRow) -> CryptoOHLCVData:
+    def candle(row: CandleRow) -> CryptoOHLCVData | None:
+        closed = market_time("close time", row.closed / 1000, answer.received_at)
+        if (closed - EPOCH) % min(step, DAY):  # longer ones close at a midnight, if not at every fourth since 1970
+            raise ValueError(f"no candle of {timeframe} closes at {closed:%Y-%m-%d %H:%M:%S}Z")
+        if closed > answer.received_at:
+            return None  # it is not over, and the next answer has other prices for it
         return CryptoOHLCVData(
             coin_id=coin_id,
-            timestamp=market_time("close time", row.closed / 1000, answer.received_at) - step,
+            timestamp=closed - step,
             open=row.open,
             high=row.high,
             low=row.low,
@@ -111,7 +120,18 @@ def _candle_rows(answer: Answer, coin_id: str, timeframe: str) -> ParsedRows[Cry
         )
 
     rows = read_rows(decode(answer, list[msgspec.Raw]), f"/coins/{coin_id}/ohlc", CandleRow, candle)
-    return evolve(rows, found=_in_order(rows.found))
+    found = _in_order([one for one in rows.found if one is not None])
+    _require_timeframe(found, coin_id, timeframe)
+    return ParsedRows(found, rows.odd, rows.odd_fields)
+
+
+def _require_timeframe(candles: Sequence[CryptoOHLCVData], coin_id: str, timeframe: str) -> None:
+    """Refuse candles of another timeframe, which differ in nothing but in how far apart most of them are."""
+    apart = Counter(later.timestamp - one.timestamp for one, later in pairwise(candles))
+    usual, often = apart.most_common(1)[0] if apart else (timedelta(), 0)
+    if often >= SURE and usual != length(timeframe):
+        text = f"/coins/{coin_id}/ohlc answered with candles every {usual} where those of {timeframe} were asked for"
+        raise Permanent("changed_shape", text, remedy="nothing of it is stored; ask for another timeframe")
 
 
 def _in_order(candles: Sequence[CryptoOHLCVData]) -> list[CryptoOHLCVData]:

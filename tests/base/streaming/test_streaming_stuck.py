@@ -113,8 +113,8 @@ def test_it_is_tried_again_at_growing_pauses(
     monkeypatch.setattr(batches.DefaultRecordBatch, "_assert_has_codec", noted)
     consumer = clients.consumer(held_up.settings, subscription)
     consumer.read(20)
-    for _ in range(300):
-        advanced(consumer, 1.0)
+    for _ in range(100):
+        advanced(consumer, 3.0)
     assert 5 <= len(tries) <= 60, "a pause is at most a minute, and at random between nothing and twice the one before"
 
 

@@ -199,6 +199,8 @@ ODD_CANDLES: list[Any] = [
     [-NOON, 1, 2, 1, 1],
     [NOON / 1000, 1, 2, 1, 1],
     [(NOW + timedelta(days=1, seconds=1)).timestamp() * 1000, 1, 2, 1, 1],
+    [NOON + 7 * 60_000, 1, 2, 1, 1],
+    [NOON + 0.5, 1, 2, 1, 1],
     [1e18, 1, 2, 1, 1],
     [1e300, 1, 2, 1, 1],
 ]
@@ -234,6 +236,27 @@ def test_the_latest_candle_is_the_latest_wherever_it_stands() -> None:
     )
     assert [(one.coin_id, one.close) for one in found.data] == [("bitcoin", 2)]
     assert found.notes == ("CoinGecko has no candles of 30m of 'old-coin'",)
+
+
+def test_a_candle_that_is_not_over_is_left_out() -> None:
+    """Its prices are not the last ones, and it is not the latest complete one."""
+    to_come = NOW.timestamp() // 1800 * 1_800_000 + 1_800_000
+    over = [to_come - 1_800_000, 1, 2, 1, 1]
+    forming = [to_come, 1, 9, 1, 9]
+    found = history.candles([ohlc(over, forming)], "bitcoin", "30m")
+    assert ([one.close for one in found.data], found.notes) == ([1], ())
+    assert [one.close for one in history.latest_candles([ohlc(over, forming)], ["bitcoin"], "30m").data] == [1]
+
+
+def test_candles_of_another_timeframe_than_was_asked_for_are_refused() -> None:
+    """They differ in nothing but how far apart they are."""
+    sent = [[NOON - number * 4 * HOUR, 1, 2, 1, 1] for number in range(7)]
+    assert len(history.candles([ohlc(*sent)], "bitcoin", "4h").data) == 7
+    error = refusal(history.candles, [ohlc(*sent)], "bitcoin", "30m")
+    assert (type(error), error.code) == (Permanent, "changed_shape")
+    assert "candles every 4:00:00 where those of 30m were asked for" in error.message
+    with_gaps = [sent[0], sent[2], sent[3], sent[6]]
+    assert len(history.candles([ohlc(*with_gaps)], "bitcoin", "4h").data) == 4, "a coin may have gaps"
 
 
 def test_no_candles_are_no_unknown_coin() -> None:
