@@ -117,3 +117,17 @@ def test_the_source_of_the_readme_reads_prices(spot_server: str) -> None:
     spot.stop(timeout=5)
     http.stop(timeout=5)
     runtime.stop()
+
+
+def test_the_tree_names_the_rooms_that_there_are() -> None:
+    tree = next(block for block in text().split("```") if "system/    config" in block)
+    named = set(re.findall(r"[a-z0-9]+", tree))
+    package = ROOT / "dataplatform"
+    rooms = {
+        folder.name
+        for depth in ("*", "*/*")
+        for folder in package.glob(depth)
+        if (folder / "__init__.py").exists() and folder.parent.name != "simulator"
+    }
+    assert rooms <= named
+    assert all(any(package.glob(f"**/{name}")) for name in re.findall(r"\b([a-z]+)/", tree))
