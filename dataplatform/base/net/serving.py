@@ -45,13 +45,17 @@ class Limits:
     """What clients may do, and what those are told that are sent away before they have asked for anything.
 
     - `connections`: how many there may be at once; one more is answered `busy`
-    - `idle`: seconds within which a request is to arrive whole, and after which an answer that is not read is given up
+    - `per_address`: how many of them may come from one address
+    - `arrival`: seconds within which a request is to arrive whole, from the connection's beginning or its own
+    - `idle`: seconds after which a connection that nothing goes over is closed, and an answer that is not read given up
     - `refusal`: why a new connection is refused, None for one that is let in
     - `refused`: is told of each that was sent away
     - `body`: an error as the body of a response, in JSON
     """
 
     connections: int
+    per_address: int
+    arrival: float
     idle: float
     refusal: Callable[[socket.socket], PlatformError | None]
     refused: Callable[[PlatformError], None]
@@ -59,22 +63,24 @@ class Limits:
 
 
 class _Connection(H11Protocol):
-    """One connection, looked at every `idle` seconds: one whose client owes something, and gave nothing, is aborted."""
+    """One connection, looked at now and then: one whose client owes something for too long is aborted."""
 
     def __init__(self, limits: Limits, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._limits = limits
-        self._answered = 0
+        self._began: float | None = None  # when the request that the client owes did; None while it owes none
+        self._rested = 0.0  # since when nothing is owed
+        self._unread = 0  # bytes that the client has yet to read, at the look before
         self._look: TimerHandle | None = None
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if error := self._limits.refusal(transport.get_extra_info("socket")):
             self._send_away(HTTPStatus.FORBIDDEN, error)
-        elif len(self.connections) > self._limits.connections:
-            text = f"{self._limits.connections} clients are connected"
-            self._send_away(HTTPStatus.SERVICE_UNAVAILABLE, Transient("busy", text, retry_after=1.0))
+        elif error := self._too_many():
+            self._send_away(HTTPStatus.SERVICE_UNAVAILABLE, error)
         else:
+            self._began = self._rested = self.loop.time()
             self._look_again()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -84,10 +90,13 @@ class _Connection(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         if not self.transport.is_closing():  # what a client that was sent away has sent before it knew
+            self._rested = self.loop.time()
+            if self._began is None and self._client_asks():
+                self._began = self._rested
             super().data_received(data)
 
     def on_response_complete(self) -> None:
-        self._answered += 1
+        self._began, self._rested = None, self.loop.time()
         super().on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
@@ -99,6 +108,7 @@ class _Connection(H11Protocol):
             self._send_away(HTTPStatus.BAD_REQUEST, MALFORMED)
 
     def _send_away(self, status: HTTPStatus, error: PlatformError) -> None:
+        self.connections.discard(self)  # it takes nobody's place any more
         self._limits.refused(error)
         body = self._limits.body(error)
         head = (
@@ -108,22 +118,39 @@ class _Connection(H11Protocol):
         self.transport.write(head.encode() + body)
         self.transport.close()
 
-    def _look_again(self) -> None:
-        self._look = self.loop.call_later(self._limits.idle, self._overdue, self._progress())
+    def _too_many(self) -> PlatformError | None:
+        address = (self.client or [None])[0]
+        here = [
+            one for one in self.connections if isinstance(one, _Connection) and (one.client or [None])[0] == address
+        ]
+        if len(self.connections) > self._limits.connections:
+            text = f"{self._limits.connections} clients are connected"
+        elif len(here) > self._limits.per_address:
+            text = f"{self._limits.per_address} clients are connected from this address"
+        else:
+            return None
+        return Transient("busy", text, retry_after=1.0)
 
-    def _overdue(self, before: tuple[int, int]) -> None:
-        if self._client_owes() and self._progress() == before:
+    def _look_again(self) -> None:
+        self._unread = self.transport.get_write_buffer_size()
+        self._look = self.loop.call_later(min(self._limits.arrival, self._limits.idle) / 2, self._look_at)
+
+    def _look_at(self) -> None:
+        if self._is_overdue(self.loop.time()):
             self.transport.abort()
         else:
             self._look_again()
 
-    def _client_owes(self) -> bool:
-        """Tell whether the client has to send or to read something before anything goes on."""
-        asking = self.cycle is None or self.cycle.response_complete or self.cycle.more_body
-        return asking or self.flow.write_paused
+    def _is_overdue(self, now: float) -> bool:
+        if self.transport.get_write_buffer_size() != self._unread or not (self._unread or self._client_asks()):
+            self._rested = now  # the client reads, or the platform works
+        if self._began is not None and self._client_asks():
+            return now - self._began >= self._limits.arrival
+        return now - self._rested >= self._limits.idle
 
-    def _progress(self) -> tuple[int, int]:
-        return self._answered, self.transport.get_write_buffer_size()
+    def _client_asks(self) -> bool:
+        """Tell whether the client has to send something before anything goes on."""
+        return self.cycle is None or self.cycle.response_complete or self.cycle.more_body
 
 
 class _Server(uvicorn.Server):
@@ -160,6 +187,7 @@ class AsgiServer:
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                proxy_headers=False,  # whoever asks could say in them that he is somebody else
                 timeout_keep_alive=max(1, int(self.limits.idle)),
             )
         )

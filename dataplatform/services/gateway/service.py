@@ -25,7 +25,7 @@ from dataplatform.services.service import PlatformView
 __all__ = ["FormerGateway", "Gateway", "OwnerDoor"]
 
 MOST_CLIENTS = 32
-IDLE = 60.0  # seconds that a client may keep the door waiting
+ARRIVAL, IDLE = 10.0, 60.0  # seconds for a request to arrive, and that a client may keep its connection without one
 CLOSE = 0.25  # seconds for the server to end, and for the loop
 
 
@@ -63,7 +63,13 @@ class OwnerDoor(Agent):
             return
         operator = Operator(self._platform, self.context.runtime.directory)
         limits = Limits(
-            connections=MOST_CLIENTS, idle=IDLE, refusal=_not_the_owner, refused=self._tell_refused, body=error_body
+            connections=MOST_CLIENTS,
+            per_address=MOST_CLIENTS,
+            arrival=ARRIVAL,
+            idle=IDLE,
+            refusal=_not_the_owner,
+            refused=self._tell_refused,
+            body=error_body,
         )
         self._server = AsgiServer(application(owner_routes(operator, self._tell), self._tell), limits)
         serving = self._loop.start(self._server.serve, listener)

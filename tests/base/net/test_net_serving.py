@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from http.client import HTTPResponse
 from pathlib import Path
 
@@ -52,7 +54,11 @@ async def for_ever(request: Request) -> Response:
     return StreamingResponse(events())
 
 
-PATHS = {"/": at_once, "/slowly": slowly, "/much": much, "/for-ever": for_ever}
+async def who(request: Request) -> Response:
+    return PlainTextResponse(request.client.host if request.client else "?")
+
+
+PATHS = {"/": at_once, "/who": who, "/slowly": slowly, "/much": much, "/for-ever": for_ever}
 
 
 @frozen
@@ -75,20 +81,30 @@ class Served:
 
 
 @contextmanager
-def serving(folder: Path, connections: int = 10, refusal: PlatformError | None = None) -> Iterator[Served]:
+def serving(
+    folder: Path,
+    connections: int = 10,
+    refusal: PlatformError | None = None,
+    *,
+    per_address: int = 10,
+    listener: socket.socket | None = None,
+) -> Iterator[Served]:
     app = Starlette(routes=[Route(path, endpoint, methods=["GET", "POST"]) for path, endpoint in PATHS.items()])
     refused: list[PlatformError] = []
     limits = Limits(
         connections=connections,
+        per_address=per_address,
+        arrival=IDLE,
         idle=IDLE,
         refusal=lambda _: refusal,
         refused=refused.append,
         body=lambda error: json.dumps({"code": error.code}).encode(),
     )
     server = AsgiServer(app, limits)
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(str(folder / "socket"))
-    listener.listen()
+    if listener is None:
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(folder / "socket"))
+        listener.listen()
     thread = threading.Thread(target=lambda: asyncio.run(server.serve(listener)), daemon=True)
     thread.start()
     try:
@@ -175,6 +191,49 @@ def test_a_client_too_many_and_one_that_is_none_of_ours_are_told_so(tmp_path: Pa
     (tmp_path / "socket").unlink()
     with serving(tmp_path, refusal=Permanent("not_yours", "no")) as served, served.asking(get("/")) as client:
         assert answer(client) == (403, b'{"code": "not_yours"}')
+
+
+def test_half_sent_requests_of_one_address_leave_room_for_others_and_are_hung_up_on(tmp_path: Path) -> None:
+    """A thousand of them once took all descriptors of the process, and so stopped the whole platform."""
+    listener = listen("127.0.0.1", 0)
+    address = listener.getsockname()
+    with serving(tmp_path, connections=40, per_address=20, listener=listener) as served, ExitStack() as opened:
+        flood = [opened.enter_context(socket.create_connection(address, DEADLINE)) for _ in range(60)]
+        for one in flood:
+            with suppress(OSError):
+                one.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n")
+        with socket.create_connection(address, DEADLINE, ("127.0.0.2", 0)) as other:
+            other.sendall(get("/"))
+            assert answer(other) == (200, b"0 bytes")
+        assert len(served.server._uvicorn.server_state.connections) <= 20 + 1
+        assert all(map(hung_up, flood))
+    assert {error.code for error in served.refused} == {"busy"}
+    assert len(served.refused) >= 40
+    assert "from this address" in served.refused[0].message
+
+
+def test_who_asks_cannot_say_that_he_is_somebody_else(tmp_path: Path) -> None:
+    listener = listen("127.0.0.1", 0)
+    with serving(tmp_path, listener=listener), socket.create_connection(listener.getsockname(), DEADLINE) as client:
+        client.sendall(b"GET /who HTTP/1.1\r\nhost: x\r\nx-forwarded-for: \x1b[31m9.9.9.9\r\n\r\n")
+        status, body = answer(client)
+        assert (status, body) in ((200, b"127.0.0.1"), (400, b'{"code": "bad_request"}'))
+    with (
+        serving(tmp_path, listener=(listener := listen("127.0.0.1", 0))),
+        socket.create_connection(listener.getsockname(), DEADLINE) as client,
+    ):
+        client.sendall(b"GET /who HTTP/1.1\r\nhost: x\r\nx-forwarded-for: 9.9.9.9\r\n\r\n")
+        assert answer(client) == (200, b"127.0.0.1")
+
+
+def test_the_descriptors_are_raised_and_some_are_kept_from_clients() -> None:
+    program = (
+        "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (300, 700));"
+        "from dataplatform.base.net.descriptors import descriptors, left_to_clients;"
+        "print(descriptors(), resource.getrlimit(resource.RLIMIT_NOFILE)[0], left_to_clients(1000), left_to_clients(9))"
+    )
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert said.stdout.split() == ["700", "700", "222", "9"]
 
 
 def test_noise_is_told_that_it_is_no_request(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ from dataplatform.services.gateway.mcp.toolbox import Tool, Toolbox
 __all__ = ["Calls", "CheckedBodies", "CheckedLines", "Guard", "refusal_of"]
 
 OFTEN = 1.0  # seconds between notices of progress
-FREE = {"initialize", "ping", "server/discover"}  # what a client needs before it can be told anything
+UNSAID = {"initialize", "ping", "server/discover"}  # counted like any request, and not worth a line of the log
 
 
 @define(eq=False)
@@ -70,10 +70,12 @@ class Calls:
     async def call(self, context: ServerRequestContext[Any, Any], params: CallToolRequestParams) -> CallToolResult:
         """Run a tool; what goes wrong is in the answer, for the model to read."""
         caller = self.callers.of(context)
+        if error := caller.too_often():
+            return tool_error(error)
         tool = self.toolbox.tools.get(params.name)
         if tool is None:
             raise MCPError(INVALID_PARAMS, self.toolbox.catalogue.missing(params.name))
-        if error := caller.too_often() or caller.refusal(tool.right):
+        if error := caller.refusal(tool.right):
             return tool_error(error)
         async with self._progress(context, tool.name):
             answer = await self._run(tool, params.arguments or {})
@@ -118,9 +120,13 @@ class Guard:
     params_of: Callable[[str], type[BaseModel] | None] = field(default=lambda _: None)
 
     async def __call__(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
-        if ctx.request_id is None or ctx.method in FREE:
+        caller = self.callers.of(ctx)
+        if ctx.request_id is None:
             return await call_next(ctx)
-        caller, begun, outcome = self.callers.of(ctx), time.monotonic(), "cancelled"
+        if ctx.method in UNSAID:
+            self._let_in(ctx, caller)
+            return await call_next(ctx)
+        begun, outcome = time.monotonic(), "cancelled"
         try:
             self._let_in(ctx, caller)
             self._check(ctx)

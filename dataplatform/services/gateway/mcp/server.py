@@ -27,6 +27,7 @@ from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from dataplatform.base.net.descriptors import left_to_clients
 from dataplatform.base.net.serving import AsgiServer, Limits
 from dataplatform.errors import PlatformError
 from dataplatform.services.gateway.app import Bug, Event, application
@@ -34,6 +35,7 @@ from dataplatform.services.gateway.mcp import resources as prompts
 from dataplatform.services.gateway.mcp.callers import Callers
 from dataplatform.services.gateway.mcp.calls import Calls, CheckedBodies, CheckedLines, Guard
 from dataplatform.services.gateway.mcp.resources import Resources
+from dataplatform.services.gateway.mcp.sessions import SharedSessions
 from dataplatform.services.gateway.mcp.subscriptions import Subscriptions
 from dataplatform.services.gateway.options import GatewayOptions
 from dataplatform.services.gateway.wire import error_body
@@ -92,7 +94,7 @@ def _params_of(server: Server[Any], method: str) -> type[BaseModel] | None:
 
 PATH = "/mcp"
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
-IDLE = 60.0  # seconds that a client may keep the server waiting
+ARRIVAL, IDLE = 10.0, 60.0  # seconds for a request to arrive, and that a client may keep its connection without one
 CONNECTIONS = 1_000  # at once; a client has two or three
 REFUSALS = range(400, 500)
 
@@ -108,14 +110,21 @@ class HttpTransport:
     _http: AsgiServer = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        manager = StreamableHTTPSessionManager(
+        manager = SharedSessions(
             self.server,
             security_settings=_security(self.options),
             max_request_body_size=self.options.max_body,
             max_sessions=self.options.max_sessions,
         )
+        most = left_to_clients(CONNECTIONS)
         limits = Limits(
-            connections=CONNECTIONS, idle=IDLE, refusal=lambda _: None, refused=self._note_refused, body=error_body
+            connections=most,
+            per_address=max(1, most // 2),
+            arrival=ARRIVAL,
+            idle=IDLE,
+            refusal=lambda _: None,
+            refused=self._note_refused,
+            body=error_body,
         )
         self._http = AsgiServer(self._app(manager), limits, manager.run())
 

@@ -23,7 +23,7 @@ def running(template: Path) -> Iterator[Served]:
     tokens = {name: secrets.token_urlsafe(32) for name in TOKENS}
     lines = [
         f'{{ name = "{name}", sha256 = "{digest(tokens[name])}", rights = {rights}'
-        f", rate_per_minute = {2 if name == 'seldom' else 60_000} }},"
+        f", rate_per_minute = {6 if name in {'seldom', 'rare'} else 60_000} }},"
         for name, rights in TOKENS.items()
     ]
     topology = parse_topology(TOPOLOGY.replace("{tokens}", "\n    ".join(lines)))

@@ -21,7 +21,13 @@ from dataplatform.system.platform.platform import Platform
 from tests.support.waiting import DEADLINE
 
 PATIENCE = DEADLINE
-TOKENS = {"everything": ["read", "write", "operate"], "reader": ["read"], "writer": ["write"], "seldom": ["read"]}
+TOKENS = {
+    "everything": ["read", "write", "operate"],
+    "reader": ["read"],
+    "writer": ["write"],
+    "seldom": ["read"],
+    "rare": ["read"],
+}
 TOPOLOGY = """
 [clients.gecko]
 kind = "http"
@@ -49,6 +55,7 @@ kind = "gateway"
 port = 0
 allow_writes = true
 max_body = "64KiB"
+max_sessions = 30
 timeout = "10s"
 tokens = [
     {tokens}

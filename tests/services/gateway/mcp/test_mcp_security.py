@@ -10,6 +10,19 @@ from mcp import MCPError
 
 from tests.services.gateway.mcp.served import Served, Session, error_of
 
+INITIALIZE = json.dumps(
+    {
+        "jsonrpc": "2.0",
+        "id": 0,
+        "method": "initialize",
+        "params": {
+            "protocolVersion": "2025-06-18",
+            "capabilities": {},
+            "clientInfo": {"name": "test", "version": "1"},
+        },
+    }
+).encode()
+LIST = json.dumps({"jsonrpc": "2.0", "id": 2, "method": "tools/list"}).encode()
 PING = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}).encode()
 HOSTILE: dict[str, tuple[str, Any]] = {
     "ten thousand ids": ("get_current_prices", {"coinIds": ["b"] * 10_000}),
@@ -76,11 +89,38 @@ def test_a_token_does_what_it_has_the_right_to_and_no_more(served: Served) -> No
 
 def test_whoever_asks_too_often_is_told_when_to_ask_again(served: Served) -> None:
     with served.connected("seldom") as session:
-        first, *_, last = [session.call("list_sources") for _ in range(3)]
+        first, *_, last = [session.call("list_sources") for _ in range(7)]
         assert not first.is_error
         code, text = error_of(last)
         assert code == "rate_limited"
         assert "Try again in" in text
+
+
+@pytest.mark.parametrize("method", ["ping", "tools/list", "no/such"])
+def test_every_request_counts_in_the_rate_of_its_token(served: Served, method: str) -> None:
+    authorization = f"Bearer {served.tokens['rare']}"
+    opened = served.post(INITIALIZE, Authorization=authorization)
+    limited = "used up" in opened.text
+    session = {} if limited else {"Mcp-Session-Id": opened.headers["Mcp-Session-Id"]}
+    for number in range(8):
+        body = json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": {}}).encode()
+        limited = limited or "used up" in served.post(body, Authorization=authorization, **session).text
+    assert limited, "6 are allowed in a minute"
+
+
+def test_nobody_keeps_others_out_by_opening_all_sessions(served: Served) -> None:
+    """Where there is no room, the idlest session of whoever has the most is ended."""
+    authorization = f"Bearer {served.tokens['everything']}"
+    opened = [served.post(INITIALIZE, Authorization=authorization) for _ in range(40)]
+    assert [answer.status_code for answer in opened] == [200] * 40
+    with served.connected("reader", mode="legacy") as session:
+        assert session.answer("get_current_price", {"coinId": "bitcoin"})
+        asked = {number: served.post(LIST, Authorization=authorization, **{
+            "Mcp-Session-Id": answer.headers["Mcp-Session-Id"], "Mcp-Protocol-Version": "2025-06-18",
+        }).status_code for number, answer in enumerate(opened)}  # fmt: skip
+        assert [status for number, status in asked.items() if number < 10] == [404] * 10, "the idlest went first"
+        assert asked[39] == 200
+        assert session.answer("get_current_price", {"coinId": "bitcoin"}), "another's session stays"
 
 
 @pytest.mark.parametrize("what", HOSTILE)
