@@ -19,6 +19,7 @@ __all__ = ["MOST_BYTES", "Answer", "answer_to", "error_answer", "error_body", "r
 
 T = TypeVar("T")
 MOST_BYTES = 16 * 1024 * 1024
+MOST_PARTS = 1_000_000  # values in a body, each of which becomes an object many times as large as its text
 TOO_LARGE = Permanent("too_large", f"the answer has more than {MOST_BYTES:,} bytes", remedy="ask for less of it")
 STATUS = {
     "bad_argument": HTTPStatus.BAD_REQUEST,
@@ -72,7 +73,10 @@ def error_body(error: PlatformError) -> bytes:
 
 
 def read_body(body: bytes) -> Any:
-    """Return what the body of a request holds; raises `Permanent` (`bad_request`) for what is no JSON."""
+    """Return what a body holds; raises `Permanent`: `bad_request` for no JSON, `too_large` for too many values."""
+    if body.count(b",") >= MOST_PARTS:
+        text = f"the body has more than {MOST_PARTS:,} values"
+        raise Permanent("too_large", text, remedy="send less at once")
     try:
         return msgspec.json.decode(body or b"{}")
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:

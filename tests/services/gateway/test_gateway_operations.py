@@ -242,3 +242,11 @@ def test_the_notes_of_an_answer_arrive_with_it() -> None:
     assert arrived == Success(["bitcoin"])
     assert isinstance(arrived, Success)
     assert arrived.notes == ("a row was left out",)
+
+
+def test_a_body_of_very_many_values_is_refused_before_it_is_decoded() -> None:
+    """16 MiB of `{},` became 454 MiB of objects."""
+    with pytest.raises(Permanent, match="more than 1,000,000 values") as refused:
+        wire.read_body(b"[" + b"{}," * wire.MOST_PARTS + b"{}]")
+    assert refused.value.code == "too_large"
+    assert len(wire.read_body(b"[" + b"{}," * 1_000 + b"{}]")) == 1_001
