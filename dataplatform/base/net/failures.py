@@ -164,7 +164,7 @@ def bounded(seconds: float) -> float:
     return min(max(0.0, seconds), LONGEST_PAUSE)
 
 
-TITLE = re.compile(r"<title[^>]*>(.*?)</title", re.IGNORECASE | re.DOTALL)
+TITLE = re.compile(r"<title[^>]{0,200}+>([^<]{0,2000}+)</title", re.IGNORECASE)  # its time grows with the page alone
 LONGEST = 100  # characters of a title, or of what is no JSON, that are shown
 IN_BETWEEN = "check whether a proxy, a filter or a login of the network answers in its place"
 
