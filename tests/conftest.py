@@ -28,7 +28,7 @@ from dataplatform.redaction import REDACTOR
 REQUIRE_ALL = os.environ.get("DATAPLATFORM_REQUIRE_ALL") == "1"
 MARK = "DATAPLATFORM_TEST_RUN"  # inherited by every process that a test starts, orphans included
 GRACE = 30.0  # seconds for processes that are just ending
-WORKERS = 3, 12  # processes for each processor, as most of the time is waiting; and at most
+WORKERS = 2, 8  # processes for each processor, as most of the time is waiting; and at most
 SLOW = (
     "faults",
     "integration",

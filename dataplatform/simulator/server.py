@@ -29,6 +29,7 @@ __all__ = ["Simulator", "SimulatorAgent", "SimulatorSettings"]
 
 _START_TIMEOUT = 10.0
 _GRACE = 1
+_KEPT = 75  # seconds that a connection is kept for the next request, as web servers do
 _STOP_TIMEOUT = 3.0
 
 
@@ -162,6 +163,7 @@ class Simulator:
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=_GRACE,
+            timeout_keep_alive=_KEPT,
         )
         server = _Server(config)
         thread = threading.Thread(target=server.run, args=([listener],), name=f"simulator-{port}", daemon=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -10,16 +11,17 @@ import pytest
 from attrs import evolve, frozen
 
 from dataplatform import MarketDataReader, MarketDataWriter
-from dataplatform.dsl.operations import operations as language
 from dataplatform.dsl.operations import operations as ops
 from dataplatform.dsl.records.kinds import ANALYTICS, LEVEL1, OHLCV, PRICES
 from dataplatform.dsl.records.queries import BatchPublishResult, Level1Query, PublishResult
 from dataplatform.dsl.records.timeframes import floor
+from dataplatform.errors import Transient
 from dataplatform.result import Success, get_data
 from tests.contract.questions import TIMEFRAME
 from tests.contract.registry import WRITERS
 from tests.contract.rigs import PATIENCE, WRITER_RIGS, World, WriterRig, as_params, new_world
 from tests.dsl.records import price, record
+from tests.support.waiting import DEADLINE
 
 MANY = 10_000
 SIMULATED = {"source": "simulator"}
@@ -38,7 +40,12 @@ class Writing:
     world: World
 
     def write(self, request: ops.TargetRequest[Any]) -> Any:
-        return get_data(self.writer.ask(request, PATIENCE))
+        """Put the request, and again while the servers are too slow for it: a busy machine is an outage that passes."""
+        deadline = time.monotonic() + DEADLINE
+        while True:
+            answer = self.writer.ask(request, PATIENCE)
+            if isinstance(answer, Success) or not isinstance(answer.error, Transient) or time.monotonic() > deadline:
+                return get_data(answer)
 
     def read(self, request: ops.SourceRequest[Any]) -> Any:
         return get_data(self.reader.ask(request, PATIENCE))
@@ -71,7 +78,7 @@ def test_every_installed_target_is_written_to_and_every_waiver_is_of_one_of_them
     assert {rig.kind for rig in WRITER_RIGS} == set(WRITERS)
     rigs = {rig.name for rig in WRITER_RIGS}
     assert all(rig in rigs and what in globals() for rig, what in WAIVERS)
-    assert all(cls.supported() == tuple(language.writing()) for cls in WRITERS.values())
+    assert all(cls.supported() == tuple(ops.writing()) for cls in WRITERS.values())
 
 
 def test_prices_that_were_acknowledged_are_there(writing: Writing) -> None:
